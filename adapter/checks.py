@@ -1,0 +1,237 @@
+"""What can be wrong in a configuration: every problem and warning, with its fix.
+
+Rules about one file are in :func:`check_document`, rules about the merged whole in
+:func:`check_merged`. Each problem names file, line, provider, field and fix, and shows no key.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from adapter.errors import Problem, did_you_mean
+from adapter.files import Document
+from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
+
+__all__ = ["OUR_TABLES", "check_document", "check_merged"]
+
+OUR_TABLES = ("providers", "router_settings", "litellm_settings", "general_settings")
+"""The tables ``[plugin.litellm]`` may hold."""
+
+RESERVED = {
+    "model": "default_model",
+    "api_base": "base_url",
+    "base_url": "base_url",
+    "api_key": "api_key_env",
+}
+"""LiteLLM parameters that gptme's own fields already say; given twice they could disagree."""
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+NO_BASE_URL = 'add base_url = "https://.../v1"'
+
+EXAMPLE = 'e.g. [[providers]] name = "groq", base_url = "https://api.groq.com/openai/v1"'
+
+
+def check_document(document: Document) -> Iterator[Problem]:
+    """Yield what is wrong in one file taken by itself."""
+    yield from _check_tables(document)
+    entries = document.data.get("providers", [])
+    if not isinstance(entries, list):
+        line, fix = document.line(key="providers"), f"write [[providers]] for each one, {EXAMPLE}"
+        yield Problem(document.path, line, None, "providers is not an array of tables", fix)
+        return
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            fix = f"write each provider as a table, {EXAMPLE}"
+            line = document.line(key="providers")
+            yield Problem(document.path, line, None, f"providers[{index}] is not a table", fix)
+            continue
+        yield from _check_entry(document, index, entry)
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            continue
+        if name in seen:
+            first = document.line(seen[name]) or "an earlier line"
+            yield Problem(
+                document.path,
+                document.line(index, "name"),
+                name,
+                f"name is used twice in this file (first on line {first})",
+                "rename one of the two or remove it",
+            )
+        seen.setdefault(name, index)
+    if document.mode & 0o044 and os.name == "posix":
+        yield from _check_mode(document, entries)
+
+
+def _check_entry(document: Document, index: int, entry: Mapping[str, Any]) -> Iterator[Problem]:
+    name = entry.get("name")
+    shown = name if isinstance(name, str) and name else None
+
+    def problem(field: str, message: str, fix: str, warning: bool = False) -> Problem:
+        line = document.line(index, field)
+        return Problem(document.path, line, shown, message, fix, warning)
+
+    for key, value in entry.items():
+        if key not in FIELDS:
+            hint = did_you_mean(key, FIELDS)
+            yield problem(
+                key,
+                f"unknown field {key!r} in [[providers]]{hint}; gptme refuses the file",
+                f"LiteLLM parameters go to [plugin.litellm.providers.{shown or 'NAME'}]",
+                warning=True,
+            )
+        elif not isinstance(value, str):
+            kind = type(value).__name__
+            yield problem(key, f"{key} must be a string, not {kind}", f'write {key} = "..."')
+    if name is None:
+        fix = 'add name = "...", which is used as the part before the first / of a model'
+        yield problem("name", "name is missing", fix)
+    elif isinstance(name, str) and (fault := name_fault(name)):
+        yield problem("name", fault, 'use a name like "groq" or "vllm-local"')
+    if shown is None and entry.get("base_url") in (None, ""):
+        # where there is a name, another file may give it
+        yield problem("base_url", "base_url is missing", NO_BASE_URL)
+    variable = entry.get("api_key_env")
+    if isinstance(variable, str) and variable and not VARIABLE.fullmatch(variable):
+        # the value is not shown: it may well be a key, put into the wrong field
+        fix = 'name an environment variable, like api_key_env = "GROQ_API_KEY"'
+        yield problem("api_key_env", "api_key_env is not the name of a variable", fix)
+    url = entry.get("base_url")
+    if isinstance(url, str) and url and (wrong := base_url_fault(url)):
+        yield problem("base_url", *wrong)
+
+
+def _check_mode(document: Document, entries: Sequence[Any]) -> Iterator[Problem]:
+    for index, entry in enumerate(entries):
+        if isinstance(entry, dict) and entry.get("api_key"):
+            yield Problem(
+                document.path,
+                document.line(index, "api_key"),
+                str(entry.get("name", "")) or None,
+                "api_key stands in a file that other users can read",
+                f"chmod 600 {document.path}, or use api_key_env",
+                warning=True,
+            )
+
+
+def _check_tables(document: Document) -> Iterator[Problem]:
+    """Yield values of the wrong type among the other tables that are read here."""
+    expected: tuple[tuple[str, type, str], ...] = (
+        ("env", dict, 'write [env] and NAME = "value" under it'),
+        ("models", dict, 'write [models] and default = "provider/model" under it'),
+        ("models.default", str, 'write default = "provider/model"'),
+        ("plugin", dict, "write [plugin.litellm]"),
+        ("plugin.litellm", dict, "write [plugin.litellm]"),
+        *((f"plugin.litellm.{t}", dict, f"write [plugin.litellm.{t}]") for t in OUR_TABLES),
+    )
+    for path, kind, fix in expected:
+        value: Any = document.data
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, kind):
+            want = "a table" if kind is dict else "a string"
+            line = document.line(key=path) or document.line(key=path.rpartition(".")[2])
+            yield Problem(document.path, line, None, f"{path} must be {want}", fix)
+    env = document.data.get("env")
+    for key, value in env.items() if isinstance(env, dict) else ():
+        if not isinstance(value, str | int | float):
+            line = document.line(key=key)
+            yield Problem(document.path, line, None, f"env.{key} must be a string", "quote it")
+
+
+def check_merged(
+    documents: Sequence[Document],
+    tables: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
+    ours: Mapping[str, Any],
+) -> Iterator[Problem]:
+    """Yield what is wrong in the merged whole: no base_url, extras for nobody, plain http."""
+    at = {d.path: d for d in documents}
+
+    def line_of(path: str, name: str, key: str) -> int | None:
+        entries = at[path].data["providers"]
+        index = next(
+            i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name
+        )
+        return at[path].line(index, key)
+
+    for name, (values, origin) in tables.items():
+        where = origin[0]
+        url = values.get("base_url")
+        if url in (None, ""):
+            line = line_of(where, name, "base_url")
+            yield Problem(where, line, name, "base_url is missing", NO_BASE_URL)
+        elif isinstance(url, str) and not base_url_fault(url):
+            parts = urlsplit(url)
+            keyed = values.get("api_key") or values.get("api_key_env")
+            if parts.scheme == "http" and keyed and not is_private_host(parts.hostname or ""):
+                where = next(p for p in reversed(origin) if _gives(at[p], name, "base_url"))
+                yield Problem(
+                    where,
+                    line_of(where, name, "base_url"),
+                    name,
+                    f"the key is sent to {parts.hostname} over plain http, readable on the way",
+                    "use https",
+                    warning=True,
+                )
+    yield from _check_extras(documents, tables, ours)
+
+
+def _gives(document: Document, name: str, key: str) -> bool:
+    entries = document.data.get("providers")
+    return isinstance(entries, list) and any(
+        isinstance(e, dict) and e.get("name") == name and e.get(key) for e in entries
+    )
+
+
+def _holds(document: Document, keys: Sequence[str]) -> bool:
+    value: Any = document.data
+    for key in ("plugin", "litellm", *keys):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value is not None
+
+
+def _check_extras(
+    documents: Sequence[Document], names: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong under ``[plugin.litellm]``."""
+    for table in ours:
+        if table not in OUR_TABLES:
+            path, line = _header(documents, table)
+            message = f"unknown table plugin.litellm.{table}{did_you_mean(table, OUR_TABLES)}"
+            fix = f"known are {', '.join(OUR_TABLES)}"
+            yield Problem(path, line, None, message, fix, warning=True)
+    extras = ours.get("providers")
+    for name, params in extras.items() if isinstance(extras, dict) else ():
+        header = f"plugin.litellm.providers.{name}"
+        path, line = _header(documents, "providers", name)
+        if not isinstance(params, dict):
+            fix = f"write [{header}] and the parameters under it"
+            yield Problem(path, line, None, f"{header} is not a table", fix)
+            continue
+        if name not in names:
+            message = f"{header}: no provider is named {name!r}{did_you_mean(name, names)}"
+            fix = "correct the name, or add the provider"
+            yield Problem(path, line, None, message, fix, warning=True)
+        for key in sorted(RESERVED.keys() & params.keys()):
+            path, line = _header(documents, "providers", name, holding=(key,))
+            fix = f"set {RESERVED[key]} in its [[providers]] table"
+            yield Problem(path, line, name, f"{key} cannot be set in {header}", fix)
+
+
+def _header(
+    documents: Sequence[Document], *keys: str, holding: tuple[str, ...] = ()
+) -> tuple[str, int | None]:
+    """Return the file and line of ``[plugin.litellm.KEYS]``, as a search by text can find it."""
+    document = next(d for d in reversed(documents) if _holds(d, (*keys, *holding)))
+    header = ".".join(("plugin.litellm", *keys))
+    for number, text in enumerate(document.lines, 1):
+        bare = re.sub(r"[\s\"']", "", text)
+        if bare.startswith((f"[{header}]", f"[{header}.", f"[[{header}]]")):
+            return document.path, number
+    return document.path, document.line(key=keys[-1]) or document.line(key="plugin")

@@ -1,0 +1,167 @@
+"""The configuration: the files merged, checked, and turned into providers.
+
+Merging and meaning follow gptme (``load_user_config``): ``[[providers]]`` merge by name, field by
+field, later files over earlier ones; every other table merges key by key. What is ours beyond
+gptme's five fields stands under ``[plugin.litellm]``, which gptme leaves alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from adapter.checks import check_document, check_merged
+from adapter.errors import ConfigError, Problem, UnknownProviderError
+from adapter.files import Document, config_paths, read_document
+from adapter.keys import Secret, lookup
+from adapter.providers import FIELDS, Provider
+
+__all__ = ["SECTIONS", "Config", "load_config"]
+
+SECTIONS = ("router_settings", "litellm_settings", "general_settings")
+"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the configuration files say, merged. Immutable; a changed file gives a new one.
+
+    ``files`` are the files that were read, lowest precedence first. ``warnings`` are the problems
+    that stop nothing. ``settings`` holds LiteLLM's own sections, each a mapping.
+    """
+
+    providers: tuple[Provider, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    default_model: str | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    files: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    _by_name: Mapping[str, Provider] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {p.name: p for p in self.providers})
+
+    def find(self, name: str) -> Provider | None:
+        """Return the provider of exactly that name, or ``None``; the cost does not grow."""
+        return self._by_name.get(name)
+
+    def provider(self, name: str) -> Provider:
+        """Return the provider of exactly that name, or raise :class:`UnknownProviderError`."""
+        found = self._by_name.get(name)
+        if found is None:
+            raise UnknownProviderError(name, self._by_name)
+        return found
+
+    def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
+        """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
+        return lookup(variable, os.environ if environ is None else environ, self.env)
+
+
+Signature = tuple[tuple[int, int, int, int, int] | None, ...]
+
+_cache: dict[tuple[tuple[str, ...], bool], tuple[Signature, Config]] = {}
+_cache_lock = Lock()
+
+
+def load_config(path: str | os.PathLike[str] | None = None) -> Config:
+    """Return the configuration of the default files, or of the one file ``path`` alone.
+
+    Without ``path`` the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached
+    and read again when a file changes (by modification time, size, inode or mode). No file is
+    ever written. Raises :class:`ConfigError` with every problem of every file at once.
+    """
+    key = config_paths(path)
+    signature = tuple(map(_signature, key[0]))
+    cached = _cache.get(key)
+    if cached is not None and cached[0] == signature:
+        return cached[1]
+    config = read_config(*key)
+    with _cache_lock:
+        _cache[key] = (signature, config)
+    return config
+
+
+def _signature(path: str) -> tuple[int, int, int, int, int] | None:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
+
+
+def read_config(paths: Sequence[str], required: bool) -> Config:
+    """Read, check and merge ``paths``; with ``required`` a missing one is an error."""
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    for path in paths:
+        found = read_document(path, required=required)
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif found is not None:
+            documents.append(found)
+            problems += check_document(found)
+    tables = _merge_providers(documents)
+    merged: dict[str, Any] = {}
+    for document in documents:
+        merged = _merge_tables(merged, document.data)
+    ours = _table(_table(merged, "plugin"), "litellm")
+    env = {
+        k: Secret(v) for k, v in _table(merged, "env").items() if isinstance(v, str | int | float)
+    }
+    problems += check_merged(documents, tables, ours)
+    if any(not p.warning for p in problems):
+        raise ConfigError(sorted(problems, key=lambda p: p.warning))
+    extras = _table(ours, "providers")
+    return Config(
+        providers=tuple(
+            Provider(
+                **{f: values[f] for f in FIELDS if values.get(f)},
+                extras=extras.get(name, {}),
+                origin=origin,
+                env=env,
+            )
+            for name, (values, origin) in tables.items()
+        ),
+        env=env,
+        default_model=_table(merged, "models").get("default") or None,
+        settings={s: ours[s] for s in SECTIONS if s in ours},
+        files=tuple(d.path for d in documents),
+        warnings=tuple(problems),
+    )
+
+
+def _merge_providers(
+    documents: Sequence[Document],
+) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
+    """Return name -> (fields, files it came from): later files win field by field."""
+    tables: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
+    for document in documents:
+        entries = document.data.get("providers")
+        for entry in entries if isinstance(entries, list) else []:
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if not isinstance(name, str) or not name:
+                continue  # reported by check_document
+            values, origin = tables.get(name, ({}, ()))
+            seen = origin if document.path in origin else (*origin, document.path)
+            tables[name] = ({**values, **entry}, seen)
+    return tables
+
+
+def _merge_tables(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``over`` laid on it, tables key by key, everything else replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merge_tables(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _table(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,131 @@
+"""Every error this package raises on purpose, as one tree.
+
+::
+
+    AdapterError                 exit 1   base of all of ours; catch this to catch them all
+    ├── ConfigError              exit 2   the configuration cannot be used; carries every problem
+    ├── MissingModelError        exit 2   no model was named and none could be chosen
+    ├── EmbeddedError            exit 2   the in-process model is not installed or does not load
+    ├── MissingKeyError          exit 3   a provider names a key variable that is not set
+    └── UnknownProviderError     exit 4   a provider was asked for by a name nobody configured
+
+LiteLLM's own exceptions are not part of the tree: they reach the caller unchanged in type.
+Messages never contain a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = [
+    "AdapterError",
+    "ConfigError",
+    "EmbeddedError",
+    "MissingKeyError",
+    "MissingModelError",
+    "Problem",
+    "UnknownProviderError",
+    "did_you_mean",
+]
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in a configuration file, and how to put it right.
+
+    ``line`` is counted from 1 and ``None`` where the file has no line to point at. A
+    ``warning`` is reported but never stops anything.
+    """
+
+    path: str
+    line: int | None
+    provider: str | None
+    message: str
+    fix: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        who = f"provider {self.provider!r}: " if self.provider else ""
+        lines = f"{where}: {who}{self.message}", f"    fix: {self.fix}"
+        return "\n".join(printable(line).replace("\n", "\\n") for line in lines)
+
+
+class AdapterError(Exception):
+    """Base of every error this package raises; ``exit_code`` is what the command exits with."""
+
+    exit_code = 1
+
+
+class ConfigError(AdapterError):
+    """The configuration cannot be used. ``problems`` holds all of them, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem] | str) -> None:
+        self.problems: tuple[Problem, ...] = () if isinstance(problems, str) else tuple(problems)
+        super().__init__(
+            problems if isinstance(problems, str) else "\n".join(map(str, self.problems))
+        )
+
+
+class MissingModelError(AdapterError):
+    """No model was named and none could be chosen; the message shows how to choose one."""
+
+    exit_code = 2
+
+
+class EmbeddedError(AdapterError):
+    """The in-process model is not installed, or its file does not load."""
+
+    exit_code = 2
+
+
+class MissingKeyError(AdapterError):
+    """A provider's ``api_key_env`` names a variable that is unset or empty."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, provider: str, variable: str) -> None:
+        self.provider = provider
+        self.variable = variable
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own pickling calls cls(*args) and would lose the keyword arguments.
+        return _rebuild_missing_key, (str(self), self.provider, self.variable)
+
+
+class UnknownProviderError(AdapterError):
+    """No provider of that name is configured; the message names the nearest ones."""
+
+    exit_code = 4
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        self.name = name
+        self.known = tuple(known)
+        hint = did_you_mean(name, self.known)
+        if not hint:
+            listed = ", ".join(self.known) or "none"
+            hint = f" (configured: {printable(listed)})"
+        super().__init__(f"no provider named {name!r} is configured{hint}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.name, self.known)
+
+
+def _rebuild_missing_key(message: str, provider: str, variable: str) -> MissingKeyError:
+    return MissingKeyError(message, provider=provider, variable=variable)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'groq'?)"`` for the nearest known word, or ``""``."""
+    from difflib import get_close_matches  # costs milliseconds, and only a mistake needs it
+
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters escaped, so that no file can drive a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -1,0 +1,153 @@
+"""Configuration files: where they are, how one is read safely, and the line a thing stands on.
+
+Reading never writes. The list and its order are gptme's, with the file name of its
+custom-providers specification added.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tomli
+
+from adapter.errors import Problem
+
+__all__ = ["FILE_NAMES", "Document", "config_paths", "read_document"]
+
+FILE_NAMES = ("config.toml", "gptme.toml", "config.local.toml")
+"""Lowest precedence first: what gptme reads, the specification's name, gptme's file for secrets."""
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Larger files are refused: no hand-written configuration comes near, and parsing takes memory."""
+
+
+class Document(NamedTuple):
+    """One parsed file: its path, its text (for line numbers), its tables, and its mode bits."""
+
+    path: str
+    text: str
+    data: Mapping[str, Any]
+    mode: int
+
+    def __repr__(self) -> str:
+        return f"Document({self.path!r})"  # the text may hold keys
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines as an editor counts them (``splitlines`` also splits at U+2028 and others)."""
+        return self.text.split("\n")
+
+    def line(self, provider: int | None = None, key: str | None = None) -> int | None:
+        """Return the line (from 1) of a top-level key, of the nth provider, or of a key in it.
+
+        TOML keeps no positions, so this looks for the usual spellings and returns the nearest
+        enclosing line, or ``None`` where there is none.
+        """
+        lines = self.lines
+        if provider is None:
+            name = re.escape(key or "")
+            return _find(lines, rf"\s*(\[+\s*)?[\"']?{name}[\"']?\s*[\]=.]", 0, len(lines))
+        heads = [i for i, text in enumerate(lines) if re.match(r"\s*\[\[\s*providers\s*\]\]", text)]
+        if provider >= len(heads):
+            return _find(lines, r"\s*providers\s*=", 0, len(lines))
+        start = heads[provider]
+        end = next(
+            (i for i in range(start + 1, len(lines)) if re.match(r"\s*\[", lines[i])), len(lines)
+        )
+        found = None
+        if key is not None:
+            found = _find(lines, rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", start + 1, end)
+        return found or start + 1
+
+
+def _find(lines: list[str], pattern: str, start: int, end: int) -> int | None:
+    return next((i + 1 for i in range(start, end) if re.match(pattern, lines[i])), None)
+
+
+def config_directory(environ: Mapping[str, str] | None = None) -> str:
+    """Return gptme's configuration folder, ``$XDG_CONFIG_HOME/gptme`` (default ``~/.config``).
+
+    A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
+    """
+    environ = os.environ if environ is None else environ
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return os.path.join(base, "gptme")
+
+
+def config_paths(
+    path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[tuple[str, ...], bool]:
+    """Return the files to read, lowest precedence first, and whether they were asked for by name.
+
+    ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Nothing in the
+    working directory is ever read by itself: a cloned repository must not redirect a key.
+    """
+    environ = os.environ if environ is None else environ
+    named = os.fspath(path) if path is not None else environ.get("ADAPTER_CONFIG", "")
+    if path is not None or named:
+        return (os.path.abspath(os.path.expanduser(named)),), True
+    folder = config_directory(environ)
+    return tuple(os.path.join(folder, name) for name in FILE_NAMES), False
+
+
+def read_document(path: str, *, required: bool) -> Document | Problem | None:
+    """Read and parse one TOML file: the document, what is wrong with it, or ``None`` (absent).
+
+    UTF-8 with or without BOM, LF or CRLF line ends. Refuses what is not a regular file without
+    opening it, so that a FIFO in its place cannot hang the program.
+    """
+    try:
+        info = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        if not required:
+            return None
+        return Problem(path, None, None, "no such file", "check the path given by --config")
+    except (OSError, ValueError) as error:
+        return _unreadable(path, error)
+    if not stat.S_ISREG(info.st_mode):
+        return Problem(path, None, None, "not a regular file", "put a TOML file in its place")
+    if info.st_size > MAX_BYTES:
+        size = f"{info.st_size:,} bytes is too large for a configuration file"
+        return Problem(path, None, None, size, f"keep it under {MAX_BYTES:,} bytes")
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        return _unreadable(path, error)
+    return _parse(path, raw, info.st_mode)
+
+
+def _unreadable(path: str, error: Exception) -> Problem:
+    why = getattr(error, "strerror", None) or str(error)
+    return Problem(path, None, None, f"cannot be read: {why}", "check the path and its permissions")
+
+
+def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # error.object, not raw: it begins after the BOM, as error.start does
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Problem(path, line, None, "not valid UTF-8", "save the file as UTF-8")
+    try:
+        return Document(path, text, tomli.loads(text), mode)
+    except tomli.TOMLDecodeError as error:
+        # tomli's own message ends in "(at line 3, column 7)", which the problem says already
+        message = re.sub(r" \(at [^()]*\)$", "", str(error))
+        line = getattr(error, "lineno", None) or _line_in(str(error)) or text.count("\n") + 1
+        return Problem(path, line, None, f"not valid TOML: {message}", "correct the syntax there")
+    except (ValueError, RecursionError) as error:
+        # ValueError: an integer of thousands of digits; RecursionError: thousands of brackets
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return Problem(path, None, None, f"not usable TOML: {what}", "simplify the file")
+
+
+def _line_in(message: str) -> int | None:
+    found = re.search(r"\bline (\d+)", message)
+    return int(found.group(1)) if found else None

@@ -1,0 +1,139 @@
+"""API keys: where a provider's key comes from, and a string type that does not show itself.
+
+The order (direct value, named variable, ``${PROVIDER}_API_KEY``, placeholder) and the way a
+variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.get_env``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from adapter.errors import MissingKeyError
+
+__all__ = ["PLACEHOLDER_KEY", "ResolvedKey", "Secret", "find_key", "key_source", "lookup"]
+
+PLACEHOLDER_KEY = "default-key"
+"""What gptme sends when it knows no key; servers without authentication ignore it."""
+
+MASK = "***"
+
+
+class Secret(str):
+    """A string that is used as any other but whose ``repr`` shows ``'***'``.
+
+    Tracebacks with locals, debug logs and ``repr`` of the parameters print containers with
+    ``repr``, so a key inside them stays hidden. It cannot be pickled, which would write it out
+    in the clear: resolve the key in the process that uses it.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("an API key is not pickled; resolve it in the process that uses it")
+
+
+class ResolvedKey(NamedTuple):
+    """A provider's key and where it came from.
+
+    ``source`` is the text ``providers list`` shows: ``(configured directly)``, ``$NAME`` or
+    ``$NAME (default)``. ``found`` is false when ``value`` is gptme's placeholder because
+    ``variable`` is not set.
+    """
+
+    value: Secret
+    source: str
+    variable: str | None
+    found: bool = True
+
+    def __str__(self) -> str:
+        """Return where the key comes from, in words; never the key."""
+        if not self.found:
+            return f"no key (${self.variable} is not set)"
+        return f"key {self.source}"
+
+
+def lookup(variable: str, environ: Mapping[str, str], table: Mapping[str, str]) -> str | None:
+    """Return the value of ``variable``, or ``None`` where it is unset or empty.
+
+    Order: ``GPTME_<variable>``, then ``<variable>`` in ``environ``, then the configuration's
+    ``[env]`` table, which always uses the bare name (gptme, ``Config.get_env``). White space
+    around a value goes: a key read from a file with ``$(cat ...)`` or from a CRLF ``.env``
+    would otherwise break the request's header.
+    """
+    bare = variable.removeprefix("GPTME_")
+    for value in (environ.get(f"GPTME_{bare}"), environ.get(bare), table.get(bare)):
+        if value and (stripped := value.strip()):
+            return stripped
+    return None
+
+
+def default_variable(provider: str) -> str:
+    """Return the conventional variable of a provider: ``vllm-local`` -> ``VLLM_LOCAL_API_KEY``."""
+    return f"{provider.upper().replace('-', '_')}_API_KEY"
+
+
+def key_source(name: str, api_key: str | None, api_key_env: str | None) -> tuple[str, str | None]:
+    """Return the source text and the variable (``None`` for a direct value), reading no key."""
+    if api_key and not api_key.isspace():
+        return "(configured directly)", None
+    if api_key_env:
+        return f"${api_key_env}", api_key_env
+    variable = default_variable(name)
+    return f"${variable} (default)", variable
+
+
+def find_key(
+    name: str,
+    api_key: str | None,
+    api_key_env: str | None,
+    table: Mapping[str, str],
+    environ: Mapping[str, str] | None = None,
+) -> ResolvedKey:
+    """Return the key of the provider ``name`` by gptme's precedence.
+
+    Raises :class:`MissingKeyError` when ``api_key_env`` names a variable that is unset or empty:
+    gptme raises there too, and a key meant for another server must not be tried instead.
+    """
+    environ = os.environ if environ is None else environ
+    source, variable = key_source(name, api_key, api_key_env)
+    if variable is None:
+        return ResolvedKey(_sendable(name, str(api_key).strip(), source), source, None)
+    value = lookup(variable, environ, table)
+    if value is not None:
+        return ResolvedKey(_sendable(name, value, source), source, variable)
+    if api_key_env:
+        raise MissingKeyError(
+            f"provider {name!r} takes its key from ${variable}, which is not set: "
+            f"export {variable}=... (or set {variable} under [env] in config.local.toml)",
+            provider=name,
+            variable=variable,
+        )
+    return ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
+
+
+def _sendable(name: str, value: str, source: str) -> Secret:
+    """Return ``value`` as a key, refusing what no HTTP header can carry (RFC 9110, 5.5)."""
+    if value.isascii() and value.isprintable():
+        return Secret(value)
+    raise MissingKeyError(
+        f"the key of provider {name!r} from {source} cannot be sent: it holds a line break, a "
+        "control or a non-ASCII character. Was it copied whole?",
+        provider=name,
+        variable=source,
+    )
+
+
+def masked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``params`` with the key replaced by ``***``, fit to be printed."""
+    return {k: MASK if k == "api_key" else v for k, v in params.items()}

@@ -1,0 +1,129 @@
+"""A provider: one ``[[providers]]`` table, what may stand in it, and its key.
+
+The five fields and their meaning are gptme's (``ProviderConfig``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from adapter.keys import MASK, ResolvedKey, Secret, find_key, key_source
+
+__all__ = ["FIELDS", "Provider", "base_url_fault", "is_private_host", "name_fault", "safe_url"]
+
+FIELDS = ("name", "base_url", "api_key", "api_key_env", "default_model")
+"""gptme's fields, in the order of its documentation. gptme refuses any other inside the table."""
+
+@dataclass(frozen=True, repr=False)
+class Provider:
+    """An OpenAI-compatible endpoint under a name.
+
+    ``extras`` are the LiteLLM parameters of ``[plugin.litellm.providers.NAME]``. ``origin`` is
+    the file, or files, that the provider was read from. Its ``repr`` never shows a key.
+    """
+
+    name: str
+    base_url: str
+    api_key: str | None = None
+    api_key_env: str | None = None
+    default_model: str | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    origin: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.api_key and not isinstance(self.api_key, Secret):
+            object.__setattr__(self, "api_key", Secret(self.api_key))
+
+    def __repr__(self) -> str:
+        shown = [f"name={self.name!r}", f"base_url={safe_url(self.base_url)!r}"]
+        shown += [f"api_key={MASK!r}"] if self.api_key else []
+        shown += [f"api_key_env={self.api_key_env!r}"] if self.api_key_env else []
+        shown += [f"default_model={self.default_model!r}"] if self.default_model else []
+        return f"Provider({', '.join(shown)})"
+
+    @property
+    def key_source(self) -> str:
+        """Where the key comes from, as ``providers list`` shows it; reads no variable."""
+        return key_source(self.name, self.api_key, self.api_key_env)[0]
+
+    def resolve_key(self, environ: Mapping[str, str] | None = None) -> ResolvedKey:
+        """Return the key's value and source, read now, so that a rotated key is picked up.
+
+        ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
+        ``api_key_env`` names a variable that is unset or empty.
+        """
+        return find_key(self.name, self.api_key, self.api_key_env, self.env, environ)
+
+
+def name_fault(name: str) -> str | None:
+    """Return why ``name`` cannot stand before the first ``/`` of a model string, or ``None``."""
+    if not name:
+        return "name is empty"
+    if "/" in name:
+        return "name contains '/', which separates the provider from the model"
+    if any(c.isspace() or not c.isprintable() for c in name):
+        return "name contains white space or a control character"
+    return None
+
+
+def base_url_fault(url: str) -> tuple[str, str] | None:
+    """Return what is wrong with a base URL and the fix, or ``None``; neither shows a secret."""
+    if any(c.isspace() or not c.isprintable() for c in url):
+        return "base_url contains white space or a control character", "remove it"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # its text quotes the URL
+        return "base_url has no valid host and port", "write it like http://localhost:8000/v1"
+    if parts.scheme not in ("http", "https") or not host:
+        example = "http" if is_private_host(host or url.partition(":")[0]) else "https"
+        rest = re.split("[?#]", url)[0].rpartition("://")[2].lstrip("/")
+        if "@" in rest or not re.fullmatch(r"[\w.-]+(:\d{1,5})?(/.*)?", rest):
+            rest = "localhost:8000/v1"
+        return "base_url is not an absolute http(s) URL", f"write it like {example}://{rest}"
+    if parts.username is not None or parts.password is not None:
+        return (
+            "base_url carries a user name or password",
+            f"write {safe_url(url)} and put the key into api_key_env",
+        )
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return (
+            "base_url has a query or fragment, to which no path can be appended",
+            f"write {safe_url(url)}",
+        )
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        return (
+            "base_url ends in /chat/completions, which is appended by itself",
+            f"write {url.rstrip('/').removesuffix('/chat/completions')}",
+        )
+    return None
+
+
+def safe_url(url: str) -> str:
+    """Return ``url`` without user name, password, query and fragment: any may be secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def is_private_host(host: str) -> bool:
+    """Whether ``host`` is this machine or one on a private network (RFC 1918, 6762, 8375, 9476).
+
+    A name without a dot counts as private: it resolves only where someone set it up (a
+    container, an entry in ``/etc/hosts``).
+    """
+    from ipaddress import ip_address  # costs milliseconds, and only plain http asks
+
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        suffixes = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test")
+        return "." not in host or host.endswith(suffixes)
