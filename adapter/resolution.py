@@ -1,0 +1,107 @@
+"""Model strings: which provider and model id a string such as ``groq`` or ``a/b/c`` means.
+
+A configured name beats a LiteLLM built-in of the same name; what names no provider of ours is
+left to LiteLLM untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from adapter import embedded
+from adapter.config import Config, load_config
+from adapter.errors import ConfigError, MissingModelError
+from adapter.providers import Provider, base_url_fault
+
+__all__ = ["Resolution", "choose_model", "resolve"]
+
+EMBEDDED = "embedded"
+LOCAL = "local"
+LOCAL_KEY = "ollama"
+"""What gptme's ``local`` provider sends when ``OPENAI_API_KEY`` is not set."""
+
+
+class Resolution(NamedTuple):
+    """What a model string means.
+
+    ``provider`` is ``None`` when the string is LiteLLM's to understand (``model`` is then the
+    string itself) and for the embedded model, whose server starts only when it is used.
+    ``model`` is the model id as the server receives it.
+    """
+
+    provider: Provider | None
+    model: str
+    embedded: bool = False
+
+
+def resolve(model: str | None = None, config: Config | None = None) -> Resolution:
+    """Return what ``model`` means under ``config`` (default: the user's configuration).
+
+    ``None`` chooses a default, see :func:`choose_model`. Raises :class:`MissingModelError` for a
+    provider's bare name when it has no ``default_model``, and :class:`ConfigError` when
+    ``local/...`` is used and no base URL is set.
+    """
+    config = load_config() if config is None else config
+    if not model:
+        model = choose_model(config)
+    exact = config.find(model)
+    if exact is not None:
+        if exact.default_model:
+            return Resolution(exact, exact.default_model)
+        raise MissingModelError(
+            f"provider {exact.name!r} has no default_model: name one, as in {exact.name}/MODEL, "
+            f"or add default_model to its [[providers]] table"
+        )
+    name, slash, rest = model.partition("/")
+    named = config.find(name) if slash else None
+    if named is not None:
+        if rest:
+            return Resolution(named, rest)
+        raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
+    if name == LOCAL:
+        if rest:
+            return Resolution(_local(config), rest)
+        raise MissingModelError("local needs a model, as in local/llama3.2")
+    if name == EMBEDDED:
+        return Resolution(None, rest or EMBEDDED, embedded=True)
+    return Resolution(None, model)
+
+
+def _local(config: Config) -> Provider:
+    """Return gptme's ``local`` provider, which lives in environment variables alone."""
+    for variable in ("OPENAI_API_BASE", "OPENAI_BASE_URL"):
+        url = config.getenv(variable)
+        if url:
+            if fault := base_url_fault(url):
+                raise ConfigError(f"${variable}: {fault[0]}; {fault[1]}")
+            break
+    else:
+        raise ConfigError(
+            "local/... needs OPENAI_BASE_URL: export OPENAI_BASE_URL=http://localhost:11434/v1, "
+            "or add a [[providers]] table for the server"
+        )
+    table = {"OPENAI_API_KEY": LOCAL_KEY, **{k: v for k, v in config.env.items() if v.strip()}}
+    return Provider(name=LOCAL, base_url=url, api_key_env="OPENAI_API_KEY", env=table)
+
+
+def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> str:
+    """Return the model to use when none is named.
+
+    ``[models].default``, else the variable ``MODEL`` (gptme's rule), else the only provider that
+    has a ``default_model``, else the embedded model where it is installed. Raises
+    :class:`MissingModelError`, which shows how to choose.
+    """
+    chosen = config.default_model or config.getenv("MODEL", environ)
+    if chosen:
+        return chosen
+    ready = [p.name for p in config.providers if p.default_model]
+    if len(ready) == 1:
+        return ready[0]
+    if embedded.is_available():
+        return EMBEDDED
+    choices = ", ".join(ready) or "none is configured"
+    raise MissingModelError(
+        "no model was named. Name one (-m PROVIDER or -m PROVIDER/MODEL; providers with a default "
+        f'model: {choices}), or set a default: [models] default = "PROVIDER"'
+    )

@@ -1,0 +1,173 @@
+"""From a provider and a model id to LiteLLM's parameters: the one place that knows both words.
+
+gptme says ``name``, ``base_url``, ``api_key``; LiteLLM says ``model`` with a prefix, ``api_base``,
+``api_key``. LiteLLM itself is not imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+from urllib.parse import urlsplit
+
+from adapter import embedded
+from adapter.config import Config, load_config
+from adapter.keys import ResolvedKey, Secret
+from adapter.providers import Provider
+from adapter.resolution import EMBEDDED, Resolution, resolve
+
+__all__ = ["Target", "model_list", "translate"]
+
+PREFIX = "openai"
+"""LiteLLM's provider for any OpenAI-compatible server; it sends the rest of the id unchanged."""
+
+_AZURE_HOST = ".openai.azure.com"
+_AZURE_PATH = "/openai/deployments"
+
+
+class Target:
+    """Where one call goes: LiteLLM's parameters and what an error message should name.
+
+    ``name`` and ``base_url`` are what the user wrote; ``params`` is what LiteLLM gets.
+    """
+
+    __slots__ = ("base_url", "key", "model", "name", "params")
+
+    def __init__(
+        self, name: str, base_url: str, model: str, key: ResolvedKey, params: dict[str, Any]
+    ) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.model = model
+        self.key = key
+        self.params = params
+
+
+def translate(model: str | None = None, config: Config | None = None) -> dict[str, Any]:
+    """Return LiteLLM's parameters for a model, as for ``litellm.completion(**translate(m), ...)``.
+
+    ``{"model": "openai/<id>", "api_base": ..., "api_key": ..., **extras}`` for a provider of ours,
+    ``{"model": model}`` for what only LiteLLM knows. ``embedded`` starts the in-process server.
+    The key is read now. Raises what :func:`adapter.resolve` and ``Provider.resolve_key`` raise.
+    """
+    resolution = resolve(model, config)
+    target = target_of(resolution)
+    return {"model": resolution.model} if target is None else target.params
+
+
+def target_of(resolution: Resolution) -> Target | None:
+    """Return where a resolved model goes, or ``None`` when it is left to LiteLLM."""
+    provider = resolution.provider
+    if provider is not None:
+        key = provider.resolve_key()
+        params = params_for(provider, resolution.model, key.value)
+        return Target(provider.name, provider.base_url, resolution.model, key, params)
+    if not resolution.embedded:
+        return None
+    server = embedded.start()
+    key = ResolvedKey(Secret(server.api_key), "(generated)", None)
+    params = {
+        "model": f"{PREFIX}/{server.model}",
+        "api_base": server.base_url,
+        "api_key": key.value,
+    }
+    return Target(EMBEDDED, server.base_url, server.model, key, params)
+
+
+def api_base(base_url: str) -> str:
+    """Return the base that LiteLLM appends its paths to.
+
+    Trailing slashes go. The specification's Azure form, ``https://<resource>.openai.azure.com/
+    openai/deployments``, is no OpenAI-compatible base; the resource's v1 base is, takes the same
+    key as a bearer token and the deployment's name as model, and needs no api-version (Microsoft,
+    "Azure OpenAI in Microsoft Foundry Models v1 API").
+    """
+    base = base_url.rstrip("/")
+    if base.endswith(_AZURE_PATH):
+        parts = urlsplit(base)
+        if parts.path == _AZURE_PATH and (parts.hostname or "").endswith(_AZURE_HOST):
+            return base.removesuffix("/deployments") + "/v1"
+    return base
+
+
+def params_for(provider: Provider, model: str, key: str) -> dict[str, Any]:
+    extras = deepcopy(dict(provider.extras))  # the caller, or LiteLLM, may change what is in them
+    prefix = extras.pop("custom_llm_provider", PREFIX)
+    return {
+        "model": f"{prefix}/{model}",
+        "api_base": api_base(provider.base_url),
+        "api_key": key,
+        **extras,
+    }
+
+
+def model_list(
+    config: Config | None = None, providers: Iterable[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return LiteLLM Router deployments for the configured providers, or for those named.
+
+    Per provider an entry ``name`` (its default model, where it has one) and a wildcard ``name/*``,
+    which takes any model id. Keys are read now. Raises :class:`MissingKeyError` when a provider's
+    key variable is not set (name the providers to leave it out) and
+    :class:`UnknownProviderError` for a name nobody configured.
+    """
+    config = load_config() if config is None else config
+    chosen = config.providers if providers is None else [config.provider(n) for n in providers]
+    entries = []
+    for provider in chosen:
+        key = provider.resolve_key().value
+        for name, model in deployments(provider):
+            entries.append({"model_name": name, "litellm_params": params_for(provider, model, key)})
+    return entries
+
+
+def deployments(provider: Provider) -> list[tuple[str, str]]:
+    """Return the (model name, model id) pairs under which a Router or gateway offers a provider."""
+    wildcard = (f"{provider.name}/*", "*")
+    if provider.default_model is None:
+        return [wildcard]
+    return [(provider.name, provider.default_model), wildcard]
+
+
+def translate_deployments(
+    entries: Iterable[Mapping[str, Any]], config: Config | None = None
+) -> list[dict[str, Any]]:
+    """Return a caller's Router ``model_list`` with each ``litellm_params.model`` translated.
+
+    What an entry says itself (``api_key``, ``timeout``, ...) wins over the configuration.
+    """
+    translated = []
+    for entry in entries:
+        params = dict(entry.get("litellm_params") or {})
+        if isinstance(params.get("model"), str):
+            params = with_overrides(target_of(resolve(params["model"], config)), params)
+        translated.append({**entry, "litellm_params": params})
+    return translated
+
+
+def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a call: the target's, with what the caller gives laid over them.
+
+    ``None`` and an empty ``api_key`` or base count as not given. A caller who sends the call to
+    another base without a key of its own does not get the provider's key or headers there: a key
+    goes to its own base_url and nowhere else.
+    """
+    if target is None:
+        return dict(given)
+    given = {k: v for k, v in given.items() if v is not None and k != "model"}
+    bases = given.pop("base_url", None), given.pop("api_base", None)
+    base = bases[0] or bases[1]
+    if not given.get("api_key", True):
+        del given["api_key"]
+    params = dict(target.params)
+    if base and str(base).rstrip("/") != params["api_base"]:
+        params = {k: v for k, v in params.items() if k not in ("extra_headers", "headers")}
+        params["api_key"] = Secret("default-key")
+    if base:
+        params["api_base"] = base
+    for name in ("extra_headers", "extra_body"):
+        both = isinstance(params.get(name), Mapping) and isinstance(given.get(name), Mapping)
+        if both:
+            given[name] = {**params[name], **given[name]}
+    return {**params, **given}
