@@ -1,0 +1,127 @@
+"""gptme's custom providers, everywhere LiteLLM works.
+
+``from adapter import completion`` is a drop-in for ``litellm.completion`` whose ``model`` may be
+a provider's name from gptme's configuration. Importing this package costs milliseconds: LiteLLM,
+which takes seconds, is imported by the first call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__: str  # read from the installed distribution on first use
+
+if TYPE_CHECKING:
+    # For type checkers the drop-in functions are LiteLLM's: same parameters, same results.
+    from litellm import (
+        acompletion,
+        aembedding,
+        aimage_generation,
+        amoderation,
+        aresponses,
+        aspeech,
+        atext_completion,
+        atranscription,
+        batch_completion,
+        completion,
+        embedding,
+        image_generation,
+        moderation,
+        responses,
+        speech,
+        text_completion,
+        transcription,
+    )
+
+    from adapter.config import Config, load_config
+    from adapter.errors import (
+        AdapterError,
+        ConfigError,
+        EmbeddedError,
+        MissingKeyError,
+        MissingModelError,
+        Problem,
+        UnknownProviderError,
+    )
+    from adapter.keys import ResolvedKey
+    from adapter.providers import Provider
+    from adapter.resolution import Resolution, resolve
+    from adapter.routing import router
+    from adapter.translation import model_list, translate
+
+__all__ = [
+    "AdapterError",
+    "Config",
+    "ConfigError",
+    "EmbeddedError",
+    "MissingKeyError",
+    "MissingModelError",
+    "Problem",
+    "Provider",
+    "Resolution",
+    "ResolvedKey",
+    "UnknownProviderError",
+    "__version__",
+    "acompletion",
+    "aembedding",
+    "aimage_generation",
+    "amoderation",
+    "aresponses",
+    "aspeech",
+    "atext_completion",
+    "atranscription",
+    "batch_completion",
+    "completion",
+    "embedding",
+    "image_generation",
+    "load_config",
+    "model_list",
+    "moderation",
+    "resolve",
+    "responses",
+    "router",
+    "speech",
+    "text_completion",
+    "transcription",
+    "translate",
+]
+
+_HOMES = {
+    "AdapterError": "errors",
+    "Config": "config",
+    "ConfigError": "errors",
+    "EmbeddedError": "errors",
+    "MissingKeyError": "errors",
+    "MissingModelError": "errors",
+    "Problem": "errors",
+    "Provider": "providers",
+    "Resolution": "resolution",
+    "ResolvedKey": "keys",
+    "UnknownProviderError": "errors",
+    "load_config": "config",
+    "model_list": "translation",
+    "resolve": "resolution",
+    "router": "routing",
+    "translate": "translation",
+}
+"""Public name -> the module it lives in; the rest of ``__all__`` are the drop-in functions."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use (PEP 562)."""
+    value: Any
+    if name in _HOMES:
+        value = getattr(import_module(f"adapter.{_HOMES[name]}"), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("gptme-litellm")
+    elif name in __all__:
+        value = import_module("adapter.calls").drop_in(name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,146 @@
+"""The attempts one call makes: the model asked for, then its fallbacks, each with its own key."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from adapter.engine import private_client
+from adapter.errors import AdapterError
+from adapter.failures import add_note, add_text
+from adapter.resolution import resolve
+from adapter.streams import note_stream
+from adapter.translation import PREFIX, Target, target_of, with_overrides
+
+__all__ = ["Attempt", "Function", "Plan"]
+
+PRIMARY_ONLY = ("api_key", "api_base", "base_url", "client", "organization", "custom_llm_provider")
+"""What a caller says about the first provider; it must not reach a fallback's."""
+
+
+class Function(NamedTuple):
+    """How one LiteLLM function differs from the others; the rest is common to all.
+
+    ``signature`` names the function whose parameters it takes (LiteLLM's async twins often say
+    only ``*args, **kwargs``). ``sdk`` is false where LiteLLM does not call through the OpenAI SDK
+    and so takes no client. ``bare`` is true where LiteLLM would send the prefix on the wire.
+    ``chooses`` is true where a missing model is chosen from the configuration; elsewhere LiteLLM
+    has a default of its own.
+    """
+
+    name: str
+    signature: str
+    is_async: bool = False
+    sdk: bool = True
+    bare: bool = False
+    chooses: bool = False
+
+
+class Attempt(NamedTuple):
+    """One call to LiteLLM: the model string, LiteLLM's arguments, and where they go, if to ours."""
+
+    model: str
+    params: dict[str, Any]
+    target: Target | None = None
+
+
+def _attempt(function: Function, given: dict[str, Any]) -> Attempt:
+    """Return LiteLLM's arguments for one call; raises what resolving model and key raises."""
+    model = given.get("model")
+    if not model and not function.chooses:
+        return Attempt("", given)
+    resolution = resolve(model)
+    target = target_of(resolution)
+    if target is None:
+        return Attempt(resolution.model, {**given, "model": resolution.model})
+    params = with_overrides(target, given)
+    if function.sdk and "num_retries" in params:
+        # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
+        params["max_retries"] = params.pop("num_retries")
+    if params["model"].startswith(f"{PREFIX}/"):
+        if function.sdk and "client" not in params:
+            params["client"] = private_client(params, function.is_async)
+        if function.bare:
+            params.update(model=target.model, custom_llm_provider=PREFIX)
+    return Attempt(model or target.name, params, target)
+
+
+def _is_ours(model: Any) -> bool:
+    try:
+        resolution = resolve(model)
+    except AdapterError:
+        return True  # only a provider of ours can be wrong in a way of ours
+    return resolution.provider is not None or resolution.embedded
+
+
+class Plan:
+    """One call and its fallbacks, in order.
+
+    LiteLLM's own loop hands the first provider's base and key to a fallback, cannot stream
+    synchronously, and raises a plain ``Exception`` at the end. Here every attempt is a call of
+    its own, to its own base with its own key, and the last error keeps its type. Where no model
+    involved is one of ours, the call is left to LiteLLM whole.
+    """
+
+    def __init__(self, function: Function, given: dict[str, Any]) -> None:
+        self._function = function
+        self._windows: dict[str, str] = {}
+        self._queue = [given]
+        self._failed: list[str] = []
+        self._given = given
+        self.attempt = Attempt(str(given.get("model")), given)
+        fallbacks = [
+            f if isinstance(f, dict) else {"model": f} for f in given.get("fallbacks") or ()
+        ]
+        windows = given.get("context_window_fallback_dict") or {}
+        involved = [f.get("model") for f in fallbacks] + list(windows.values())
+        if involved and any(map(_is_ours, (given.get("model"), *involved))):
+            given.pop("fallbacks", None)
+            given.pop("context_window_fallback_dict", None)
+            self._windows = windows
+            self._queue += [{**self._shared(), **f} for f in fallbacks]
+
+    def _shared(self) -> dict[str, Any]:
+        return {k: v for k, v in self._given.items() if k not in PRIMARY_ONLY}
+
+    def next(self) -> Attempt:
+        """Return the next attempt, translated now, so that a rotated key is picked up."""
+        given = self._queue.pop(0)
+        self.attempt = Attempt(str(given.get("model")), given)
+        self.attempt = _attempt(self._function, given)
+        return self.attempt
+
+    @property
+    def has_next(self) -> bool:
+        """Whether another attempt is left."""
+        return bool(self._queue)
+
+    def goes_on(self, error: Exception) -> bool:
+        """Note on ``error`` where it happened; return whether there is another attempt to make."""
+        model, _, target = self.attempt
+        if target is not None:
+            add_note(error, target)
+        wider = self._windows.get(model)
+        if wider and type(error).__name__ == "ContextWindowExceededError":
+            self._queue.insert(0, {**self._shared(), "model": wider})
+        if not self._queue:
+            if self._failed:
+                add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failed)}")
+            return False
+        self._failed.append(f"{model} ({type(error).__name__})")
+        return True
+
+    def finish(self, result: Any) -> Any:
+        """Return LiteLLM's ``result``, made to name its provider in a stream's errors.
+
+        After a fallback it carries LiteLLM's own ``x-litellm-attempted-fallbacks`` header.
+        """
+        target = self.attempt.target
+        if target is not None:
+            note_stream(result, target)
+        if self._failed and hasattr(result, "_hidden_params"):
+            from litellm.router_utils.add_retry_fallback_headers import (
+                add_fallback_headers_to_response,
+            )
+
+            add_fallback_headers_to_response(result, attempted_fallbacks=len(self._failed))
+        return result

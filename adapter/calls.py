@@ -1,0 +1,134 @@
+"""The drop-in functions: LiteLLM's own, with our model strings understood.
+
+One mechanism serves them all, and none restates LiteLLM's parameters: positional arguments are
+named by LiteLLM's signature, the model string is translated, and LiteLLM's function is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from adapter.attempts import Function, Plan
+from adapter.engine import load_litellm
+from adapter.translation import translate_deployments
+
+__all__ = ["FUNCTIONS", "drop_in"]
+
+
+def _pair(name: str, own_signature: bool = False, **traits: bool) -> list[Function]:
+    twin = f"a{name}"
+    return [
+        Function(name, name, **traits),
+        Function(twin, twin if own_signature else name, is_async=True, **traits),
+    ]
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    function.name: function
+    for function in (
+        *_pair("completion", own_signature=True, chooses=True),
+        *_pair("text_completion"),
+        *_pair("embedding"),
+        *_pair("responses", own_signature=True, sdk=False),
+        *_pair("image_generation"),
+        *_pair("transcription"),
+        *_pair("speech"),
+        *_pair("moderation", own_signature=True, bare=True),
+        Function("batch_completion", "batch_completion", chooses=True),
+    )
+}
+"""The drop-in functions by name. Their parameters, results and errors are LiteLLM's."""
+
+
+def drop_in(name: str) -> Callable[..., Any]:
+    """Return the drop-in for ``litellm.<name>``: same arguments, same result, same exceptions.
+
+    The model may be a provider's name or ``provider/model``. Besides LiteLLM's exceptions, which
+    keep their type and gain a note, it raises the errors of :mod:`adapter.errors`.
+    """
+    function = FUNCTIONS[name]
+    if function.is_async:
+
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            return await _call_async(function, args, kwargs)
+
+        made: Callable[..., Any] = acall
+    else:
+        run = _call_batch if name == "batch_completion" else _call
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return run(function, args, kwargs)
+
+        made = call
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = (
+        f"``litellm.{name}`` for gptme's providers: same arguments, result and exceptions.\n\n"
+        "``model`` may be a provider's name or ``provider/model``; any other goes to LiteLLM\n"
+        "untouched. Arguments given here win over the configuration."
+    )
+    return made
+
+
+def _call(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    litellm_function = getattr(load_litellm(), function.name)
+    plan = Plan(function, _arguments(function, args, kwargs))
+    while True:
+        try:
+            return plan.finish(litellm_function(**plan.next().params))
+        except Exception as error:
+            if not plan.goes_on(error):
+                raise
+
+
+async def _call_async(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    litellm_function = getattr(load_litellm(), function.name)
+    plan = Plan(function, _arguments(function, args, kwargs))
+    while True:
+        try:
+            return plan.finish(await litellm_function(**plan.next().params))
+        except Exception as error:
+            if not plan.goes_on(error):
+                raise
+
+
+def _call_batch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call ``batch_completion``, which returns its errors; those alone go on to a fallback."""
+    litellm_function = getattr(load_litellm(), function.name)
+    given = _arguments(function, args, kwargs)
+    messages = list(given.get("messages") or ())
+    plan = Plan(function, given)
+    results: dict[int, Any] = {}
+    left = list(range(len(messages)))
+    while True:
+        params = {**plan.next().params, "messages": [messages[i] for i in left]}
+        results |= dict(zip(left, litellm_function(**params), strict=True))
+        left = [i for i in left if isinstance(results[i], Exception)]
+        goes_on = [plan.goes_on(results[i]) for i in left]
+        if not any(goes_on):
+            return [plan.finish(results[i]) for i in range(len(messages))]
+
+
+def _arguments(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return all arguments by name; positional ones are named by LiteLLM's own signature."""
+    given = dict(kwargs)
+    if args:
+        names = _parameters(function.signature)
+        if len(args) > len(names):
+            raise TypeError(f"{function.name}() takes {len(names)} positional arguments at most")
+        for name, value in zip(names, args, strict=False):
+            if name in given:
+                raise TypeError(f"{function.name}() got multiple values for argument {name!r}")
+            given[name] = value
+    if given.get("model_list"):
+        given["model_list"] = translate_deployments(given["model_list"])
+    return given
+
+
+@cache
+def _parameters(name: str) -> tuple[str, ...]:
+    parameters = inspect.signature(getattr(load_litellm(), name)).parameters.values()
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return tuple(p.name for p in parameters if p.kind is kind)

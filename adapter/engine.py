@@ -1,0 +1,97 @@
+"""LiteLLM, imported once, late and quietly, and the OpenAI clients it sends requests with."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["load_litellm", "private_client"]
+
+DEFAULT_RETRIES = 2
+"""LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""
+
+_lock = Lock()
+_loaded: Any = None
+
+
+def load_litellm() -> Any:
+    """Return LiteLLM, importing it on the first call, which takes seconds.
+
+    No price map is fetched from the network unless ``LITELLM_LOCAL_MODEL_COST_MAP`` says so, and
+    LiteLLM's banners, which it prints on stdout, are off.
+    """
+    global _loaded  # noqa: PLW0603 - the one process-wide import, made once under the lock
+    if _loaded is None:
+        with _lock:
+            os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            with _collector_paused("litellm" not in sys.modules):
+                import litellm
+            litellm.suppress_debug_info = True
+            _loaded = litellm
+    return _loaded
+
+
+@contextmanager
+def _collector_paused(pause: bool) -> Iterator[None]:
+    """Pause the garbage collector: an import makes many objects and no garbage (about 12 %)."""
+    pause = pause and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+_clients: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
+
+
+def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
+    """Return the OpenAI client for a call to a provider of ours, which says nothing of OpenAI's.
+
+    The OpenAI SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of
+    the environment into the headers of every request, whatever host it goes to. This is LiteLLM's
+    own cached client (its connections, event-loop handling and expiry) in a copy without those
+    headers. What the caller names itself (``organization=``, ``project=``) is kept.
+    """
+    from litellm.main import openai_chat_completions
+
+    retries = params.get("max_retries")
+    client = openai_chat_completions._get_openai_client(
+        is_async=is_async,
+        api_key=str(params["api_key"]),
+        api_base=params["api_base"],
+        timeout=600,  # part of LiteLLM's cache key only: each request carries its own
+        max_retries=DEFAULT_RETRIES if retries is None else retries,
+        organization=params.get("organization"),
+        shared_session=params.get("shared_session"),
+    )
+    kept = tuple(k for k in ("organization", "project") if params.get(k))
+    copies = _clients.setdefault(client, {})
+    if kept not in copies:
+        copies[kept] = _without_identity(client, kept)
+    return copies[kept]
+
+
+def _without_identity(client: Any, kept: tuple[str, ...]) -> Any:
+    import openai
+
+    omitted = {
+        header: openai.Omit()
+        for name, header in (("organization", "OpenAI-Organization"), ("project", "OpenAI-Project"))
+        if name not in kept
+    }
+    copy = client.with_options(set_default_headers=omitted)
+    # the SDK's constructor has just read OPENAI_CUSTOM_HEADERS into this mapping again
+    copy._custom_headers = omitted
+    return copy

@@ -1,0 +1,210 @@
+"""What a failed call means, what to do about it, and the note that says where it went.
+
+LiteLLM's exception classes do not always tell (a refused connection arrives as a 500, a 403 as a
+plain ``APIError``), so the status code and the chain of causes decide.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from adapter.errors import AdapterError, did_you_mean, printable
+from adapter.keys import MASK
+
+if TYPE_CHECKING:
+    from adapter.translation import Target
+
+__all__ = ["EXIT_CODES", "Failure", "add_note", "explain"]
+
+EXIT_CODES = {
+    0: "done",
+    1: "anything else",
+    2: "usage or configuration",
+    3: "authentication (401, 403, a key that is not set)",
+    4: "not found (unknown provider, model or path)",
+    5: "rate limited",
+    6: "timeout, or cannot connect",
+    7: "the provider failed (5xx, malformed reply, cut stream)",
+    130: "interrupted",
+}
+"""Exit code of the command -> its meaning."""
+
+OTHER, AUTHENTICATION, NOT_FOUND, RATE_LIMITED, UNREACHABLE, PROVIDER_FAILED = 1, 3, 4, 5, 6, 7
+
+_BY_STATUS = {
+    401: AUTHENTICATION,
+    403: AUTHENTICATION,
+    404: NOT_FOUND,
+    408: UNREACHABLE,
+    429: RATE_LIMITED,
+}
+
+# The names, not the classes: httpx, aiohttp and openai need not be imported to explain an error.
+_CANNOT_CONNECT = {
+    "gaierror": "the name of the host is not known",
+    "ConnectionRefusedError": "the connection was refused",
+    "SSLCertVerificationError": "its TLS certificate cannot be verified",
+    "SSLError": "the TLS handshake failed",
+    "ConnectTimeout": "connecting took too long",
+    "ReadTimeout": "no answer within the time limit",
+    "TimeoutError": "no answer within the time limit",
+    "APITimeoutError": "no answer within the time limit",
+    "ConnectError": "cannot connect",
+    "ClientConnectorError": "cannot connect",
+}
+_BROKEN = {
+    "JSONDecodeError": "the reply is not JSON",
+    "RemoteProtocolError": "the connection was closed in the middle of the reply",
+    "ReadError": "the connection broke in the middle of the reply",
+    "ClientPayloadError": "the connection was closed in the middle of the reply",
+}
+
+
+_went_to: WeakKeyDictionary[BaseException, Target] = WeakKeyDictionary()
+"""Error -> where the call that raised it went, which after a fallback is not where it began."""
+
+
+class Failure(NamedTuple):
+    """A failed call in words: the exit code, what happened, and what to do."""
+
+    exit_code: int
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.fix}" if self.fix else self.what
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it came from, nearest first; a cycle ends it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _named(error: BaseException, names: dict[str, str]) -> str | None:
+    """Return the words for the first class in the chain of causes that ``names`` knows."""
+    classes = [c.__name__ for cause in causes(error) for c in type(cause).__mro__]
+    return next((words for name, words in names.items() if name in classes), None)
+
+
+def explain(
+    error: BaseException, target: Target | None, model: str, known: Iterable[str] = ()
+) -> Failure:
+    """Return what ``error`` means for a call of ``model``, which began at ``target``.
+
+    ``known`` are the names of the configured providers, for a hint where the model is unknown.
+    """
+    if isinstance(error, AdapterError):
+        return Failure(error.exit_code, str(error), "")
+    if target is None and "LLM Provider NOT provided" in str(error):
+        hint = did_you_mean(model.partition("/")[0], known)
+        return Failure(
+            NOT_FOUND,
+            f"unknown model {model!r}: no provider of that name, and LiteLLM knows none{hint}",
+            "`adapter providers list` shows the configured ones; use PROVIDER/MODEL",
+        )
+    with suppress(TypeError):  # built-in exceptions take no weak reference
+        target = _went_to.get(error, target)
+    where = _where(target, model)
+    if words := _named(error, _CANNOT_CONNECT):
+        fix = f"check base_url and the network: {target.base_url}" if target else ""
+        return Failure(UNREACHABLE, f"{where}: {words}", fix)
+    status = getattr(error, "status_code", None)
+    broken = _named(error, _BROKEN)
+    if broken and (status is None or status >= 500):
+        return Failure(PROVIDER_FAILED, f"{where}: {broken}", "try again, or see the server's log")
+    code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
+    said = _clean(_message(error), target)
+    shown = f"answered {status}" if _answered(error) else f"failed ({type(error).__name__})"
+    return Failure(code, f"{where} {shown}: {said}", _advice(code, target))
+
+
+def _answered(error: BaseException) -> bool:
+    """Whether the status of ``error`` is the server's: LiteLLM makes one up where there is none."""
+    return any(
+        hasattr(cause, "response") and not type(cause).__module__.startswith("litellm")
+        for cause in causes(error)
+    )
+
+
+def _where(target: Target | None, model: str) -> str:
+    if target is None:
+        return f"model {model!r}"
+    return f"provider {target.name!r} ({target.base_url}, {target.key})"
+
+
+def _advice(code: int, target: Target | None) -> str:
+    if code == AUTHENTICATION and target is not None:
+        if not target.key.found:
+            return f"no key was found: export {target.key.variable}=..."
+        return f"check the {target.key}"
+    return {
+        AUTHENTICATION: "check the key's environment variable",
+        NOT_FOUND: f"check the model id {target.model!r} and base_url (often it ends in /v1)"
+        if target
+        else "check the model id",
+        RATE_LIMITED: "wait, or use another provider",
+        PROVIDER_FAILED: "try again, or see the server's log",
+    }.get(code, "")
+
+
+def _message(error: BaseException) -> str:
+    """Return what the server said, else LiteLLM's words without its class names."""
+    for cause in causes(error):
+        response = getattr(cause, "response", None)
+        text = _error_text(response) if response is not None else None
+        if text:
+            return text
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return words.rpartition("Exception - ")[2] or "no reason was given"
+
+
+def _error_text(response: Any) -> str | None:
+    try:
+        body = json.loads(response.text)
+    except Exception:  # noqa: BLE001 - an unread stream, not JSON: no message to take
+        return None
+    found = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("detail")
+    return found if isinstance(found, str) else None
+
+
+def _clean(text: str, target: Target | None) -> str:
+    """Return ``text`` short, on one line, without keys (servers echo them) or controls."""
+    # which variable LiteLLM reads for its own providers is not known here, so all count
+    keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
+    if target is not None and target.key.found:
+        keys.append(str(target.key.value))
+    for key in sorted(keys, key=len, reverse=True):
+        text = text.replace(key, MASK)
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+def add_note(error: BaseException, target: Target) -> None:
+    """Attach to ``error`` the provider, base_url and key source (PEP 678; same type)."""
+    note = f"provider {target.name!r}, base_url {target.base_url}, {target.key}"
+    add_text(error, f"gptme-litellm: {note}")
+    with suppress(TypeError):  # built-in exceptions take no weak reference
+        _went_to[error] = target
+
+
+def add_text(error: BaseException, note: str) -> None:
+    """Attach a note to ``error`` once (PEP 678). Its type and message are untouched."""
+    notes = getattr(error, "__notes__", [])
+    if note in notes:
+        return
+    if hasattr(error, "add_note"):
+        error.add_note(note)
+    else:  # Python 3.10 has no add_note; the attribute is the same
+        error.__notes__ = [*notes, note]  # type: ignore[attr-defined]  # set by PEP 678

@@ -1,0 +1,56 @@
+"""Notes on errors that arrive in the middle of a stream."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from adapter.failures import add_note
+
+if TYPE_CHECKING:
+    from adapter.translation import Target
+
+__all__ = ["note_stream"]
+
+
+class _Noted:
+    """Laid over a LiteLLM stream class: adds the note of :func:`add_note` to what it raises."""
+
+    _adapter_target: Target
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()  # type: ignore[misc]  # the stream class follows in the MRO
+        except (StopIteration, GeneratorExit):
+            raise
+        except Exception as error:
+            add_note(error, self._adapter_target)
+            raise
+
+    async def __anext__(self) -> Any:
+        try:
+            return await super().__anext__()  # type: ignore[misc]  # as above
+        except (StopAsyncIteration, GeneratorExit):
+            raise
+        except Exception as error:
+            add_note(error, self._adapter_target)
+            raise
+
+
+@cache
+def _noted_class(cls: Any) -> Any:
+    return type(cls.__name__, (_Noted, cls), {"__module__": cls.__module__})
+
+
+def note_stream(result: Any, target: Target) -> None:
+    """Make a LiteLLM stream name ``target`` in its errors; anything else is left as it is.
+
+    The object stays the same and an instance of its LiteLLM class: a wrapper around it would not.
+    """
+    cls: Any = type(result)
+    if hasattr(cls, "__next__") or hasattr(cls, "__anext__"):
+        try:
+            result.__class__ = _noted_class(cls)
+        except TypeError:  # a generator or another built-in: its errors go without the note
+            return
+        result._adapter_target = target
