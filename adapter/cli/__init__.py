@@ -1,0 +1,1 @@
+"""The command ``adapter``: one module per command group; parse, call the library, render."""

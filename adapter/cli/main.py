@@ -1,0 +1,142 @@
+"""The entry point: find the command, run it, and turn every way it can end into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from adapter.cli.options import config_option
+from adapter.errors import AdapterError
+from adapter.failures import EXIT_CODES
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "providers": ("adapter.cli.providers", "providers", "Show the configured providers."),
+    "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
+}
+"""Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
+
+INTERRUPTED = 130
+
+
+class DefaultGroup(click.Group):
+    """A group whose first word may be a prompt: what names no command goes to ``query``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        first = 0
+        while first < len(args) and args[first].partition("=")[0] == "--config":
+            first += 1 if "=" in args[first] else 2
+        word = args[first] if first < len(args) else None
+        complete = first <= len(args)  # else --config came last, without its file
+        if complete and word not in (*COMMANDS, "-h", "--help", "--version"):
+            args = [*args[:first], "query", *args[first:]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # caught before click makes exit code 1 of it
+            _discard_stdout()
+            return 0
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, '[OPTIONS] "PROMPT"')
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        query = self.get_command(ctx, "query")
+        asking = [p for p in query.params if isinstance(p, click.Option)] if query else []
+        params = [*asking, *(p for p in self.get_params(ctx) if p.name != "config")]
+        with formatter.section("Options"):
+            formatter.write_dl([r for p in params if (r := p.get_help_record(ctx))])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), text) for code, text in EXIT_CODES.items()])
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        import adapter  # the number is read from the installed distribution, which takes time
+
+        click.echo(f"adapter {adapter.__version__}")
+        ctx.exit()
+
+
+@click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@config_option
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Ask a model of one of your gptme providers, through LiteLLM.
+
+    \b
+      adapter -m groq "Explain quantum computing"
+      cat main.py | adapter -m vllm-local/my-model "Explain this"
+      adapter providers list
+
+    The answer, and nothing else, goes to stdout.
+    """
+
+
+def run(args: list[str]) -> int:
+    """Run the command line ``args`` and return its exit code (see ``failures.EXIT_CODES``)."""
+    try:
+        result: Any = cli.main(args=args, prog_name="adapter", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:  # of Ctrl-C; click has ended the line that shows ^C
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo(err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except AdapterError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        _discard_stdout()
+        return 0
+    except OSError as error:  # a full disk behind stdout, a folder as stdin
+        _discard_stdout()
+        click.echo(f"Error: {error.strerror or error}", err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _discard_stdout() -> None:
+    """Keep the interpreter from flushing into a closed pipe or a full disk again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> NoReturn:
+    """Run the command of this process and exit."""
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that cannot show a character shows "?" instead of ending the command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""``adapter providers``: what is configured."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from adapter.cli.options import config_option, load
+from adapter.config import Config
+from adapter.errors import printable
+from adapter.providers import Provider
+
+__all__ = ["providers"]
+
+EMPTY = """\
+📭 No custom providers configured
+
+Add one to {path}:
+
+[[providers]]
+name = "my-provider"
+base_url = "http://localhost:8000/v1"
+api_key_env = "MY_PROVIDER_API_KEY"
+default_model = "my-model"
+"""
+
+
+@click.group()
+def providers() -> None:
+    """Show the configured providers."""
+
+
+@providers.command("list")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
+def list_providers(as_json: bool) -> None:
+    """List the configured providers, in the order of the files."""
+    config = load()
+    if as_json:
+        click.echo(json.dumps([_row(p) for p in config.providers], indent=2, ensure_ascii=False))
+    else:
+        click.echo(_text(config), nl=False)
+
+
+def _text(config: Config) -> str:
+    """Return the listing of gptme's specification, spacing and emoji included."""
+    if not config.providers:
+        from adapter.files import config_paths
+
+        paths, named = config_paths()
+        return EMPTY.format(path=printable(paths[0] if named else paths[1]))
+    blocks = [f"🔌 Found {len(config.providers)} custom provider(s):"]
+    for provider in config.providers:
+        lines = [
+            f"📡 {provider.name}",
+            f"   Base URL: {provider.base_url}",
+            f"   API Key: {provider.key_source}",
+        ]
+        if provider.default_model:
+            lines.append(f"   Default Model: {provider.default_model}")
+        blocks.append("\n".join(map(printable, lines)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _row(provider: Provider) -> dict[str, object]:
+    return {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "api_key_source": provider.key_source,
+        "default_model": provider.default_model,
+        "files": list(provider.origin),
+    }

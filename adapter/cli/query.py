@@ -1,0 +1,172 @@
+"""``adapter "PROMPT"``: send one prompt and print the answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from adapter.cli.options import config_option, load
+from adapter.cli.output import AnswerWriter
+from adapter.config import load_config
+from adapter.failures import PROVIDER_FAILED, explain
+from adapter.oneshot import ask
+from adapter.resolution import EMBEDDED, choose_model, resolve
+from adapter.translation import Target, target_of
+
+__all__ = ["query"]
+
+RESERVED = {
+    "model": "use -m/--model",
+    "messages": "give the prompt as an argument or on stdin",
+    "stream": "use --stream or --no-stream",
+    "timeout": "use --timeout",
+    "api_key": "other users can read a command line; put the key into an environment variable",
+}
+
+
+LONGEST_TIMEOUT = 1e9
+"""In seconds; what a socket takes ends at 2**63 nanoseconds, nine times as much."""
+
+
+def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    # said this way round for nan, which is neither above nor below anything
+    if value is not None and not 0 < value <= LONGEST_TIMEOUT:
+        raise click.BadParameter(f"{value:g} is not a number of seconds to wait")
+    return value
+
+
+@click.command()
+@click.argument("prompt", nargs=-1)
+@click.option(
+    "-m",
+    "--model",
+    envvar="ADAPTER_MODEL",
+    metavar="PROVIDER[/MODEL]",
+    help="Provider, provider and model, or any LiteLLM model. [env: ADAPTER_MODEL]",
+)
+@click.option("-s", "--system", metavar="TEXT", help="System message.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    nargs=2,
+    multiple=True,
+    metavar="KEY VALUE",
+    help="Any LiteLLM parameter, as in -o temperature 0. JSON values are parsed. Repeatable.",
+)
+@click.option("--stream/--no-stream", default=True, help="Print the answer as it comes (default).")
+@click.option(
+    "--timeout",
+    type=float,
+    callback=_check_timeout,
+    metavar="SECONDS",
+    help="Give up when the server is silent for this long. [default: 600]",
+)
+@config_option
+@click.option("-v", "--verbose", is_flag=True, help="Say on stderr where the query goes.")
+@click.pass_context
+def query(
+    ctx: click.Context,
+    prompt: tuple[str, ...],
+    model: str | None,
+    system: str | None,
+    options: tuple[tuple[str, str], ...],
+    stream: bool,
+    timeout: float | None,
+    verbose: bool,
+) -> None:
+    """Send PROMPT to a model and print its answer.
+
+    What is piped in follows the prompt: cat main.py | adapter "Explain this"
+    """
+    params = _parse_options(options)
+    content = _read_prompt(prompt)
+    if content is None:
+        if sys.stdin is not None and sys.stdin.isatty():
+            parent = ctx.parent or ctx
+            click.echo(parent.get_help())
+            return
+        raise click.UsageError("there is no prompt: give one as an argument or on stdin")
+    config = load()
+    if not model:
+        model = choose_model(config)
+        if model == EMBEDDED:
+            click.echo("adapter: no model was named; using the embedded one", err=True)
+    target = target_of(resolve(model, config))
+    if verbose:
+        click.echo(_describe(model, target), err=True)
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": content})
+    started = time.monotonic()
+    code = _ask(model, target, messages, {**params, "stream": stream}, timeout)
+    if verbose:
+        click.echo(f"adapter: done in {time.monotonic() - started:.1f} s", err=True)
+    ctx.exit(code)
+
+
+def _parse_options(options: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for key, value in options:
+        if key in RESERVED:
+            raise click.UsageError(f"-o {key} cannot be used: {RESERVED[key]}")
+        try:
+            params[key] = json.loads(value, parse_constant=lambda name: name)
+        except (ValueError, RecursionError):
+            params[key] = value
+    return params
+
+
+def _read_prompt(words: tuple[str, ...]) -> str | None:
+    """Return the prompt with what is piped in after it, or ``None`` when there is neither."""
+    piped = ""
+    if sys.stdin is not None and not sys.stdin.isatty():
+        piped = sys.stdin.buffer.read().decode("utf-8", "replace")
+    # arguments that are not valid UTF-8 hold surrogates, which no request can carry
+    said = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    parts = [part for part in (said, piped) if part.strip()]
+    return "\n\n".join(parts) or None
+
+
+def _describe(model: str, target: Target | None) -> str:
+    if target is None:
+        return f"adapter: {model} goes to LiteLLM as it is"
+    return (
+        f"adapter: provider {target.name}, model {target.model}, "
+        f"base_url {target.base_url}, {target.key}"
+    )
+
+
+def _ask(
+    model: str,
+    target: Target | None,
+    messages: list[dict[str, str]],
+    params: dict[str, Any],
+    timeout: float | None,
+) -> int:
+    """Print the answer and return the exit code; failures are explained on stderr."""
+    writer = AnswerWriter(sys.stdout)
+    try:
+        for text in ask(model, messages, target, params, timeout):
+            writer.write(text)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
+        writer.close()
+        failure = explain(error, target, model, [p.name for p in load_config().providers])
+        click.echo(f"Error: {failure}", err=True)
+        if writer.wrote:
+            click.echo("  the answer above is not complete", err=True)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        writer.close()
+        raise
+    writer.close()
+    if not writer.wrote:
+        where = f"provider {target.name!r} ({target.base_url})" if target else f"model {model!r}"
+        click.echo(f"Error: {where}: the reply held no answer", err=True)
+        return PROVIDER_FAILED
+    return 0
