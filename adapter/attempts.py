@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from adapter.engine import private_client
+from adapter.engine import keep_model_id, private_client
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
 from adapter.resolution import resolve
@@ -59,6 +59,7 @@ def _attempt(function: Function, given: dict[str, Any]) -> Attempt:
     if params["model"].startswith(f"{PREFIX}/"):
         if function.sdk and "client" not in params:
             params["client"] = private_client(params, function.is_async)
+        keep_model_id(params, function.name)
         if function.bare:
             params.update(model=target.model, custom_llm_provider=PREFIX)
     return Attempt(model or target.name, params, target)

@@ -36,7 +36,8 @@ FUNCTIONS: Mapping[str, Function] = {
         *_pair("image_generation"),
         *_pair("transcription"),
         *_pair("speech"),
-        *_pair("moderation", own_signature=True, bare=True),
+        Function("moderation", "moderation", bare=True),
+        Function("amoderation", "amoderation", is_async=True),
         Function("batch_completion", "batch_completion", chooses=True),
     )
 }

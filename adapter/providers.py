@@ -18,6 +18,7 @@ __all__ = ["FIELDS", "Provider", "base_url_fault", "is_private_host", "name_faul
 FIELDS = ("name", "base_url", "api_key", "api_key_env", "default_model")
 """gptme's fields, in the order of its documentation. gptme refuses any other inside the table."""
 
+
 @dataclass(frozen=True, repr=False)
 class Provider:
     """An OpenAI-compatible endpoint under a name.
@@ -99,7 +100,7 @@ def base_url_fault(url: str) -> tuple[str, str] | None:
     if parts.path.rstrip("/").endswith("/chat/completions"):
         return (
             "base_url ends in /chat/completions, which is appended by itself",
-            f"write {url.rstrip('/').removesuffix('/chat/completions')}",
+            f"write {safe_url(url).rstrip('/').removesuffix('/chat/completions')}",
         )
     return None
 
@@ -110,7 +111,9 @@ def safe_url(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "(not a URL)"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # a password that holds a slash ends the host, and the rest of it begins the path
+    path = "/..." if "@" in parts.path else parts.path
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 
 
 def is_private_host(host: str) -> bool:

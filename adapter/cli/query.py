@@ -124,7 +124,10 @@ def _read_prompt(words: tuple[str, ...]) -> str | None:
     """Return the prompt with what is piped in after it, or ``None`` when there is neither."""
     piped = ""
     if sys.stdin is not None and not sys.stdin.isatty():
-        piped = sys.stdin.buffer.read().decode("utf-8", "replace")
+        # piece by piece: inside one read() of everything, Ctrl-C would go unheard
+        stdin: Any = sys.stdin.buffer
+        pieces = iter(lambda: stdin.read1(65536), b"")
+        piped = b"".join(pieces).decode("utf-8", "replace")
     # arguments that are not valid UTF-8 hold surrogates, which no request can carry
     said = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     parts = [part for part in (said, piped) if part.strip()]
