@@ -1,0 +1,110 @@
+"""Running the command: in this process, which shares one import of LiteLLM, or as its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+from unittest import mock
+
+import tomli
+
+from adapter.cli import main
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+PATIENCE = 100.0
+"""How long a test waits, in seconds, before it fails. No test waits for that long to pass."""
+
+
+class Outcome(NamedTuple):
+    """How the command ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*args: str, stdin: bytes = b"", stdout: TextIO | None = None) -> Outcome:
+    """Run ``adapter *args`` with ``stdin`` piped in; the environment is restored afterwards.
+
+    ``out`` is empty where the caller gives a ``stdout`` of its own, such as a terminal.
+    """
+    out, err = _pipe(), _pipe()
+    with (
+        mock.patch.dict(os.environ),
+        mock.patch.multiple(sys, stdin=_pipe(stdin), stdout=stdout or out, stderr=err),
+    ):
+        code = main.run(list(args))
+    return Outcome(code, _text(out), _text(err))
+
+
+def _pipe(data: bytes = b"") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
+
+
+@contextmanager
+def started(*args: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``adapter *args`` as a process, stdin empty, stdout and stderr piped unbuffered."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {**pipes, "bufsize": 0, **options}
+    process = subprocess.Popen([sys.executable, "-m", "adapter", *args], **options)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_exactly(stream: Any, size: int) -> bytes:
+    """Return ``size`` bytes of a process's pipe as soon as they are there."""
+    read = b""
+    while len(read) < size:
+        ready, _, _ = select.select([stream], [], [], PATIENCE)
+        assert ready, f"only {read!r} came"
+        piece = os.read(stream.fileno(), size - len(read))
+        assert piece, f"the pipe was closed after {read!r}"
+        read += piece
+    return read
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Open a pseudo-terminal: the descriptor of the user's side and that of the program's."""
+    user, program = pty.openpty()
+    try:
+        yield user, program
+    finally:
+        os.close(user)
+        os.close(program)
+
+
+def console_script(folder: Path) -> str:
+    """Make the script ``adapter`` in ``folder`` that pip would make of ``[project.scripts]``."""
+    module, _, function = PROJECT["scripts"]["adapter"].partition(":")
+    lines = ["#!" + sys.executable, f"from {module} import {function}", f"{function}()"]
+    script = folder / "adapter"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
+def provider(base_url: str, name: str = "p", **fields: str) -> str:
+    """Return a ``[[providers]]`` table in TOML."""
+    values = {"name": name, "base_url": base_url, **fields}
+    lines = [f'{key} = "{value}"' for key, value in values.items()]
+    return "\n".join(["[[providers]]", *lines, ""])

@@ -1,0 +1,89 @@
+"""Every test gets an empty HOME, an empty working folder and an environment without keys."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recorder import Recorder, recording_server
+
+ROOT = Path(__file__).parents[1]
+
+FOREIGN = re.compile(r".*_API_KEY$|^(OPENAI|LITELLM|GPTME|ADAPTER|XDG|AZURE)_.*|^MODEL$")
+
+
+@pytest.fixture(autouse=True)
+def hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the test off from the user's files and variables."""
+    for name in [n for n in os.environ if FOREIGN.match(n)]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    work = tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.chdir(work)
+
+
+@pytest.fixture
+def config_dir(tmp_path: Path) -> Path:
+    """gptme's configuration folder of this test, existing and empty."""
+    folder = tmp_path / "home" / ".config" / "gptme"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def write(config_dir: Path) -> Callable[..., Path]:
+    """Write a configuration file (default ``gptme.toml``), mode 0600, and return its path."""
+
+    def write_file(text: str, name: str = "gptme.toml", mode: int = 0o600) -> Path:
+        path = config_dir / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def server() -> Iterator[Recorder]:
+    """An OpenAI-compatible server that records what it receives."""
+    with recording_server() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def other_server() -> Iterator[Recorder]:
+    """A second one, to tell where a request went."""
+    with recording_server() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def adapter() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command ``adapter`` as a process, as a user would; stdin is empty by default."""
+
+    def run(*args: str, stdin: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "adapter", *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+            **options,
+        )
+
+    return run

@@ -1,0 +1,239 @@
+"""``adapter providers list``: the specification's listing, to the letter, and JSON without keys."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.command import provider, run, started
+
+Write = Callable[..., Path]
+
+KEY = "inline-key-0123456789"
+
+# The configuration and the listing as docs/custom-providers.md of gptme shows them.
+CONFIGURATION = """\
+[[providers]]
+name = "vllm-local"
+base_url = "http://localhost:8000/v1"
+default_model = "meta-llama/Llama-3.1-8B"
+
+[[providers]]
+name = "azure-gpt4"
+base_url = "https://my-azure-endpoint.openai.azure.com/openai/deployments"
+api_key_env = "AZURE_API_KEY"
+default_model = "gpt-4"
+
+[[providers]]
+name = "groq"
+base_url = "https://api.groq.com/openai/v1"
+api_key_env = "GROQ_API_KEY"
+default_model = "llama-3.1-70b-versatile"
+"""
+LISTING = """\
+🔌 Found 3 custom provider(s):
+
+📡 vllm-local
+   Base URL: http://localhost:8000/v1
+   API Key: $VLLM_LOCAL_API_KEY (default)
+   Default Model: meta-llama/Llama-3.1-8B
+
+📡 azure-gpt4
+   Base URL: https://my-azure-endpoint.openai.azure.com/openai/deployments
+   API Key: $AZURE_API_KEY
+   Default Model: gpt-4
+
+📡 groq
+   Base URL: https://api.groq.com/openai/v1
+   API Key: $GROQ_API_KEY
+   Default Model: llama-3.1-70b-versatile
+"""
+
+
+@pytest.mark.parametrize("keys", [{}, {"AZURE_API_KEY": "a" * 32, "GROQ_API_KEY": "g" * 32}])
+def test_the_listing_is_the_specifications(
+    keys: dict[str, str], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(CONFIGURATION)
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+
+    assert run("providers", "list") == (0, LISTING, "")
+
+
+def test_the_process_prints_the_listings_bytes_without_importing_litellm(
+    write: Write, tmp_path: Path
+) -> None:
+    """A ``litellm`` that cannot be imported stands in the way of the real one."""
+    write(CONFIGURATION)
+    (tmp_path / "litellm.py").write_text("raise SystemExit('litellm was imported')\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+
+    with started("providers", "list", env={**os.environ, "PYTHONPATH": path}) as process:
+        out, err = process.communicate()
+
+    assert (process.returncode, out, err) == (0, LISTING.encode(), b"")
+
+
+def test_an_inline_key_is_said_to_be_configured_directly_and_not_shown(write: Write) -> None:
+    write(provider("https://a.example/v1", "a", api_key=KEY, api_key_env="ALSO"))
+
+    code, out, err = run("providers", "list")
+
+    assert (code, err) == (0, "")
+    assert out == (
+        "🔌 Found 1 custom provider(s):\n\n"
+        "📡 a\n   Base URL: https://a.example/v1\n   API Key: (configured directly)\n"
+    )
+
+
+def test_a_warning_goes_to_stderr(write: Write) -> None:
+    path = write(provider("https://a.example/v1", "a", api_key=KEY), mode=0o644)
+
+    code, out, err = run("providers", "list")
+
+    assert code == 0
+    assert out.startswith("🔌 Found 1 custom provider(s):")
+    assert err.startswith(f"warning: {path}:4: provider 'a': ")
+    assert f"chmod 600 {path}" in err
+    assert KEY not in out + err
+
+
+def test_with_no_provider_it_says_how_to_add_one(config_dir: Path, write: Write) -> None:
+    code, out, err = run("providers", "list")
+
+    head, _, example = out.partition("\n\n[[providers]]")
+    assert (code, err) == (0, "")
+    assert head == f"📭 No custom providers configured\n\nAdd one to {config_dir}/gptme.toml:"
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")
+    write(f"[[providers]]{example}")
+    assert "📡 my-provider\n" in run("providers", "list").out
+
+
+def test_with_no_provider_it_names_the_file_it_was_given(write: Write) -> None:
+    path = write("", name="mine.toml")
+
+    assert f"Add one to {path}:\n" in run("providers", "list", "--config", str(path)).out
+
+
+def test_what_cannot_show_emoji_gets_question_marks_instead_of_a_traceback(write: Write) -> None:
+    write(CONFIGURATION)
+
+    latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    with started("providers", "list", env=latin) as process:
+        out, err = process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode("latin-1") == LISTING.replace("🔌", "?").replace("📡", "?")
+
+
+def test_json_holds_everything_but_keys(write: Write) -> None:
+    first = write(
+        provider("https://a.example/v1/", "a-b", api_key=KEY)
+        + provider("https://c.example/v1", "c", default_model="m/ü", api_key_env="C_KEY")
+    )
+    second = write(
+        provider("https://d.example/v1", "c") + provider("https://d.example", "d"),
+        name="config.local.toml",
+    )
+
+    code, out, err = run("providers", "list", "--json")
+
+    assert (code, err) == (0, "")
+    assert KEY not in out
+    assert "m/ü" in out
+    assert json.loads(out) == [
+        {
+            "name": "a-b",
+            "base_url": "https://a.example/v1/",
+            "api_key_source": "(configured directly)",
+            "default_model": None,
+            "files": [str(first)],
+        },
+        {
+            "name": "c",
+            "base_url": "https://d.example/v1",
+            "api_key_source": "$C_KEY",
+            "default_model": "m/ü",
+            "files": [str(first), str(second)],
+        },
+        {
+            "name": "d",
+            "base_url": "https://d.example",
+            "api_key_source": "$D_API_KEY (default)",
+            "default_model": None,
+            "files": [str(second)],
+        },
+    ]
+
+
+def test_json_of_no_provider_is_an_empty_list() -> None:
+    assert run("providers", "list", "--json") == (0, "[]\n", "")
+
+
+def test_reading_writes_nothing(write: Write, config_dir: Path) -> None:
+    path = write(CONFIGURATION)
+    path.chmod(0o400)
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+
+    run("providers", "list")
+
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    assert [p.name for p in config_dir.iterdir()] == ["gptme.toml"]
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_all_problems_come_at_once_with_exit_code_2(write: Write) -> None:
+    path = write('[[providers]]\nname = "a/b"\n\n[[providers]]\nbase_url = "ftp://x"\n')
+
+    code, out, err = run("providers", "list")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    for line, what in (
+        (2, "name contains '/'"),
+        (1, "base_url is missing"),
+        (4, "name is missing"),
+        (5, "not an absolute http(s) URL"),
+    ):
+        assert f"{path}:{line}: " in err
+        assert what in err
+
+
+def test_a_reader_that_has_gone_is_no_failure(write: Write) -> None:
+    write(CONFIGURATION)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with started("providers", "list", stdout=writing) as process:
+        os.close(writing)
+        _, err = process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_stdout_that_is_full_is_one_line_on_stderr(write: Write) -> None:
+    write(CONFIGURATION)
+
+    with (
+        Path("/dev/full").open("wb") as full,
+        started("providers", "list", stdout=full) as process,
+    ):
+        _, err = process.communicate()
+
+    assert (process.returncode, err) == (1, b"Error: No space left on device\n")
+
+
+def test_a_stdout_that_is_closed_is_no_failure(write: Write) -> None:
+    write(CONFIGURATION)
+
+    with started("providers", "list", stdout=None, preexec_fn=lambda: os.close(1)) as process:
+        _, err = process.communicate()
+
+    assert (process.returncode, err) == (0, b"")

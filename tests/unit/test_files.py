@@ -1,0 +1,279 @@
+"""Configuration files: which are read, in what order, and that no file in their place can harm."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from adapter.errors import Problem
+from adapter.files import MAX_BYTES, Document, config_paths, read_document
+
+SECRET = "sk-never-to-be-shown"
+
+NAMES = ["config.toml", "gptme.toml", "config.local.toml"]
+
+
+def read(path: Path | str, required: bool = False) -> Document | Problem | None:
+    return read_document(str(path), required=required)
+
+
+def problem_at(path: Path | str) -> Problem:
+    found = read(path)
+    assert isinstance(found, Problem)
+    assert found.path == str(path)
+    assert found.fix
+    return found
+
+
+def document_of(path: Path, content: bytes) -> Document:
+    path.write_bytes(content)
+    found = read(path)
+    assert isinstance(found, Document)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/gptme"),
+        ({"HOME": "/h"}, "/h/.config/gptme"),
+        ({"XDG_CONFIG_HOME": "", "HOME": "/h"}, "/h/.config/gptme"),
+        ({"XDG_CONFIG_HOME": "relative", "HOME": "/h"}, "/h/.config/gptme"),
+    ],
+)
+def test_the_default_files_are_gptmes_lowest_precedence_first(
+    environ: dict[str, str], folder: str
+) -> None:
+    paths, named = config_paths(environ=environ)
+
+    assert paths == tuple(f"{folder}/{name}" for name in NAMES)
+    assert not named
+
+
+def test_without_a_home_variable_the_users_own_folder_is_used() -> None:
+    paths, _ = config_paths(environ={})
+
+    assert paths[0] == str(Path("~/.config/gptme/config.toml").expanduser())
+
+
+@pytest.mark.parametrize(
+    ("path", "variable", "expected"),
+    [
+        ("/a.toml", None, "/a.toml"),
+        ("/a.toml", "/b.toml", "/a.toml"),
+        (Path("/a.toml"), None, "/a.toml"),
+        (None, "/b.toml", "/b.toml"),
+        (None, "~/b.toml", "~/b.toml"),
+        ("~/a.toml", None, "~/a.toml"),
+        ("a.toml", None, "./a.toml"),
+        ("", "/b.toml", "."),
+    ],
+)
+def test_a_named_file_is_read_alone(path: str | None, variable: str | None, expected: str) -> None:
+    environ = {"HOME": "/h", **({"ADAPTER_CONFIG": variable} if variable else {})}
+
+    assert config_paths(path, environ) == (
+        (str(Path(expected).expanduser().absolute()),),
+        True,
+    )
+
+
+def test_an_empty_variable_names_no_file() -> None:
+    _, named = config_paths(environ={"ADAPTER_CONFIG": "", "HOME": "/h"})
+
+    assert not named
+
+
+@pytest.mark.parametrize("name", ["absent.toml", "no/such/folder.toml", "file/below.toml"])
+def test_an_absent_file_is_a_problem_only_where_it_was_asked_for(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / name
+
+    assert read(path) is None
+    found = read(path, required=True)
+    assert isinstance(found, Problem)
+    assert (found.path, found.line, found.message) == (str(path), None, "no such file")
+    assert "--config" in found.fix
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_a_file_is_utf8_with_or_without_bom_and_with_either_line_end(
+    bom: bytes, end: bytes, tmp_path: Path
+) -> None:
+    lines = ["# ä", "[[providers]]", 'name = "ünï"', 'base_url = "https://h/v1"', ""]
+    found = document_of(tmp_path / "c.toml", bom + end.join(line.encode() for line in lines))
+
+    assert found.data == {"providers": [{"name": "ünï", "base_url": "https://h/v1"}]}
+    assert found.line(0) == 2
+    assert found.line(0, "base_url") == 4
+
+
+def test_an_empty_file_is_a_document(tmp_path: Path) -> None:
+    assert document_of(tmp_path / "c.toml", b"").data == {}
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'name = "caf\xe9"', "not valid UTF-8"),
+        (b"\xff\xfe", "not valid UTF-8"),
+        (b"name = ", "not valid TOML"),
+        (b"name", "not valid TOML"),
+        (b'name = "open', "not valid TOML"),
+        (b"[open", "not valid TOML"),
+        (b"a = 1\x00", "not valid TOML"),
+        (b"first = 2", "not valid TOML"),
+    ],
+)
+def test_a_broken_file_is_reported_with_the_line(
+    line: bytes, message: str, end: bytes, bom: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(bom + end.join([b"first = 1", b"", line, b"", b"# last"]))
+
+    found = problem_at(path)
+
+    assert found.line == 3
+    assert found.message.startswith(message)
+    assert "(at line" not in found.message
+
+
+def test_a_string_that_never_ends_is_reported_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b'a = """\nb\nc')
+
+    assert problem_at(path).line == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = " + b"[" * 100_000, b"a = " + b"9" * 100_000, b"a" + b".a" * 100_000 + b" = 1"],
+    ids=["brackets", "digits", "dots"],
+)
+def test_a_file_that_would_exhaust_the_parser_is_a_problem(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(content)
+
+    assert "TOML" in problem_at(path).message
+
+
+def test_a_file_too_large_for_a_configuration_is_refused_unparsed(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"#" * MAX_BYTES)
+    assert isinstance(read(path), Document)
+
+    path.write_bytes(b"#" * (MAX_BYTES + 1))
+    assert "4,194,305 bytes is too large" in problem_at(path).message
+
+
+def test_a_directory_is_not_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").mkdir()
+
+    assert problem_at(tmp_path / "c.toml").message == "not a regular file"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    os.mkfifo(path)
+
+    assert problem_at(path).message == "not a regular file"
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+def test_a_device_is_not_read() -> None:
+    assert problem_at("/dev/zero").message == "not a regular file"
+
+
+def test_a_symlink_loop_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.symlink_to(path)
+
+    assert problem_at(path).message.startswith("cannot be read: ")
+
+
+def test_a_symlink_to_a_file_is_followed_and_a_dangling_one_is_absent(tmp_path: Path) -> None:
+    link = tmp_path / "c.toml"
+    link.symlink_to(tmp_path / "target.toml")
+    assert read(link) is None
+
+    (tmp_path / "target.toml").write_text("a = 1\n")
+    found = read(link)
+    assert isinstance(found, Document)
+    assert found.data == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["a\0b", "n" * 300], ids=["nul", "too long"])
+def test_a_path_the_system_refuses_is_a_problem(name: str, tmp_path: Path) -> None:
+    assert problem_at(f"{tmp_path}/{name}").message.startswith("cannot be read: ")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("")
+    path.chmod(0)
+
+    assert problem_at(path).message.startswith("cannot be read: ")
+
+
+def test_a_document_does_not_show_its_text(tmp_path: Path) -> None:
+    found = document_of(tmp_path / "c.toml", f'api_key = "{SECRET}"\n'.encode())
+
+    assert SECRET not in repr(found)
+    assert "c.toml" in repr(found)
+
+
+SPELLINGS = """\
+# [[providers]] in a comment is not one
+[models]
+default = "x"  # \u2028 and \u0085 end no line in TOML
+
+[[providers]]
+name = "a"
+"base_url" = "https://a/v1"
+
+[ [ providers ] ]
+   name="b"
+'api_key_env' = "B"
+[plugin.litellm.providers.b]
+timeout = 3
+""".replace("[ [ providers ] ]", "[[ providers ]]")
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "line"),
+    [
+        (None, "models", 2),
+        (None, "default", 3),
+        (None, "plugin", 12),
+        (None, "absent", None),
+        (0, None, 5),
+        (0, "name", 6),
+        (0, "base_url", 7),
+        (0, "api_key_env", 5),
+        (1, None, 9),
+        (1, "name", 10),
+        (1, "api_key_env", 11),
+        (1, "timeout", 9),
+        (2, "name", None),
+    ],
+)
+def test_a_thing_is_found_on_its_line_or_the_nearest_enclosing_one(
+    provider: int | None, key: str | None, line: int | None, tmp_path: Path
+) -> None:
+    found = document_of(tmp_path / "c.toml", SPELLINGS.encode())
+
+    assert found.line(provider, key) == line
+
+
+def test_providers_written_inline_are_found_on_the_line_of_the_array(tmp_path: Path) -> None:
+    found = document_of(tmp_path / "c.toml", b'a = 1\nproviders = [{name = "p"}, {name = "q"}]\n')
+
+    assert [found.line(0, "name"), found.line(1)] == [2, 2]
