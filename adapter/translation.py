@@ -48,7 +48,7 @@ def translate(model: str | None = None, config: Config | None = None) -> dict[st
     """Return LiteLLM's parameters for a model, as for ``litellm.completion(**translate(m), ...)``.
 
     ``{"model": "openai/<id>", "api_base": ..., "api_key": ..., **extras}`` for a provider of ours,
-    ``{"model": model}`` for what only LiteLLM knows. ``embedded`` starts the in-process server.
+    ``{"model": model}`` for what only LiteLLM knows. ``embedded`` starts its server.
     The key is read now. Raises what :func:`adapter.resolve` and ``Provider.resolve_key`` raise.
     """
     resolution = resolve(model, config)

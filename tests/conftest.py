@@ -16,6 +16,10 @@ from tests.recorder import Recorder, recording_server
 
 ROOT = Path(__file__).parents[1]
 
+# Test modules import LiteLLM while they are collected, before any fixture: without this it would
+# ask the network for its price map, and fail to import when that fails.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
 FOREIGN = re.compile(r".*_API_KEY$|^(OPENAI|LITELLM|GPTME|ADAPTER|XDG|AZURE)_.*|^MODEL$")
 
 

@@ -232,18 +232,21 @@ def test_responses_go_through_another_litellm_provider_where_configured(
     assert "decoy" not in str(server.only.headers)
 
 
-def test_importing_litellm_late_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
+def test_importing_litellm_late_leaves_the_collector_and_the_path_as_they_were(
+    tmp_path: Path,
+) -> None:
     script = (
-        "import gc, os, adapter\n"
+        "import gc, os, sys, adapter\n"
         "from adapter.engine import load_litellm\n"
         "gc.disable() if {off} else gc.enable()\n"
+        "before = list(sys.path)\n"
         "load_litellm()\n"
-        "print(gc.isenabled(), os.environ['LITELLM_LOCAL_MODEL_COST_MAP'])\n"
+        "print(gc.isenabled(), os.environ['LITELLM_LOCAL_MODEL_COST_MAP'], sys.path == before)\n"
     )
     for off in (True, False):
         run = [sys.executable, "-c", script.format(off=off)]
         done = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == [str(not off), "True"]
+        assert done.stdout.split() == [str(not off), "True", "True"]
     assert gc.isenabled()
 
 
