@@ -9,11 +9,22 @@ from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
 from adapter.resolution import resolve
 from adapter.streams import note_stream
-from adapter.translation import PREFIX, Target, target_of, with_overrides
+from adapter.translation import PREFIX, Target, target_of, target_of_call, with_overrides
 
 __all__ = ["Attempt", "Function", "Plan"]
 
-PRIMARY_ONLY = ("api_key", "api_base", "base_url", "client", "organization", "custom_llm_provider")
+PRIMARY_ONLY = (
+    "api_key",
+    "api_base",
+    "base_url",
+    "client",
+    "organization",
+    "project",
+    "custom_llm_provider",
+    "extra_headers",
+    "headers",
+    "default_headers",
+)
 """What a caller says about the first provider; it must not reach a fallback's."""
 
 
@@ -53,12 +64,14 @@ def _attempt(function: Function, given: dict[str, Any]) -> Attempt:
     if target is None:
         return Attempt(resolution.model, {**given, "model": resolution.model})
     params = with_overrides(target, given)
-    if function.sdk and "num_retries" in params:
-        # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
-        params["max_retries"] = params.pop("num_retries")
+    target = target_of_call(target, params)
     if params["model"].startswith(f"{PREFIX}/"):
+        if function.sdk and "num_retries" in params:
+            # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
+            params["max_retries"] = params.pop("num_retries")
         if function.sdk and "client" not in params:
             params["client"] = private_client(params, function.is_async)
+            params.pop("project", None)  # the client has it; LiteLLM would put it into the body
         keep_model_id(params, function.name)
         if function.bare:
             params.update(model=target.model, custom_llm_provider=PREFIX)
@@ -71,6 +84,17 @@ def _is_ours(model: Any) -> bool:
     except AdapterError:
         return True  # only a provider of ours can be wrong in a way of ours
     return resolution.provider is not None or resolution.embedded
+
+
+def _given_or_configured(given: dict[str, Any], name: str) -> Any:
+    """Return what the caller says, else what the provider's ``[plugin.litellm]`` table does."""
+    if given.get(name) is not None or not given.get("model"):
+        return given.get(name)
+    try:
+        provider = resolve(given["model"]).provider
+    except AdapterError:
+        return None
+    return provider.extras.get(name) if provider else None
 
 
 class Plan:
@@ -90,9 +114,10 @@ class Plan:
         self._given = given
         self.attempt = Attempt(str(given.get("model")), given)
         fallbacks = [
-            f if isinstance(f, dict) else {"model": f} for f in given.get("fallbacks") or ()
+            f if isinstance(f, dict) else {"model": f}
+            for f in _given_or_configured(given, "fallbacks") or ()
         ]
-        windows = given.get("context_window_fallback_dict") or {}
+        windows = dict(_given_or_configured(given, "context_window_fallback_dict") or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())
         if involved and any(map(_is_ours, (given.get("model"), *involved))):
             given.pop("fallbacks", None)
@@ -115,14 +140,20 @@ class Plan:
         """Whether another attempt is left."""
         return bool(self._queue)
 
+    def note(self, error: Exception) -> None:
+        """Note on ``error`` where the present attempt went, when that is a provider of ours."""
+        if self.attempt.target is not None:
+            add_note(error, self.attempt.target)
+
     def goes_on(self, error: Exception) -> bool:
         """Note on ``error`` where it happened; return whether there is another attempt to make."""
-        model, _, target = self.attempt
-        if target is not None:
-            add_note(error, target)
-        wider = self._windows.get(model)
-        if wider and type(error).__name__ == "ContextWindowExceededError":
-            self._queue.insert(0, {**self._shared(), "model": wider})
+        self.note(error)
+        model = self.attempt.model
+        if type(error).__name__ == "ContextWindowExceededError":
+            # each entry once: two models that name each other must not go on for ever
+            wider = self._windows.pop(model, None)
+            if wider:
+                self._queue.insert(0, {**self._shared(), "model": wider})
         if not self._queue:
             if self._failed:
                 add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failed)}")

@@ -104,12 +104,26 @@ def _call_batch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any
     results: dict[int, Any] = {}
     left = list(range(len(messages)))
     while True:
-        params = {**plan.next().params, "messages": [messages[i] for i in left]}
-        results |= dict(zip(left, litellm_function(**params), strict=True))
-        left = [i for i in left if isinstance(results[i], Exception)]
-        goes_on = [plan.goes_on(results[i]) for i in left]
-        if not any(goes_on):
-            return [plan.finish(results[i]) for i in range(len(messages))]
+        raised = None
+        try:
+            params = {**plan.next().params, "messages": [messages[i] for i in left]}
+            answers = litellm_function(**params)
+        except Exception as error:  # noqa: BLE001 - no prompt was sent; raised below, or falls back
+            raised = error
+            answers = [error] * len(left)
+        failed = []
+        for index, answer in zip(left, answers, strict=True):
+            if isinstance(answer, Exception):
+                plan.note(answer)
+                failed.append(index)
+                results[index] = answer
+            else:
+                results[index] = plan.finish(answer)
+        if not failed or not plan.goes_on(results[failed[0]]):
+            if raised is not None and len(failed) == len(messages):
+                raise raised
+            return [results[i] for i in range(len(messages))]
+        left = failed
 
 
 def _arguments(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

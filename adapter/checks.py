@@ -218,6 +218,11 @@ def _check_extras(
             message = f"{header}: no provider is named {name!r}{did_you_mean(name, names)}"
             fix = "correct the name, or add the provider"
             yield Problem(path, line, None, message, fix, warning=True)
+        used = params.get("custom_llm_provider", "openai")
+        if used not in ("openai", "hosted_vllm"):
+            # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
+            message = f"{header}: custom_llm_provider cannot be {used!r}"
+            yield Problem(path, line, name, message, 'use "hosted_vllm", or leave it out')
         for key in sorted(RESERVED.keys() & params.keys()):
             path, line = _header(documents, "providers", name, holding=(key,))
             fix = f"set {RESERVED[key]} in its [[providers]] table"

@@ -11,6 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from adapter.keys import PLACEHOLDER_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,7 +80,7 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
         _kept.add(model)
 
 
-_clients: WeakKeyDictionary[Any, dict[tuple[str, ...], Any]] = WeakKeyDictionary()
+_clients: WeakKeyDictionary[Any, dict[tuple[tuple[str, str], ...], Any]] = WeakKeyDictionary()
 
 
 def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
@@ -94,29 +96,29 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
     retries = params.get("max_retries")
     client = openai_chat_completions._get_openai_client(
         is_async=is_async,
-        api_key=str(params["api_key"]),
+        api_key=str(params.get("api_key") or PLACEHOLDER_KEY),
         api_base=params["api_base"],
         timeout=600,  # part of LiteLLM's cache key only: each request carries its own
         max_retries=DEFAULT_RETRIES if retries is None else retries,
         organization=params.get("organization"),
         shared_session=params.get("shared_session"),
     )
-    kept = tuple(k for k in ("organization", "project") if params.get(k))
+    kept = tuple((k, params[k]) for k in ("organization", "project") if params.get(k))
     copies = _clients.setdefault(client, {})
     if kept not in copies:
         copies[kept] = _without_identity(client, kept)
     return copies[kept]
 
 
-def _without_identity(client: Any, kept: tuple[str, ...]) -> Any:
+def _without_identity(client: Any, kept: tuple[tuple[str, str], ...]) -> Any:
     import openai
 
     omitted = {
         header: openai.Omit()
         for name, header in (("organization", "OpenAI-Organization"), ("project", "OpenAI-Project"))
-        if name not in kept
+        if name not in dict(kept)
     }
-    copy = client.with_options(set_default_headers=omitted)
+    copy = client.with_options(set_default_headers=omitted, **dict(kept))
     # the SDK's constructor has just read OPENAI_CUSTOM_HEADERS into this mapping again
     copy._custom_headers = omitted
     return copy

@@ -183,7 +183,7 @@ def _clean(text: str, target: Target | None) -> str:
     """Return ``text`` short, on one line, without keys (servers echo them) or controls."""
     # which variable LiteLLM reads for its own providers is not known here, so all count
     keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
-    if target is not None and target.key.found:
+    if target is not None and target.key.found and len(target.key.value) > 7:
         keys.append(str(target.key.value))
     for key in sorted(keys, key=len, reverse=True):
         text = text.replace(key, MASK)

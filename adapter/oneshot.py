@@ -47,6 +47,8 @@ def ask(
         call["timeout"] = _timeout(timeout or TIMEOUT_SECONDS, configured)
     result = drop_in("completion")(model=model, messages=messages, **call)
     if not call.get("stream"):
+        if not result.choices:
+            return  # no answer: the command says so
         message = result.choices[0].message
         said = message.content or ""
         yield said

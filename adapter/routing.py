@@ -31,6 +31,7 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
         model_list(config, providers) if entries is None else translate_deployments(entries, config)
     )
     settings = {**config.settings.get("router_settings", {}), **kwargs}
+    settings.pop("model_list", None)
     made: litellm.Router = _router_class()(model_list=deployments, **settings)
     return made
 

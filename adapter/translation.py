@@ -6,6 +6,7 @@ gptme says ``name``, ``base_url``, ``api_key``; LiteLLM says ``model`` with a pr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -13,14 +14,17 @@ from urllib.parse import urlsplit
 
 from adapter import embedded
 from adapter.config import Config, load_config
-from adapter.keys import ResolvedKey, Secret
-from adapter.providers import Provider
+from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
+from adapter.providers import Provider, safe_url
 from adapter.resolution import EMBEDDED, Resolution, resolve
 
-__all__ = ["Target", "model_list", "translate"]
+__all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
 
 PREFIX = "openai"
 """LiteLLM's provider for any OpenAI-compatible server; it sends the rest of the id unchanged."""
+
+OWN_ATTEMPTS = ("fallbacks", "context_window_fallback_dict")
+"""Extras that name models: each is a call of its own (see ``attempts``), not a parameter."""
 
 _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
@@ -66,6 +70,7 @@ def target_of(resolution: Resolution) -> Target | None:
     if not resolution.embedded:
         return None
     server = embedded.start()
+    _reach_directly("127.0.0.1")
     key = ResolvedKey(Secret(server.api_key), "(generated)", None)
     params = {
         "model": f"{PREFIX}/{server.model}",
@@ -73,6 +78,25 @@ def target_of(resolution: Resolution) -> Target | None:
         "api_key": key.value,
     }
     return Target(EMBEDDED, server.base_url, server.model, key, params)
+
+
+def _reach_directly(host: str) -> None:
+    """Keep calls to this process's own server off an HTTP proxy: add ``host`` to ``NO_PROXY``."""
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if listed != "*" and host not in listed.split(","):
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{listed},{host}".lstrip(",")
+
+
+def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
+    """Return where a call really goes when its ``params`` name another base or key."""
+    key = target.key
+    if params["api_key"] != key.value:
+        given = params["api_key"] != PLACEHOLDER_KEY
+        source = "given in the call" if given else "(none, since the call names another base_url)"
+        key = ResolvedKey(Secret(params["api_key"]), source, None)
+    same = params["api_base"] == target.params["api_base"]
+    base_url = target.base_url if same else safe_url(str(params["api_base"]))
+    return Target(target.name, base_url, target.model, key, target.params)
 
 
 def api_base(base_url: str) -> str:
@@ -93,6 +117,8 @@ def api_base(base_url: str) -> str:
 
 def params_for(provider: Provider, model: str, key: str) -> dict[str, Any]:
     extras = deepcopy(dict(provider.extras))  # the caller, or LiteLLM, may change what is in them
+    for name in OWN_ATTEMPTS:
+        extras.pop(name, None)
     prefix = extras.pop("custom_llm_provider", PREFIX)
     return {
         "model": f"{prefix}/{model}",
@@ -161,11 +187,12 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     if not given.get("api_key", True):
         del given["api_key"]
     params = dict(target.params)
-    if base and str(base).rstrip("/") != params["api_base"]:
+    if base and api_base(str(base)) != params["api_base"]:
         params = {k: v for k, v in params.items() if k not in ("extra_headers", "headers")}
-        params["api_key"] = Secret("default-key")
-    if base:
+        params["api_key"] = Secret(PLACEHOLDER_KEY)
         params["api_base"] = base
+    if prefix := given.pop("custom_llm_provider", None):
+        params["model"] = f"{prefix}/{target.model}"
     for name in ("extra_headers", "extra_body"):
         both = isinstance(params.get(name), Mapping) and isinstance(given.get(name), Mapping)
         if both:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ ROOT = Path(__file__).parents[1]
 # Test modules import LiteLLM while they are collected, before any fixture: without this it would
 # ask the network for its price map, and fail to import when that fails.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+# A shell that runs the tests in the background leaves SIGINT ignored, which the processes started
+# here would inherit: Ctrl-C would not reach them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOREIGN = re.compile(r".*_API_KEY$|^(OPENAI|LITELLM|GPTME|ADAPTER|XDG|AZURE)_.*|^MODEL$")
 

@@ -42,16 +42,14 @@ class DefaultGroup(click.Group):
         while first < len(args) and args[first].partition("=")[0] == "--config":
             first += 1 if "=" in args[first] else 2
         word = args[first] if first < len(args) else None
-        complete = first <= len(args)  # else --config came last, without its file
-        if complete and word not in (*COMMANDS, "-h", "--help", "--version"):
-            args = [*args[:first], "query", *args[first:]]
+        if word not in (*COMMANDS, "-h", "--help", "--version"):
+            args = ["query", *args]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # caught before click makes exit code 1 of it
-            _discard_stdout()
+        except BrokenPipeError:  # click would make exit code 1 of it; the flush in run() meets it
             return 0
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -17,6 +17,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def _use_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value == "":
+        raise click.BadParameter("the file name is empty")
     if value is not None:
         # the drop-in functions read this too, so that a call sees the file the command saw
         os.environ["ADAPTER_CONFIG"] = value

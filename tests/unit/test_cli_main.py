@@ -111,6 +111,8 @@ def test_a_stdin_that_cannot_be_read_is_one_line_on_stderr(tmp_path: Path) -> No
         (["--bogus", "hi"], "No such option '--bogus'"),
         (["-m"], "Option '-m' requires an argument"),
         (["--config"], "Option '--config' requires an argument"),
+        (["--config", "", "hi"], "Invalid value for '--config': the file name is empty"),
+        (["providers", "list", "--config="], "the file name is empty"),
         (["-o", "temperature"], "Option '-o' requires 2 arguments"),
         (["--timeout", "soon", "hi"], "'soon' is not a valid float"),
         (["--timeout", "0", "hi"], "0 is not a number of seconds to wait"),
@@ -186,6 +188,13 @@ def test_a_missing_file_named_by_config_is_an_error_that_names_it(args: list[str
 
     assert (code, out) == (2, "")
     assert err.startswith("Error: /no/such.toml: no such file\n")
+
+
+def test_an_empty_config_is_a_mistake_not_the_default_files() -> None:
+    code, out, err = run("--config", "", "providers", "list")
+
+    assert (code, out) == (2, "")
+    assert "the file name is empty" in err
 
 
 def test_a_home_relative_config_is_found(tmp_path: Path) -> None:

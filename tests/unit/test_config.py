@@ -491,6 +491,8 @@ def test_a_configuration_shows_no_key(write: Write) -> None:
     config = load_config()
 
     assert SECRET not in repr(config)
+    assert SECRET not in repr(config.env)
+    assert SECRET not in repr(config.providers[0].env)
     assert "name='p'" in repr(config)
     with pytest.raises(TypeError):
         pickle.dumps(config)

@@ -214,11 +214,12 @@ def test_a_path_the_system_refuses_is_a_problem(name: str, tmp_path: Path) -> No
     assert problem_at(f"{tmp_path}/{name}").message.startswith("cannot be read: ")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every file")
 def test_a_file_without_permission_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
     path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads every file")
 
     assert problem_at(path).message.startswith("cannot be read: ")
 

@@ -279,7 +279,7 @@ ELSEWHERE = "https://elsewhere/v1"
     [
         ({}, URL, "own"),
         ({"api_key": "given"}, URL, "given"),
-        ({"api_base": f"{URL}/"}, f"{URL}/", "own"),
+        ({"api_base": f"{URL}/"}, URL, "own"),
         ({"base_url": URL}, URL, "own"),
         ({"api_base": ELSEWHERE}, ELSEWHERE, "default-key"),
         ({"base_url": ELSEWHERE}, ELSEWHERE, "default-key"),

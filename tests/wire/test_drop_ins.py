@@ -183,8 +183,42 @@ def test_without_any_key_the_placeholder_is_sent_not_openais(
 def test_the_callers_organization_is_the_callers_to_name(server: Recorder) -> None:
     adapter.completion(model="p-1/m", messages=MESSAGES, organization="mine")
 
-    assert server.only.headers["openai-organization"] == "mine"
-    assert "openai-project" not in server.only.headers
+    adapter.completion(model="p-1/m", messages=MESSAGES, project="mine")
+
+    first, second = server.requests
+    assert first.headers["openai-organization"] == "mine"
+    assert "openai-project" not in first.headers
+    assert second.headers["openai-project"] == "mine"
+    assert "openai-organization" not in second.headers
+    assert "project" not in second.body
+
+
+def test_the_callers_custom_llm_provider_replaces_the_prefix(
+    write: Write, server: Recorder
+) -> None:
+    write(f'[[providers]]\nname = "p"\nbase_url = "{server.base_url}"\n')
+
+    adapter.completion(model="p/m", messages=MESSAGES, custom_llm_provider="hosted_vllm")
+
+    assert server.only.body["model"] == "m"
+
+
+def test_an_error_names_the_base_and_key_that_the_caller_gave(
+    write: Write, server: Recorder
+) -> None:
+    import litellm
+
+    write('[[providers]]\nname = "p"\nbase_url = "http://127.0.0.1:9/v1"\napi_key = "own-key"\n')
+    server.fail(401)
+    for key in ("given-key", None):
+        with pytest.raises(litellm.AuthenticationError) as caught:
+            adapter.completion(
+                model="p/m", messages=MESSAGES, api_base=server.base_url, api_key=key
+            )
+        (note,) = getattr(caught.value, "__notes__", [])
+        assert f"base_url {server.base_url}, key " in note
+        assert ("given in the call" in note) == (key is not None)
+        assert "given-key" not in note
 
 
 @pytest.mark.usefixtures("provider")
@@ -299,7 +333,13 @@ def test_the_azure_example_goes_to_the_resources_v1_base(
         route = mock.post("https://my-endpoint.openai.azure.com/openai/v1/chat/completions")
         route.respond(json=chat_reply())
         adapter.completion(model="azure-gpt4", messages=MESSAGES)
+        adapter.completion(
+            model="azure-gpt4",
+            messages=MESSAGES,
+            base_url="https://my-endpoint.openai.azure.com/openai/deployments",
+        )
 
+    assert route.call_count == 2
     request = route.calls.last.request
     assert request.headers["authorization"] == "Bearer azure-key"
     assert b'"model":"gpt-4"' in request.content.replace(b": ", b":")

@@ -434,6 +434,20 @@ def test_a_fallback_that_fails_is_the_one_that_is_named(
     assert (len(server.requests), len(other_server.requests)) == (1, 1)
 
 
+def test_a_call_that_names_another_base_is_said_to_have_gone_there(
+    server: Recorder, other_server: Recorder
+) -> None:
+    """And the key of the provider did not go along."""
+    other_server.fail(401)
+
+    code, out, err = run("-m", "p", "-o", "api_base", other_server.base_url, "hi")
+
+    assert (code, out) == (3, "")
+    assert err.startswith(f"Error: provider 'p' ({other_server.base_url}, key (none, since ")
+    assert server.requests == []
+    assert other_server.only.key == "default-key"
+
+
 def test_a_key_that_litellm_chose_is_not_shown_either(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,39 @@ def test_a_fallback_goes_to_its_own_base_with_its_own_key(
     assert "x-first" not in other_server.only.headers
 
 
+def test_fallbacks_may_stand_in_the_configuration(
+    write: Write, server: Recorder, other_server: Recorder
+) -> None:
+    write('[plugin.litellm.providers.first]\nfallbacks = ["second"]\n', name="config.local.toml")
+    server.fail(500)
+
+    assert ask(False, False) == ANSWER
+    assert ask(False, True) == ANSWER
+    assert [r.key for r in other_server.requests] == ["second-key"] * 2
+
+
+def test_the_callers_headers_for_the_first_do_not_reach_the_fallback(
+    server: Recorder, other_server: Recorder
+) -> None:
+    server.fail(500)
+
+    ask(False, False, fallbacks=["second"], extra_headers={"X-Api-Key": "for-the-first"})
+
+    assert server.only.headers["x-api-key"] == "for-the-first"
+    assert "x-api-key" not in other_server.only.headers
+
+
+def test_models_that_name_each_other_as_wider_end(server: Recorder, other_server: Recorder) -> None:
+    for recorder in (server, other_server):
+        recorder.fail(400, "This model's maximum context length is 4096 tokens")
+
+    with pytest.raises(litellm.ContextWindowExceededError):
+        ask(False, False, context_window_fallback_dict={"first": "second", "second": "first"})
+
+    assert len(server.requests) == 2
+    assert len(other_server.requests) == 1
+
+
 def test_what_the_caller_says_of_the_first_does_not_reach_the_fallback(
     server: Recorder, other_server: Recorder
 ) -> None:
@@ -149,6 +182,40 @@ def test_in_a_batch_only_the_failed_prompts_go_on(server: Recorder, other_server
     assert [text_of(r, False) for r in results] == [ANSWER, ANSWER]
     assert b"bad" in other_server.only.raw
     assert other_server.only.key == "second-key"
+
+
+KEYLESS = (
+    '[[providers]]\nname = "keyless"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    'api_key_env = "UNSET_KEY"\ndefault_model = "m"\n'
+)
+
+
+def test_a_batch_whose_provider_has_no_key_falls_back_whole(
+    write: Write, other_server: Recorder
+) -> None:
+    write(KEYLESS, name="config.toml")
+
+    results = adapter.batch_completion(
+        model="keyless", messages=[MESSAGES, MESSAGES], fallbacks=["second"]
+    )
+
+    assert [text_of(r, False) for r in results] == [ANSWER, ANSWER]
+    assert len(other_server.requests) == 2
+    with pytest.raises(adapter.MissingKeyError):
+        adapter.batch_completion(model="keyless", messages=[MESSAGES])
+
+
+def test_a_batch_keeps_its_answers_when_the_fallback_has_no_key(
+    write: Write, server: Recorder
+) -> None:
+    write(KEYLESS, name="config.toml")
+    server.script = lambda r: Reply(500, {"error": {"message": "no"}}) if b"bad" in r.raw else None
+    prompts = [[{"role": "user", "content": c}] for c in ("good", "bad")]
+
+    good, bad = adapter.batch_completion(model="first", messages=prompts, fallbacks=["keyless"])
+
+    assert text_of(good, False) == ANSWER
+    assert isinstance(bad, adapter.MissingKeyError)
 
 
 def test_a_batch_returns_its_errors_with_a_note(server: Recorder) -> None:
@@ -260,6 +327,18 @@ def test_a_routers_own_model_list_may_name_our_providers(
     assert text_of(result, False) == ANSWER
     assert server.only.body["model"] == "tiny"
     assert other_server.only.key == "second-key"
+
+
+def test_a_router_entry_without_a_key_gets_the_placeholder(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "decoy")
+    entry = {"model": "openai/m", "api_base": server.base_url}
+    router = adapter.router(model_list=[{"model_name": "q", "litellm_params": entry}])
+
+    router.completion(model="q", messages=MESSAGES)
+
+    assert server.only.key == "default-key"
 
 
 def test_model_list_offers_each_default_model_and_a_wildcard(
