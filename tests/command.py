@@ -82,6 +82,18 @@ def read_exactly(stream: Any, size: int) -> bytes:
     return read
 
 
+def read_terminal(user: int, program: int) -> bytes:
+    """Return all that was written to the program's side so far, however it arrives in pieces."""
+    end = b"\x00end"
+    os.write(program, end)
+    read = b""
+    while not read.endswith(end):
+        ready, _, _ = select.select([user], [], [], PATIENCE)
+        assert ready, f"only {read!r} came"
+        read += os.read(user, 65536)
+    return read.removesuffix(end)
+
+
 @contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
     """Open a pseudo-terminal: the descriptor of the user's side and that of the program's."""

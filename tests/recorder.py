@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -224,12 +225,20 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Let a client close its connection when it likes; any other error is shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # as given
+
+
 @contextmanager
 def recording_server() -> Iterator[Recorder]:
     """Serve on a free loopback port for the length of the block."""
     handler: type[_Handler] = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     recorder = Recorder(server)
     handler.recorder = recorder
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -221,6 +221,20 @@ def test_python_dash_m_adapter_is_the_command(
         )
 
 
+def test_modules_in_the_working_directory_do_not_replace_ours(tmp_path: Path, write: Write) -> None:
+    """``python -m adapter`` takes them, as Python does for every ``-m``; the script does not."""
+    write(provider("https://a.example/v1", "a"))
+    for name in ("adapter", "click", "tomli", "json", "litellm"):
+        Path(f"{name}.py").write_text("raise SystemExit('evil')\n", encoding="utf-8")
+
+    done = subprocess.run(
+        [console_script(tmp_path), "providers", "list"], capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "📡 a\n" in done.stdout.decode()
+
+
 def test_help_and_version_do_not_import_litellm(tmp_path: Path) -> None:
     """A ``litellm`` that cannot be imported stands in the way of the real one."""
     (tmp_path / "litellm.py").write_text("raise SystemExit('litellm was imported')\n")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.cli.output import AnswerWriter
-from tests.command import terminal
+from tests.command import read_terminal, terminal
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -33,7 +33,7 @@ def shown(text: str) -> bytes:
             writer = AnswerWriter(stream)
             writer.write(text)
             writer.close()
-        return os.read(user, 65536)
+        return read_terminal(user, program)
 
 
 @given(TEXTS)

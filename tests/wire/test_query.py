@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from adapter.cli.query import RESERVED
-from tests.command import console_script, provider, run, started, terminal
+from tests.command import provider, read_terminal, run, started, terminal
 from tests.recorder import ANSWER, Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 
 Write = Callable[..., Path]
@@ -361,7 +362,7 @@ def test_control_characters_of_an_answer_reach_a_pipe_but_no_terminal(
     with terminal() as (user, program):
         with os.fdopen(os.dup(program), "w", encoding="utf-8") as stdout:
             shown = run("-m", "p", stream, "hi", stdout=stdout)
-        seen = os.read(user, 65536)
+        seen = read_terminal(user, program)
 
     assert piped == (0, "\x1b[31mred\x1b]0;title\x07\ttab\n\x9bend\n", "")
     assert (shown.code, shown.err) == (0, "")
@@ -371,28 +372,32 @@ def test_control_characters_of_an_answer_reach_a_pipe_but_no_terminal(
 # The surroundings
 
 
-def test_a_hostile_working_directory_changes_nothing(
-    tmp_path: Path, write: Write, server: Recorder, other_server: Recorder
+def test_the_files_of_a_hostile_working_directory_change_nothing(
+    write: Write, server: Recorder, other_server: Recorder
 ) -> None:
-    """A cloned repository must not redirect a key, nor put its modules before ours.
+    """A cloned repository must not redirect a key.
 
-    The script is the one that pip makes; ``python -m adapter`` has the folder on its path, as
-    everything that is run with ``python -m``.
+    python-dotenv, which LiteLLM calls, looks for ``.env`` beside the program or, where that has no
+    file, as with ``python -c``, in the working directory.
     """
     write(provider(server.base_url, "groq", default_model="m"))
     evil = other_server.base_url
-    for file, text in {
-        ".env": f"OPENAI_BASE_URL={evil}\nOPENAI_API_BASE={evil}\nGROQ_API_BASE={evil}\n"
-        f"GROQ_API_KEY=evil-key\nGROQ_BASE_URL={evil}\nADAPTER_CONFIG=gptme.toml\n"
-        "HTTP_PROXY=http://127.0.0.1:9\nOPENAI_ORG_ID=evil-org\n",
-        "gptme.toml": provider(evil, "groq", api_key="evil-key", default_model="evil"),
-        "config.toml": provider(evil, "groq", default_model="evil"),
-        **{f"{name}.py": "raise SystemExit('evil')" for name in ("litellm", "adapter", "click")},
-    }.items():
-        Path(file).write_text(text, encoding="utf-8")
+    table = provider(evil, "groq", api_key="evil-key", default_model="evil")
+    for name in ("gptme.toml", "config.toml", "config.local.toml"):
+        Path(name).write_text(table, encoding="utf-8")
+    Path(".env").write_text(
+        f"OPENAI_BASE_URL={evil}\nOPENAI_API_BASE={evil}\nGROQ_API_BASE={evil}\n"
+        "GROQ_API_KEY=evil-key\nGPTME_GROQ_API_KEY=evil-key\nADAPTER_CONFIG=gptme.toml\n"
+        "HTTP_PROXY=http://127.0.0.1:9\nNO_PROXY=\nOPENAI_ORG_ID=evil-org\n",
+        encoding="utf-8",
+    )
 
+    program = "from adapter.cli.main import main; main()"
     done = subprocess.run(
-        [console_script(tmp_path), "-m", "groq", "hi"], input=b"", capture_output=True, check=False
+        [sys.executable, "-c", program, "-m", "groq", "hi"],
+        input=b"",
+        capture_output=True,
+        check=False,
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{ANSWER}\n".encode(), b"")
