@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from adapter.engine import keep_model_id, private_client
@@ -9,7 +11,14 @@ from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
 from adapter.resolution import resolve
 from adapter.streams import note_stream
-from adapter.translation import PREFIX, Target, target_of, target_of_call, with_overrides
+from adapter.translation import (
+    OWN_ATTEMPTS,
+    PREFIX,
+    Target,
+    target_of,
+    target_of_call,
+    with_overrides,
+)
 
 __all__ = ["Attempt", "Function", "Plan"]
 
@@ -86,15 +95,16 @@ def _is_ours(model: Any) -> bool:
     return resolution.provider is not None or resolution.embedded
 
 
-def _given_or_configured(given: dict[str, Any], name: str) -> Any:
-    """Return what the caller says, else what the provider's ``[plugin.litellm]`` table does."""
-    if given.get(name) is not None or not given.get("model"):
-        return given.get(name)
-    try:
-        provider = resolve(given["model"]).provider
-    except AdapterError:
-        return None
-    return provider.extras.get(name) if provider else None
+def _given_or_configured(given: dict[str, Any]) -> tuple[Any, ...]:
+    """Return each of ``OWN_ATTEMPTS``: the caller's, else the ``[plugin.litellm]`` table's."""
+    extras: Mapping[str, Any] = {}
+    if given.get("model"):
+        with suppress(AdapterError):  # raised again, and handled, by the first attempt
+            provider = resolve(given["model"]).provider
+            extras = provider.extras if provider else extras
+    return tuple(
+        extras.get(name) if given.get(name) is None else given[name] for name in OWN_ATTEMPTS
+    )
 
 
 class Plan:
@@ -113,15 +123,13 @@ class Plan:
         self._failed: list[str] = []
         self._given = given
         self.attempt = Attempt(str(given.get("model")), given)
-        fallbacks = [
-            f if isinstance(f, dict) else {"model": f}
-            for f in _given_or_configured(given, "fallbacks") or ()
-        ]
-        windows = dict(_given_or_configured(given, "context_window_fallback_dict") or {})
+        named, wider = _given_or_configured(given)
+        fallbacks = [f if isinstance(f, dict) else {"model": f} for f in named or ()]
+        windows = dict(wider or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())
         if involved and any(map(_is_ours, (given.get("model"), *involved))):
-            given.pop("fallbacks", None)
-            given.pop("context_window_fallback_dict", None)
+            for name in OWN_ATTEMPTS:
+                given.pop(name, None)
             self._windows = windows
             self._queue += [{**self._shared(), **f} for f in fallbacks]
 
@@ -134,11 +142,6 @@ class Plan:
         self.attempt = Attempt(str(given.get("model")), given)
         self.attempt = _attempt(self._function, given)
         return self.attempt
-
-    @property
-    def has_next(self) -> bool:
-        """Whether another attempt is left."""
-        return bool(self._queue)
 
     def note(self, error: Exception) -> None:
         """Note on ``error`` where the present attempt went, when that is a provider of ours."""

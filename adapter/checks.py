@@ -16,9 +16,12 @@ from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 
-__all__ = ["OUR_TABLES", "check_document", "check_merged"]
+__all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
 
-OUR_TABLES = ("providers", "router_settings", "litellm_settings", "general_settings")
+SECTIONS = ("router_settings", "litellm_settings", "general_settings")
+"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
+
+OUR_TABLES = ("providers", *SECTIONS)
 """The tables ``[plugin.litellm]`` may hold."""
 
 RESERVED = {

@@ -13,16 +13,13 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from adapter.checks import check_document, check_merged
+from adapter.checks import SECTIONS, check_document, check_merged
 from adapter.errors import ConfigError, Problem, UnknownProviderError
 from adapter.files import Document, config_paths, read_document
 from adapter.keys import Secret, lookup
 from adapter.providers import FIELDS, Provider
 
-__all__ = ["SECTIONS", "Config", "load_config"]
-
-SECTIONS = ("router_settings", "litellm_settings", "general_settings")
-"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
+__all__ = ["Config", "load_config"]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from adapter.config import load_config
@@ -36,7 +36,7 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
     return made
 
 
-@lru_cache(maxsize=1)
+@cache
 def _router_class() -> Any:
     base = load_litellm().Router
 

@@ -11,7 +11,7 @@ import click
 
 from adapter.cli.options import config_option, load
 from adapter.cli.output import AnswerWriter
-from adapter.config import load_config
+from adapter.config import Config
 from adapter.failures import PROVIDER_FAILED, explain
 from adapter.oneshot import ask
 from adapter.resolution import EMBEDDED, choose_model, resolve
@@ -102,7 +102,7 @@ def query(
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": content})
     started = time.monotonic()
-    code = _ask(model, target, messages, {**params, "stream": stream}, timeout)
+    code = _ask(config, model, target, messages, {**params, "stream": stream}, timeout)
     if verbose:
         click.echo(f"adapter: done in {time.monotonic() - started:.1f} s", err=True)
     ctx.exit(code)
@@ -144,6 +144,7 @@ def _describe(model: str, target: Target | None) -> str:
 
 
 def _ask(
+    config: Config,
     model: str,
     target: Target | None,
     messages: list[dict[str, str]],
@@ -159,7 +160,7 @@ def _ask(
         raise
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
         writer.close()
-        failure = explain(error, target, model, [p.name for p in load_config().providers])
+        failure = explain(error, target, model, [p.name for p in config.providers])
         click.echo(f"Error: {failure}", err=True)
         if writer.wrote:
             click.echo("  the answer above is not complete", err=True)
