@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -45,12 +45,6 @@ class DefaultGroup(click.Group):
         if word not in (*COMMANDS, "-h", "--help", "--version"):
             args = ["query", *args]
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # click would make exit code 1 of it; the flush in run() meets it
-            return 0
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, '[OPTIONS] "PROMPT"')
@@ -100,13 +94,17 @@ def cli() -> None:
 
 def run(args: list[str]) -> int:
     """Run the command line ``args`` and return its exit code (see ``failures.EXIT_CODES``)."""
+    code = 0
     try:
-        result: Any = cli.main(args=args, prog_name="adapter", standalone_mode=False)
+        # not click's own main(), which makes exit code 1 of a reader that left
+        try:
+            with cli.make_context("adapter", args) as ctx:
+                cli.invoke(ctx)
+        except click.exceptions.Exit as done:
+            code = done.exit_code
         sys.stdout.flush()
-    except click.exceptions.Abort:  # of Ctrl-C; click has ended the line that shows ^C
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo(err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo(err=True)  # ends the line that shows ^C
         return INTERRUPTED
     except click.ClickException as error:
         error.show()
@@ -121,7 +119,7 @@ def run(args: list[str]) -> int:
         _discard_stdout()
         click.echo(f"Error: {error.strerror or error}", err=True)
         return 1
-    return result if isinstance(result, int) else 0
+    return code
 
 
 def _discard_stdout() -> None:

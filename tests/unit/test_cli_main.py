@@ -190,6 +190,19 @@ def test_a_missing_file_named_by_config_is_an_error_that_names_it(args: list[str
     assert err.startswith("Error: /no/such.toml: no such file\n")
 
 
+@pytest.mark.parametrize("args", [["--help"], ["providers", "list"], ["--version"]], ids=" ".join)
+def test_a_reader_that_has_left_ends_the_command_quietly(args: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with started(*args, stdout=writer) as process:
+            _, err = process.communicate()
+    finally:
+        os.close(writer)
+
+    assert (process.returncode, err) == (0, b"")
+
+
 def test_an_empty_config_is_a_mistake_not_the_default_files() -> None:
     code, out, err = run("--config", "", "providers", "list")
 
