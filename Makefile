@@ -28,7 +28,7 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types lock clean remake
+.PHONY: help demo test lint types bench lock clean remake
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,14 @@ types: $(VENV)/.test $(VENV)/.project ## mypy, strict
 	@echo 'Checking types'
 	@$(BIN)/mypy
 
+bench: $(VENV)/.test $(VENV)/.project .bench/llm ## compare one-shot queries with LiteLLM's and llm's
+	@$(BIN)/python benchmarks/one_shot.py --llm .bench/llm/bin/llm --json benchmarks/results.json
+
+# A peer to compare with, in an environment of its own; only `make bench` uses it.
+.bench/llm:
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install -qq llm==0.36
+
 # requirements/demo.txt is what runs the product, test.txt that and everything to check it; the
 # same versions in both, so that one .venv serves both.
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
@@ -67,7 +75,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --group model --no-deps -o requirements/model.txt
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(REMAKE)

@@ -6,6 +6,7 @@
     ├── ConfigError              exit 2   the configuration cannot be used; carries every problem
     ├── MissingModelError        exit 2   no model was named and none could be chosen
     ├── EmbeddedError            exit 2   the embedded model is not installed or does not load
+    ├── GatewayError             exit 2   a gateway cannot start, or one that ran cannot be used
     ├── MissingKeyError          exit 3   a provider names a key variable that is not set
     └── UnknownProviderError     exit 4   a provider was asked for by a name nobody configured
 
@@ -22,6 +23,7 @@ __all__ = [
     "AdapterError",
     "ConfigError",
     "EmbeddedError",
+    "GatewayError",
     "MissingKeyError",
     "MissingModelError",
     "Problem",
@@ -79,6 +81,16 @@ class EmbeddedError(AdapterError):
     """The embedded model is not installed, or its file does not load."""
 
     exit_code = 2
+
+
+class GatewayError(AdapterError):
+    """A gateway cannot be started or stopped, or it went away during a query (exit 7)."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 class MissingKeyError(AdapterError):

@@ -6,20 +6,26 @@ plain ``APIError``), so the status code and the chain of causes decide.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from adapter.errors import AdapterError, did_you_mean, printable
+from adapter.facts import Facts, facts_of
 from adapter.keys import MASK
 
 if TYPE_CHECKING:
     from adapter.translation import Target
 
-__all__ = ["EXIT_CODES", "Failure", "add_note", "explain"]
+__all__ = [
+    "EXIT_CODES",
+    "Failure",
+    "add_note",
+    "explain",
+    "explain_facts",
+]
 
 EXIT_CODES = {
     0: "done",
@@ -60,8 +66,8 @@ _CANNOT_CONNECT = {
 _BROKEN = {
     "JSONDecodeError": "the reply is not JSON",
     "RemoteProtocolError": "the connection was closed in the middle of the reply",
-    "ReadError": "the connection broke in the middle of the reply",
     "ClientPayloadError": "the connection was closed in the middle of the reply",
+    "ReadError": "the connection broke in the middle of the reply",
 }
 
 
@@ -78,22 +84,6 @@ class Failure(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.what}\n  {self.fix}" if self.fix else self.what
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error`` and what it came from, nearest first; a cycle ends it."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _named(error: BaseException, names: dict[str, str]) -> str | None:
-    """Return the words for the first class in the chain of causes that ``names`` knows."""
-    classes = [c.__name__ for cause in causes(error) for c in type(cause).__mro__]
-    return next((words for name, words in names.items() if name in classes), None)
 
 
 def explain(
@@ -114,26 +104,29 @@ def explain(
         )
     with suppress(TypeError):  # built-in exceptions take no weak reference
         target = _went_to.get(error, target)
+    return explain_facts(facts_of(error), target, model)
+
+
+def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
+    """Return what ``facts`` mean for a call of ``model`` to ``target``."""
     where = _where(target, model)
-    if words := _named(error, _CANNOT_CONNECT):
+    if words := _named(facts.kinds, _CANNOT_CONNECT):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
         return Failure(UNREACHABLE, f"{where}: {words}", fix)
-    status = getattr(error, "status_code", None)
-    broken = _named(error, _BROKEN)
+    status = facts.status
+    broken = _named(facts.kinds, _BROKEN)
     if broken and (status is None or status >= 500):
         return Failure(PROVIDER_FAILED, f"{where}: {broken}", "try again, or see the server's log")
     code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
-    said = _clean(_message(error), target)
-    shown = f"answered {status}" if _answered(error) else f"failed ({type(error).__name__})"
+    said = _clean(facts.said, target)
+    shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
     return Failure(code, f"{where} {shown}: {said}", _advice(code, target))
 
 
-def _answered(error: BaseException) -> bool:
-    """Whether the status of ``error`` is the server's: LiteLLM makes one up where there is none."""
-    return any(
-        hasattr(cause, "response") and not type(cause).__module__.startswith("litellm")
-        for cause in causes(error)
-    )
+def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:
+    """Return the words for the first of ``names`` that is among the classes ``kinds``."""
+    there = set(kinds)
+    return next((words for name, words in names.items() if name in there), None)
 
 
 def _where(target: Target | None, model: str) -> str:
@@ -155,28 +148,6 @@ def _advice(code: int, target: Target | None) -> str:
         RATE_LIMITED: "wait, or use another provider",
         PROVIDER_FAILED: "try again, or see the server's log",
     }.get(code, "")
-
-
-def _message(error: BaseException) -> str:
-    """Return what the server said, else LiteLLM's words without its class names."""
-    for cause in causes(error):
-        response = getattr(cause, "response", None)
-        text = _error_text(response) if response is not None else None
-        if text:
-            return text
-    words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return words.rpartition("Exception - ")[2] or "no reason was given"
-
-
-def _error_text(response: Any) -> str | None:
-    try:
-        body = json.loads(response.text)
-    except Exception:  # noqa: BLE001 - an unread stream, not JSON: no message to take
-        return None
-    found = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(found, dict):
-        found = found.get("message") or found.get("detail")
-    return found if isinstance(found, str) else None
 
 
 def _clean(text: str, target: Target | None) -> str:

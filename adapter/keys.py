@@ -7,12 +7,21 @@ variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.g
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
 
-__all__ = ["PLACEHOLDER_KEY", "ResolvedKey", "Secret", "find_key", "key_source", "lookup"]
+__all__ = [
+    "PLACEHOLDER_KEY",
+    "ResolvedKey",
+    "Secret",
+    "find_key",
+    "holds_secret",
+    "key_source",
+    "lookup",
+]
 
 PLACEHOLDER_KEY = "default-key"
 """What gptme sends when it knows no key; servers without authentication ignore it."""
@@ -132,6 +141,33 @@ def _sendable(name: str, value: str, source: str) -> Secret:
         provider=name,
         variable=source,
     )
+
+
+_SECRET_WORDS = frozenset(
+    {
+        *("key", "keys", "apikey", "token", "tokens", "secret", "secrets", "auth", "bearer"),
+        *("password", "passwd", "pwd", "passphrase", "credential", "credentials"),
+        *("authorization", "cookie", "webhook"),
+    }
+)
+_HARMLESS_ENDS = ("name", "system", "strategy", "type", "format", "header", "alias", "mode", "id")
+
+_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@", re.IGNORECASE)
+
+
+def secret_name(name: str) -> bool:
+    """Whether a setting of that name holds a secret when its value is written out."""
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace("-", "_").split("_")
+    return words[-1] not in _HARMLESS_ENDS and not _SECRET_WORDS.isdisjoint(words)
+
+
+def holds_secret(name: str, value: Any) -> bool:
+    """Whether ``value`` is a literal secret; a reference to a variable or a number is none."""
+    if isinstance(value, bytes):
+        return True
+    if not isinstance(value, str) or not value.strip() or value.startswith("os.environ/"):
+        return False
+    return secret_name(name) or _WITH_PASSWORD.match(value) is not None
 
 
 def masked(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from adapter import embedded
 from adapter.config import Config, load_config
 from adapter.errors import ConfigError, MissingModelError
 from adapter.providers import Provider, base_url_fault
@@ -98,6 +97,8 @@ def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> st
     ready = [p.name for p in config.providers if p.default_model]
     if len(ready) == 1:
         return ready[0]
+    from adapter import embedded  # 6 ms, which only this way needs
+
     if embedded.is_available():
         return EMBEDDED
     choices = ", ".join(ready) or "none is configured"

@@ -166,6 +166,7 @@ class Recorder:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else headers and body wait 40 ms for each other
     recorder: Recorder
 
     def log_message(self, *args: object) -> None:

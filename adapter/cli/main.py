@@ -16,8 +16,10 @@ from adapter.failures import EXIT_CODES
 __all__ = ["main"]
 
 COMMANDS = {
+    "config": ("adapter.cli.config", "config", "Exchange the configuration with LiteLLM."),
     "providers": ("adapter.cli.providers", "providers", "Show the configured providers."),
     "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
+    "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
 }
 """Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
 

@@ -13,8 +13,8 @@ from adapter.cli.options import config_option, load
 from adapter.cli.output import AnswerWriter
 from adapter.config import Config
 from adapter.failures import PROVIDER_FAILED, explain
-from adapter.oneshot import ask
 from adapter.resolution import EMBEDDED, choose_model, resolve
+from adapter.routes import Query, Way, answer, foreign_way, own_way
 from adapter.translation import Target, target_of
 
 __all__ = ["query"]
@@ -66,6 +66,19 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     metavar="SECONDS",
     help="Give up when the server is silent for this long. [default: 600]",
 )
+@click.option(
+    "--gateway",
+    envvar="LITELLM_PROXY_API_BASE",
+    metavar="URL",
+    help="Ask this LiteLLM proxy, with the key in $LITELLM_PROXY_API_KEY. "
+    "[env: LITELLM_PROXY_API_BASE]",
+)
+@click.option(
+    "--no-gateway",
+    is_flag=True,
+    envvar="ADAPTER_NO_GATEWAY",
+    help="Ask no gateway, not even a running one of `adapter serve`. [env: ADAPTER_NO_GATEWAY]",
+)
 @config_option
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr where the query goes.")
 @click.pass_context
@@ -77,6 +90,8 @@ def query(
     options: tuple[tuple[str, str], ...],
     stream: bool,
     timeout: float | None,
+    gateway: str | None,
+    no_gateway: bool,
     verbose: bool,
 ) -> None:
     """Send PROMPT to a model and print its answer.
@@ -96,13 +111,23 @@ def query(
         model = choose_model(config)
         if model == EMBEDDED:
             click.echo("adapter: no model was named; using the embedded one", err=True)
-    target = target_of(resolve(model, config))
-    if verbose:
-        click.echo(_describe(model, target), err=True)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": content})
+    asked = Query(model, messages, {**params, "stream": stream}, timeout)
+    target: Target | None
+    if gateway and not no_gateway:
+        way, target = foreign_way(gateway, asked)
+    else:
+        resolution = resolve(model, config)
+        target = target_of(resolution)
+        off = Way(None, "the gateway is turned off")
+        way = off if no_gateway else own_way(config, asked, resolution)
+    if verbose:
+        click.echo(_describe(model, target), err=True)
+    if verbose or way.stale:
+        click.echo(f"adapter: {way.why}", err=True)
     started = time.monotonic()
-    code = _ask(config, model, target, messages, {**params, "stream": stream}, timeout)
+    code = _ask(config, way, asked, target)
     if verbose:
         click.echo(f"adapter: done in {time.monotonic() - started:.1f} s", err=True)
     ctx.exit(code)
@@ -143,24 +168,17 @@ def _describe(model: str, target: Target | None) -> str:
     )
 
 
-def _ask(
-    config: Config,
-    model: str,
-    target: Target | None,
-    messages: list[dict[str, str]],
-    params: dict[str, Any],
-    timeout: float | None,
-) -> int:
+def _ask(config: Config, way: Way, query: Query, target: Target | None) -> int:
     """Print the answer and return the exit code; failures are explained on stderr."""
     writer = AnswerWriter(sys.stdout)
     try:
-        for text in ask(model, messages, target, params, timeout):
+        for text in answer(way, query, target):
             writer.write(text)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
         writer.close()
-        failure = explain(error, target, model, [p.name for p in config.providers])
+        failure = explain(error, target, query.model, [p.name for p in config.providers])
         click.echo(f"Error: {failure}", err=True)
         if writer.wrote:
             click.echo("  the answer above is not complete", err=True)
@@ -170,7 +188,9 @@ def _ask(
         raise
     writer.close()
     if not writer.wrote:
-        where = f"provider {target.name!r} ({target.base_url})" if target else f"model {model!r}"
+        where = (
+            f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
+        )
         click.echo(f"Error: {where}: the reply held no answer", err=True)
         return PROVIDER_FAILED
     return 0

@@ -39,7 +39,7 @@ SET_UP = ["make demo\nmake test\n", "source .venv/bin/activate\n"]
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert blocks("") == SET_UP
-    assert {block.language for block in BLOCKS} == {"", "toml", "bash", "console", "python"}
+    assert {block.language for block in BLOCKS} == {"", "toml", "bash", "sh", "console", "python"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in ("demo", "test"))
 
@@ -121,6 +121,20 @@ def test_the_example_file_is_used_as_shown(environment: dict[str, str], server: 
     (link / "groq.toml").write_text(changed, encoding="utf-8")
 
     assert run(["sh", "-c", command], environment) == f"{ANSWER}\n"
+
+
+@pytest.mark.live
+@pytest.mark.timeout(240)
+def test_the_sharing_commands_run(
+    environment: dict[str, str], server: Recorder, tmp_path: Path
+) -> None:
+    (script,) = blocks("sh")
+    environment = {**environment, "XDG_RUNTIME_DIR": str(tmp_path), "AZURE_API_KEY": "az_test"}
+    out = run(["sh", "-ec", script.replace("--detach", "--detach --port 0")], environment)
+
+    assert out.endswith(f"\n{ANSWER}\n")
+    assert server.only.key == "gsk_test"
+    assert "os.environ/GROQ_API_KEY" in Path("config.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.live

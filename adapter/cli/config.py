@@ -1,0 +1,85 @@
+"""``adapter config``: the configuration as a LiteLLM ``config.yaml``, both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from adapter.cli.importing import import_config
+from adapter.cli.options import config_option, load
+
+__all__ = ["config"]
+
+
+@click.group()
+def config() -> None:
+    """Exchange the configuration with LiteLLM."""
+
+
+config.add_command(import_config)
+
+
+@config.command("export")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["litellm"]),
+    default="litellm",
+    show_default=True,
+    help="What to write: a config.yaml for the LiteLLM Proxy.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--discover", "discovering", is_flag=True, help="List each server's own models.")
+@click.option(
+    "--include-secrets",
+    is_flag=True,
+    help="Write keys that stand in the configuration, to a file of mode 0600 (needs -o).",
+)
+@config_option
+@click.pass_context
+def export_config(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    kind: str,
+    output: Path | None,
+    discovering: bool,
+    include_secrets: bool,
+) -> None:
+    """Write the providers, or those named, as a LiteLLM config.yaml.
+
+    Keys are written as os.environ/VAR; what to set is said on stderr. Exit code 1: a server did
+    not list its models (--discover), and the file has the other entries.
+    """
+    from adapter.exporting import export
+
+    del kind  # there is one so far
+    if include_secrets and output is None:
+        raise click.UsageError("--include-secrets writes to a file only: give -o FILE")
+    loaded = load()
+    found: dict[str, list[str]] = {}
+    failed: dict[str, Exception] = {}
+    if discovering:
+        from adapter.discovery import discover
+
+        chosen = [loaded.provider(n) for n in names] if names else loaded.providers
+        found, errors = discover(chosen)
+        failed.update(errors)
+    exported = export(loaded, names, include_secrets=include_secrets, discovered=found)
+    _write(exported.text, output, include_secrets)
+    for note in exported.notes:
+        click.echo(f"note: {note}", err=True)
+    for error in failed.values():
+        click.echo(f"warning: {error}", err=True)
+    ctx.exit(1 if failed else 0)
+
+
+def _write(text: str, output: Path | None, secret: bool) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from adapter.writing import write_file
+
+    write_file(output, text, secret=secret)
+    click.echo(f"wrote {click.format_filename(output)}", err=True)

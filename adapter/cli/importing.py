@@ -1,0 +1,71 @@
+"""``adapter config import``: a LiteLLM ``config.yaml`` as ``[[providers]]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from adapter.cli.options import config_option
+from adapter.errors import printable
+
+__all__ = ["import_config"]
+
+
+@click.command("import")
+@click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to this TOML file.  [default: the one that has your providers, else gptme.toml]",
+)
+@click.option("--replace", is_flag=True, help="Overwrite providers and settings that differ.")
+@click.option(
+    "--include-secrets",
+    is_flag=True,
+    help="Write keys that stand in CONFIG.YAML to config.local.toml, mode 0600.",
+)
+@config_option
+@click.pass_context
+def import_config(
+    ctx: click.Context,
+    source: Path,
+    dry_run: bool,
+    target: Path | None,
+    replace: bool,
+    include_secrets: bool,
+) -> None:
+    """Turn a LiteLLM config.yaml into [[providers]].
+
+    Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
+    was written: the file cannot be read, or a provider that differs would be overwritten.
+    """
+    from adapter.config import Config, load_config
+    from adapter.editing import shared_file
+    from adapter.import_writes import check_import, write_import
+    from adapter.importing import plan_import
+
+    if target is None:
+        target, loaded = shared_file(), load_config()
+    else:
+        loaded = load_config(target) if target.exists() else Config()
+    plan = plan_import(source, loaded)
+    if not replace:
+        check_import(plan, loaded, target)
+    written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
+    left_out = (*plan.left_out, *written.left_out)
+    for path, diff in written.diffs.items():
+        if dry_run:
+            click.echo(printable(diff), nl=False)
+        else:
+            state = "wrote" if diff else "nothing to change in"
+            click.echo(f"{state} {click.format_filename(path)}", err=True)
+    lines = [f"{name} -> {typed}" for name, typed in plan.routes.items() if name != typed]
+    lines += [f"note: {note}" for note in plan.notes]
+    lines += [f"left out: {line}" for line in left_out]
+    for line in lines:
+        click.echo(printable(line).replace("\n", "\\n"), err=True)
+    ctx.exit(1 if left_out else 0)

@@ -1,0 +1,111 @@
+"""The models a server says it has: its own ``GET {base_url}/models``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from adapter.errors import AdapterError
+from adapter.facts import Facts
+from adapter.failures import explain, explain_facts
+from adapter.keys import ResolvedKey
+from adapter.providers import Provider
+from adapter.translation import Target, api_base
+
+__all__ = ["discover", "models_of"]
+
+TIMEOUT_SECONDS = 10.0
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of a list of models; OpenRouter's, the longest known, has half a million."""
+
+
+def models_of(provider: Provider, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+    """Return the ids of the provider's models in the server's order, asking it now.
+
+    ``timeout`` is in seconds, of each wait. Redirects are not followed: they would take the key
+    elsewhere. Raises :class:`MissingKeyError`, and :class:`AdapterError` with the command's exit
+    code for what the server answers.
+    """
+    import httpx
+
+    key = provider.resolve_key()
+    target = Target(provider.name, provider.base_url, "", key, {})
+    url = f"{api_base(provider.base_url)}/models"
+    try:
+        with (
+            httpx.Client(timeout=timeout, headers=_headers(provider, key)) as client,
+            client.stream("GET", url) as response,
+        ):
+            body = b""
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MAX_BYTES:
+                    raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _error(explain(error, target, provider.name)) from None
+    if response.status_code != 200:
+        raise _failed(target, response.status_code, _said(body))
+    ids = _ids(body)
+    if ids is None:
+        raise _failed(target, 502, "the reply to GET /models is no list of models")
+    return ids
+
+
+def discover(
+    providers: Iterable[Provider],
+) -> tuple[dict[str, list[str]], dict[str, AdapterError]]:
+    """Ask all providers at once; return the models by provider, and the errors by provider."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    found: dict[str, list[str]] = {}
+    failed: dict[str, AdapterError] = {}
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        asked = {p.name: pool.submit(models_of, p) for p in providers}
+        for name, answer in asked.items():
+            try:
+                found[name] = answer.result()
+            except AdapterError as error:
+                failed[name] = error
+    return found, failed
+
+
+def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
+    extra = provider.extras.get("extra_headers")
+    given = extra if isinstance(extra, dict) else {}
+    return {"Authorization": f"Bearer {key.value}", **{str(k): str(v) for k, v in given.items()}}
+
+
+def _ids(body: bytes) -> list[str] | None:
+    import json
+
+    try:
+        data: Any = json.loads(body)
+    except ValueError:
+        return None
+    entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
+    if not isinstance(entries, list):
+        return None
+    ids = [e.get("id", e.get("name")) if isinstance(e, dict) else e for e in entries]
+    return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
+
+
+def _said(body: bytes) -> str:
+    import json
+
+    try:
+        error = json.loads(body)
+        error = error.get("error", error)
+        return str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, AttributeError, KeyError):
+        return "to GET /models"
+
+
+def _failed(target: Target, status: int | None, said: str) -> AdapterError:
+    return _error(explain_facts(Facts(("Answer",), status, status is not None, said), target, ""))
+
+
+def _error(failure: Any) -> AdapterError:
+    error = AdapterError(str(failure))
+    error.exit_code = failure.exit_code
+    return error

@@ -1,0 +1,148 @@
+"""The configured providers as a LiteLLM Proxy ``config.yaml``.
+
+Entry by entry what :func:`adapter.model_list` returns, but with keys named, not written: LiteLLM
+resolves ``os.environ/VAR`` in its Router and Proxy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from adapter.checks import SECTIONS
+from adapter.config import Config
+from adapter.errors import printable
+from adapter.keys import PLACEHOLDER_KEY, default_variable, holds_secret
+from adapter.providers import Provider
+from adapter.translation import OWN_ATTEMPTS, deployments, params_for
+
+__all__ = ["Export", "entries", "export", "sections"]
+
+NO_STATIC_MODELS: Mapping[str, Any] = {"models_by_provider": {"openai": []}}
+"""Keeps LiteLLM from listing its 211 static OpenAI ids for each ``openai/*`` wildcard."""
+
+
+class Export(NamedTuple):
+    """A ``config.yaml``, and what its reader must know, one note a line."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def entries(provider: Provider, key: str, models: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return LiteLLM's ``model_list`` entries of one provider, as :func:`adapter.model_list` does.
+
+    ``models`` are model ids to list one by one, before the wildcard that takes any other.
+    """
+    *named, wildcard = deployments(provider)
+    listed = [(f"{provider.name}/{model}", model) for model in sorted(set(models))]
+    return [
+        {"model_name": name, "litellm_params": params_for(provider, model, key)}
+        for name, model in (*named, *listed, wildcard)
+    ]
+
+
+def sections(config: Config) -> dict[str, dict[str, Any]]:
+    """Return LiteLLM's own sections of ``[plugin.litellm]`` that hold anything, as a copy."""
+    found = {s: deepcopy(dict(config.settings[s])) for s in SECTIONS if config.settings.get(s)}
+    found["litellm_settings"] = {**NO_STATIC_MODELS, **found.get("litellm_settings", {})}
+    return {s: found[s] for s in SECTIONS if s in found}
+
+
+def export(
+    config: Config,
+    names: Iterable[str] = (),
+    *,
+    include_secrets: bool = False,
+    discovered: Mapping[str, Sequence[str]] | None = None,
+) -> Export:
+    """Return the configuration, or the providers named, as LiteLLM's YAML, the same every time.
+
+    A key that comes from a variable is written as ``os.environ/VAR``. What stands in the TOML file
+    itself (keys, passwords) is written only with ``include_secrets``; else a variable takes its
+    place, and a note says which. ``discovered`` maps a provider to model ids to list one by one.
+    Raises :class:`UnknownProviderError`.
+    """
+    wanted = list(names)
+    chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
+    notes: list[str] = []
+    lines = ["# LiteLLM configuration, written by `adapter config export`."]
+    lines += [f"# From {printable(Path(path).name)}." for path in config.files]
+    lines.append("model_list:" if chosen else "model_list: []")
+    for provider in chosen:
+        key = _key(provider, config, include_secrets, notes)
+        models = (discovered or {}).get(provider.name, ())
+        made: Any = entries(provider, key, models)
+        if not include_secrets:
+            made = [
+                {**e, "litellm_params": _named(e["litellm_params"], (provider.name,), notes)}
+                for e in made
+            ]
+        notes += [
+            f"{extra} of provider {provider.name!r} is not in the file: LiteLLM knows it for names "
+            "of models only (in litellm_settings or router_settings)"
+            for extra in OWN_ATTEMPTS
+            if extra in provider.extras
+        ]
+        origin = ", ".join(Path(path).name for path in provider.origin)
+        lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
+        lines += [f"  {line}" for entry in made for line in _dump([entry])]
+    for section, settings in sections(config).items():
+        shown = settings if include_secrets else _named(settings, (section,), notes)
+        lines += ["", *_dump({section: shown})]
+    return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
+
+
+def _key(provider: Provider, config: Config, include_secrets: bool, notes: list[str]) -> str:
+    """Return what to write as ``api_key``.
+
+    Where no key is known the placeholder is written: left out, or naming a variable that is not
+    set, LiteLLM would send ``$OPENAI_API_KEY``.
+    """
+    if provider.api_key:
+        if include_secrets:
+            return str(provider.api_key)
+        variable = default_variable(provider.name)
+        notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
+        return f"os.environ/{variable}"
+    variable = provider.api_key_env or default_variable(provider.name)
+    if provider.api_key_env or provider.resolve_key().found:
+        notes.extend(_unless_set(variable, config))
+        return f"os.environ/{variable}"
+    return PLACEHOLDER_KEY
+
+
+def _unless_set(variable: str, config: Config) -> list[str]:
+    """Return a note where LiteLLM, which reads plain variables only, would not find a key."""
+    value = config.getenv(variable)
+    if value is not None and os.environ.get(variable, "").strip() == value:
+        return []
+    why = "it is not set" if value is None else f"LiteLLM reads neither GPTME_{variable} nor [env]"
+    return [f"set {variable}: {why}, and without it LiteLLM sends $OPENAI_API_KEY"]
+
+
+def _named(value: Any, path: tuple[str, ...], notes: list[str]) -> Any:
+    """Return ``value`` with each secret in it replaced by a reference to a variable."""
+    if isinstance(value, Mapping):
+        return {k: _named(v, (*path, str(k)), notes) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_named(v, path, notes) for v in value]
+    ours = path[-1] == "api_key" and (value == PLACEHOLDER_KEY or len(path) == 2)
+    if ours or not holds_secret(path[-1], value):
+        return value
+    variable = re.sub(r"\W", "_", "_".join(path)).upper()
+    if path == ("general_settings", "master_key"):
+        variable = "LITELLM_MASTER_KEY"
+    notes.append(f"set {variable}: {'.'.join(path)} was not written")
+    return f"os.environ/{variable}"
+
+
+def _dump(value: Any) -> list[str]:
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.rstrip("\n").split("\n")

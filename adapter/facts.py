@@ -1,0 +1,88 @@
+"""What an error and its causes say, in a form that can be told in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+__all__ = ["Facts", "RemoteError", "facts_of"]
+
+
+class Facts(NamedTuple):
+    """What an explanation is made from, which a gateway can tell its client in JSON.
+
+    ``kinds`` are the class names of the error and its causes, nearest first; ``status`` is the
+    HTTP status, which is the server's own when ``answered``; ``said`` is the message.
+    """
+
+    kinds: tuple[str, ...]
+    status: int | None
+    answered: bool
+    said: str
+
+
+class RemoteError(Exception):
+    """A call that failed in a gateway, which told its ``facts``."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        super().__init__(facts.said)
+
+
+def facts_of(error: BaseException) -> Facts:
+    """Return what ``error`` and its causes say. The message may hold a key the server echoed."""
+    if isinstance(error, RemoteError):
+        return error.facts
+    # LiteLLM's Router takes this wrapper off, so that without one it would be named instead
+    original = getattr(error, "original_exception", None)
+    if type(error).__name__ == "MidStreamFallbackError" and isinstance(original, Exception):
+        error = original
+    return Facts(
+        kinds=tuple(c.__name__ for cause in causes(error) for c in type(cause).__mro__),
+        status=getattr(error, "status_code", None),
+        answered=_answered(error),
+        said=_message(error),
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it came from, nearest first; a cycle ends it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _answered(error: BaseException) -> bool:
+    """Whether the status of ``error`` is the server's: LiteLLM makes one up where there is none."""
+    return any(
+        hasattr(cause, "response") and not type(cause).__module__.startswith("litellm")
+        for cause in causes(error)
+    )
+
+
+def _message(error: BaseException) -> str:
+    """Return what the server said, else LiteLLM's words without its class names."""
+    for cause in causes(error):
+        response = getattr(cause, "response", None)
+        text = _error_text(response) if response is not None else None
+        if text:
+            return text
+    # an error under status 200 has its words in the innermost of LiteLLM's exceptions only
+    said = (str(error), *(str(getattr(cause, "message", "")) for cause in causes(error)))
+    lines = (text.splitlines()[0].rpartition("Exception - ")[2] for text in said if text)
+    return next(filter(None, lines), "no reason was given" if str(error) else type(error).__name__)
+
+
+def _error_text(response: Any) -> str | None:
+    try:
+        body = json.loads(response.text)
+    except Exception:  # noqa: BLE001 - an unread stream, not JSON: no message to take
+        return None
+    found = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(found, dict):
+        found = found.get("message") or found.get("detail")
+    return found if isinstance(found, str) else None

@@ -1,0 +1,254 @@
+"""Run the LiteLLM Proxy on the configured providers: start one, find it again, stop it.
+
+The proxy is a child process; what it is given is made in ``gateway_setup``, what it runs is in
+``gateway_process``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from adapter.errors import GatewayError, printable
+from adapter.fingerprints import fingerprint
+from adapter.gateway_setup import configuration, environment, is_loopback, master_key
+from adapter.runtime import Gateway, Slot, is_alive, running
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from adapter.config import Config
+
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Started", "start", "stop"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 4000
+"""LiteLLM's own default."""
+
+START_SECONDS = 180.0
+"""How long a start may take. On two busy cores LiteLLM's imports alone take half a minute."""
+
+STOP_SECONDS = 10.0
+"""How long a gateway may take to end the answers under way; then it is killed."""
+
+# With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
+_CHILD = """\
+import json, sys
+settings = json.loads(sys.stdin.buffer.readline())
+sys.path[:] = settings["sys_path"]
+from adapter.gateway_process import serve
+serve(settings)
+"""
+
+
+class Started(NamedTuple):
+    """A gateway that has just been started, and its process.
+
+    ``models`` are the names under which it offers the providers; ``left_out`` says, for each
+    provider that it does not offer, why.
+    """
+
+    gateway: Gateway
+    process: Popen[bytes]
+    models: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def start(
+    config: Config, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, detach: bool = False
+) -> Started:
+    """Start a gateway and return when it answers, which takes some seconds.
+
+    A detached one outlives this process; any other ends with it, however that ends. Raises
+    :class:`GatewayError` when the port is taken, the extra ``gateway`` is missing, another host
+    than loopback is asked for without a master key, or LiteLLM does not start.
+    """
+    _check_installed()
+    master = master_key(config, host)
+    listener = _listen(host, port)
+    with listener:
+        port = listener.getsockname()[1]
+        slot = Slot()
+        try:
+            yaml_path = slot.folder / f"gateway-{port}.yaml"
+            log = slot.folder / f"gateway-{port}.log" if detach else None
+            content, keys, left_out = configuration(config)
+            _write_private(yaml_path, content)
+            environ = environment(config, {**keys, "LITELLM_MASTER_KEY": str(master)}, yaml_path)
+            process = _launch(listener, slot, environ, host, log)
+            salt = secrets.token_hex(16)
+            gateway = slot.publish(
+                url=f"http://{_address(host)}:{port}",
+                port=port,
+                pid=process.pid,
+                key=master,
+                salt=salt,
+                fingerprint=fingerprint(config, salt),
+                config=config.files,
+                detached=detach,
+                log=str(log) if log else None,
+                started=time.time(),
+            )
+        except BaseException:
+            slot.close(discard=True)
+            raise
+        slot.close(discard=False)
+    assert process.stdin is not None
+    if detach:
+        process.stdin.write(b"stay\n")
+        process.stdin.close()
+    models = [e["model_name"] for e in content["model_list"]]
+    return Started(gateway, process, tuple(models), tuple(left_out))
+
+
+def stop(gateway: Gateway) -> None:
+    """End ``gateway``: answers under way may end, for some seconds; then it is killed."""
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
+        if not is_alive(gateway):
+            return
+        with suppress(ProcessLookupError):
+            os.kill(gateway.pid, number)
+        deadline = time.monotonic() + seconds
+        while is_alive(gateway) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    if is_alive(gateway):
+        raise GatewayError(f"the gateway at {gateway.url} (pid {gateway.pid}) does not end", 1)
+
+
+def _check_installed() -> None:
+    if sys.platform == "win32":
+        raise GatewayError(
+            "adapter serve does not run on Windows; run LiteLLM itself on the exported file: "
+            "adapter config export -o config.yaml; litellm --config config.yaml"
+        )
+    for module in ("fastapi", "uvicorn", "orjson", "apscheduler"):
+        if find_spec(module) is None:
+            raise GatewayError(
+                f"the gateway needs the LiteLLM Proxy, which is not installed (no {module}). "
+                'Run: pip install "gptme-litellm[gateway]"'
+            )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind here, not in the child: a taken port shows at once, and cannot change hands."""
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, OverflowError, UnicodeError) as error:
+        own = next((g for g in running() if g.port == port), None)
+        if own is not None:
+            raise GatewayError(
+                f"a gateway runs at {own.url} already (pid {own.pid}): `adapter serve --stop` ends "
+                "one in the background, --port chooses another port"
+            ) from None
+        why = getattr(error, "strerror", None) or str(error)
+        raise GatewayError(
+            f"cannot listen on {host}:{port}: {why}; --port chooses another port"
+        ) from None
+
+
+def _address(host: str) -> str:
+    """Return the host by which this machine reaches a gateway that listens on ``host``."""
+    bare = host.strip("[]")
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)
+    return f"[{local}]" if ":" in local else local
+
+
+def _write_private(path: Path, content: Mapping[str, Any]) -> None:
+    import yaml
+
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    with suppress(FileNotFoundError):
+        path.unlink()
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _launch(
+    listener: socket.socket, slot: Slot, environ: dict[str, str], host: str, log: Path | None
+) -> Popen[bytes]:
+    """Start the proxy's process and return when it is ready. It holds the lock of ``slot``."""
+    import subprocess
+
+    said, ready = os.pipe()
+    inherited = (listener.fileno(), slot.fd, ready)
+    output = 2 if log is None else _open_log(log)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _CHILD],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            cwd="/",  # LiteLLM puts the working folder on the module path
+            pass_fds=inherited,
+            start_new_session=True,  # Ctrl-C is for this process, which tells the child
+        )
+    except BaseException:
+        os.close(said)
+        raise
+    finally:
+        os.close(ready)
+        if log is not None:
+            os.close(output)
+    settings = {
+        "sys_path": [*map(str, sys.path), str(Path(__file__).parents[1])],
+        "listener": inherited[0],
+        "lock": inherited[1],
+        "ready": inherited[2],
+        "local": is_loopback(host),
+    }
+    assert process.stdin is not None
+    try:
+        with suppress(BrokenPipeError):  # it died at once; what it said follows
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
+        _wait(process, said, log)
+    except BaseException:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        raise
+    finally:
+        os.close(said)
+    return process
+
+
+def _open_log(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+
+
+def _wait(process: Popen[bytes], said: int, log: Path | None) -> None:
+    """Wait until the child says that it is ready. Raises :class:`GatewayError` if it ends first."""
+    import select
+
+    if not select.select([said], [], [], START_SECONDS)[0]:
+        raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s")
+    if os.read(said, 1):
+        return
+    code = process.wait()
+    where = f"; its log is {log}" if log else ""
+    raise GatewayError(f"the gateway ended at start (exit code {code}): {_reason(log)}{where}")
+
+
+def _reason(log: Path | None) -> str:
+    """Return what a failed start says last, which is the error of a Python traceback."""
+    if log is None:
+        return "see above"
+    lines = log.read_text(errors="replace").splitlines()
+    told = [line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t"))]
+    errors = [line for line in told if "Error" in line or "Exception" in line]
+    return printable((errors or told or ["it said nothing"])[-1][:300])

@@ -1,0 +1,232 @@
+"""The gateway's own process: the LiteLLM Proxy, with what a local gateway needs around it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+from adapter.facts import facts_of
+from adapter.keys import MASK
+
+__all__ = ["FACTS_HEADER", "serve"]
+
+FACTS_HEADER = "x-adapter-facts"
+"""A client that sends it gets it back on an error: the facts that explain it, as JSON."""
+
+GRACE_SECONDS = 5
+"""How long an answer under way may go on after SIGTERM."""
+
+CONNECT_SECONDS = 10.0
+"""As in ``oneshot``: how long connecting to a provider may take."""
+
+TIMEOUT_SECONDS = 600.0
+
+_facts: ContextVar[list[str]] = ContextVar("facts")
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
+
+
+def serve(settings: Mapping[str, Any]) -> None:
+    """Run until SIGTERM, or until the parent of an attached gateway is gone."""
+    for fd in (settings["listener"], settings["lock"], settings["ready"]):
+        os.set_inheritable(fd, False)  # nobody but this process keeps the lock
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    secrets = [v for k, v in os.environ.items() if k.startswith(("GATEWAY_KEY_", "LITELLM_MASTER"))]
+    sys.stdout = _Redacted(sys.stdout, secrets)
+    sys.stderr = _Redacted(sys.stderr, secrets)
+    path = list(sys.path)
+    gc.disable()  # an import makes many objects and no garbage
+    import litellm.proxy.proxy_server as proxy
+    import uvicorn
+
+    sys.path[:] = path  # LiteLLM's import puts folders on it
+    gc.enable()
+    gc.freeze()
+    app = _guarded(proxy.app, settings["local"])
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http="h11",  # the same on every machine; it answers HTTP/1.0 as `loopback` expects
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    listener = socket.socket(fileno=settings["listener"])
+    _server(config, app, settings).run(sockets=[listener])
+
+
+def _end_with_parent() -> None:
+    """End this process when its stdin does, unless the parent says that it is to stay."""
+    if os.read(0, 16) != b"stay\n":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _server(config: Any, app: App, settings: Mapping[str, Any]) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                _add_hooks()
+                await _warm_up(app)
+                os.write(settings["ready"], b"1")
+                os.close(settings["ready"])
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            _remove_files(settings["lock"])
+
+    return Server(config)
+
+
+async def _warm_up(app: App) -> None:
+    """Make the imports that LiteLLM leaves to the first query (about a second), calling nobody."""
+    import httpx
+    import litellm
+    import openai.resources  # noqa: F401 - what the first call of a provider imports
+
+    litellm.token_counter(model="gpt-4o", text="warm")
+    body = {"model": "-", "messages": [{"role": "user", "content": "-"}]}
+    headers = {"Authorization": f"Bearer {os.environ['LITELLM_MASTER_KEY']}"}
+    logging.disable(logging.CRITICAL)  # that there is no such model is no error here
+    try:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            await client.post("/v1/chat/completions", json=body, headers=headers)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _remove_files(lock: int) -> None:
+    """Remove the runtime file of this process, unless it is another's by now."""
+    from adapter.runtime import folder
+
+    own = os.fstat(lock)
+    for path in folder().glob("gateway-*.json"):
+        with suppress(OSError):
+            if os.path.samestat(path.lstat(), own):
+                path.unlink()
+                path.with_suffix(".yaml").unlink()
+
+
+def _add_hooks() -> None:
+    """Register what LiteLLM calls: before each request to a provider, and when one failed."""
+    import httpx
+    import litellm
+    from litellm.integrations.custom_logger import CustomLogger
+
+    class Hooks(CustomLogger):  # type: ignore[misc]  # LiteLLM is not type-checked
+        async def async_pre_call_deployment_hook(
+            self, kwargs: dict[str, Any], call_type: Any
+        ) -> dict[str, Any]:
+            """Limit the time to connect, as a query without a gateway does."""
+            seconds = kwargs.get("timeout") or TIMEOUT_SECONDS
+            if isinstance(seconds, int | float):
+                connect = min(seconds, CONNECT_SECONDS)
+                kwargs["timeout"] = httpx.Timeout(seconds, connect=connect)
+            return kwargs
+
+        async def async_post_call_failure_hook(
+            self, request_data: Any, original_exception: Exception, *args: Any, **kwargs: Any
+        ) -> None:
+            """Keep what explains the error: to its client LiteLLM tells status and message only."""
+            facts = facts_of(original_exception)
+            text = json.dumps(facts._replace(said=facts.said[:2000]))
+            with suppress(LookupError):
+                _facts.get().append(text)
+
+    litellm.callbacks.append(Hooks())
+
+
+def _guarded(app: App, local: bool) -> App:
+    """Return ``app`` behind a check of Host and Origin, with the facts of errors told to clients.
+
+    On loopback a web page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
+    It would still lack the key.
+    """
+
+    async def guarded(
+        scope: Message, receive: Callable[[], Awaitable[Message]], send: Send
+    ) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        if local and not (_is_local(headers.get(b"host")) and _is_local(headers.get(b"origin"))):
+            await _refuse(send)
+            return
+        if FACTS_HEADER.encode() in headers:
+            send = _telling(send)
+        await app(scope, receive, send)
+
+    return guarded
+
+
+def _is_local(name: str | None) -> bool:
+    if name is None:
+        return True
+    host = name.rpartition("://")[2].removesuffix("/")
+    if not host.endswith("]"):
+        host = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return host in ("127.0.0.1", "localhost", "[::1]")
+
+
+async def _refuse(send: Send) -> None:
+    body = b'{"error": {"message": "this gateway answers its own machine only", "code": "403"}}'
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _telling(send: Send) -> Send:
+    """Return ``send`` with an error's facts in a header, or in a comment within the stream."""
+    found: list[str] = []
+    _facts.set(found)
+    told = False
+
+    async def tell(message: Message) -> None:
+        nonlocal told
+        if message["type"] == "http.response.start" and found:
+            told = True
+            header = (FACTS_HEADER.encode(), found[-1].encode())
+            message = {**message, "headers": [*message["headers"], header]}
+        elif message["type"] == "http.response.body" and found and not told:
+            told = True  # a comment (HTML standard, server-sent events), then the error itself
+            comment = f": {FACTS_HEADER} {found[-1]}\n\n".encode()
+            message = {**message, "body": comment + message.get("body", b"")}
+        await send(message)
+
+    return tell
+
+
+class _Redacted:
+    """A text stream that never writes a key: servers echo them in errors, which LiteLLM logs."""
+
+    def __init__(self, stream: TextIO, secrets: list[str]) -> None:
+        self._stream = stream
+        self._secrets = sorted((s for s in secrets if len(s) > 5), key=len, reverse=True)
+
+    def write(self, text: str) -> int:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return self._stream.write(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,121 @@
+"""What a gateway's process is given: LiteLLM's configuration, its environment, its master key.
+
+A provider's key is a variable of that process; the configuration only refers to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter.errors import GatewayError, MissingKeyError
+from adapter.exporting import entries, sections
+from adapter.fingerprints import references
+from adapter.keys import Secret
+
+if TYPE_CHECKING:
+    from adapter.config import Config
+
+__all__ = ["configuration", "environment", "is_loopback", "master_key"]
+
+SHORTEST_KEY = 16
+"""In characters, of a master key of the user's own: others can try keys on an open port."""
+
+NOT_INHERITED = (
+    "OPENAI_",  # LiteLLM sends these to any host
+    "LITELLM_",
+    "CONFIG_FILE_PATH",  # beats the configuration given
+    "WORKER_CONFIG",
+    "DATABASE_",  # LiteLLM would connect, or refuse to start without prisma
+    "DIRECT_URL",
+    "SERVER_ROOT_PATH",
+)
+"""Variables (by their beginning) that a gateway gets only where the configuration names them."""
+
+OWN_SETTINGS: Mapping[str, str] = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price map from the network
+    "LITELLM_MODE": "PRODUCTION",  # no ./.env
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_CORS_ORIGINS": ",",  # none; unset or empty means all
+    "LITELLM_CORS_ALLOW_CREDENTIALS": "false",
+    "NO_DOCS": "True",
+    "NO_REDOC": "True",
+    "NO_OPENAPI": "True",
+    "DISABLE_ADMIN_UI": "True",
+}
+
+
+def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Return LiteLLM's configuration, the variables it refers to for keys, and what is left out.
+
+    The settings of ``[plugin.litellm]`` win over those made here, which keep a query through a
+    gateway the same as one without: no retries, no pause of a provider after a failure.
+    """
+    keys: dict[str, str] = {}
+    left_out = []
+    chosen = []
+    for provider in config.providers:
+        try:
+            keys[f"GATEWAY_KEY_{len(keys) + 1}"] = str(provider.resolve_key().value)
+        except MissingKeyError as error:
+            left_out.append(str(error))
+            continue
+        chosen.append((provider, f"os.environ/GATEWAY_KEY_{len(keys)}"))
+    content: dict[str, Any] = {
+        "model_list": [e for provider, key in chosen for e in entries(provider, key)],
+        **sections(config),
+    }
+    content["router_settings"] = {
+        "num_retries": 0,
+        "disable_cooldowns": True,
+        **content.get("router_settings", {}),
+    }
+    content["general_settings"] = {
+        "always_include_stream_usage": False,
+        **content.get("general_settings", {}),
+    }
+    content["general_settings"].pop("master_key", None)  # given by environment
+    return content, keys, left_out
+
+
+def environment(config: Config, own: Mapping[str, str], yaml_path: Path) -> dict[str, str]:
+    """Return the environment of the proxy's process."""
+    settings = json.dumps([dict(config.settings), [dict(p.extras) for p in config.providers]])
+    kept = references(settings)
+    dropped = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    environ.update({k: v for k in kept if (v := config.getenv(k))})
+    log = {"LITELLM_LOG": os.environ["LITELLM_LOG"]} if "LITELLM_LOG" in os.environ else {}
+    return {**environ, **OWN_SETTINGS, **log, **own, "CONFIG_FILE_PATH": str(yaml_path)}
+
+
+def master_key(config: Config, host: str) -> Secret:
+    given = os.environ.get("LITELLM_MASTER_KEY")
+    if not given:
+        setting = config.settings.get("general_settings", {}).get("master_key")
+        if isinstance(setting, str):
+            variable = setting.removeprefix("os.environ/")
+            given = config.getenv(variable) if variable != setting else setting
+    fix = 'set LITELLM_MASTER_KEY to a long random one: python3 -c "import secrets; print('
+    fix += "'sk-' + secrets.token_urlsafe(32))\""
+    if not given:
+        if is_loopback(host):
+            return Secret("sk-" + secrets.token_urlsafe(32))
+        raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
+    if len(given) < SHORTEST_KEY or not (given.isascii() and given.isprintable()):
+        raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
+    return Secret(given)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,207 @@
+"""The sections of a LiteLLM ``config.yaml`` beside ``model_list``: what goes where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from adapter.checks import SECTIONS
+from adapter.exporting import NO_STATIC_MODELS
+from adapter.keys import holds_secret
+from adapter.litellm_yaml import Loaded, reference
+
+__all__ = ["Report", "Settings", "read_settings", "split_secrets"]
+
+HANDLED = frozenset(
+    {"model_list", "credential_list", "environment_variables", "include", *SECTIONS}
+)
+
+LITELLM_SECTIONS = frozenset(
+    {
+        *("agent_list", "assistant_settings", "callback_settings", "fine_tuning_settings"),
+        *("files_settings", "finetune_settings", "guardrails", "mcp_aliases", "mcp_servers"),
+        *("mcp_tools", "pass_through_endpoints", "policies", "policy_attachments", "prompts"),
+        *("sandbox_tools", "search_tools", "vector_store_registry", "worker_registry"),
+    }
+)
+"""Other sections that LiteLLM's proxy reads (``ProxyConfig.load_config``). Any other it ignores."""
+
+CALLBACKS = frozenset(
+    {
+        *("callbacks", "success_callback", "failure_callback", "input_callback"),
+        *("service_callback", "audit_log_callbacks", "pre_call_rules", "post_call_rules"),
+    }
+)
+
+
+class Report(NamedTuple):
+    """What is lost, a line each, and what else is worth knowing; both are added to."""
+
+    left_out: list[str]
+    notes: list[str]
+
+
+class Settings(NamedTuple):
+    """LiteLLM's sections to write; ``secrets`` and ``environment`` only where that is asked for."""
+
+    sections: Mapping[str, Mapping[str, Any]]
+    secrets: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Settings({list(self.sections)!r})"
+
+
+def read_settings(
+    loaded: Loaded,
+    routes: Mapping[str, str],
+    aliases: Mapping[str, str],
+    environ: Mapping[str, str],
+    report: Report,
+) -> Settings:
+    """Return the sections to write, with ``aliases`` added to LiteLLM's own."""
+    sections: dict[str, dict[str, Any]] = {}
+    secrets: dict[str, dict[str, Any]] = {}
+    for section in SECTIONS:
+        found = loaded.data.get(section)
+        if isinstance(found, Mapping):
+            where = f"{loaded.sections[section]}: {section}"
+            public, secret = _read_section(section, found, where, report)
+            sections.update({section: public} if public else {})
+            secrets.update({section: secret} if secret else {})
+    left_out = report.left_out
+    router = sections.get("router_settings", {})
+    given = router.get("model_group_alias")
+    merged = {**aliases, **_aliases(loaded, given, routes, left_out)}
+    if merged:
+        sections["router_settings"] = {**router, "model_group_alias": merged}
+    for section in ("litellm_settings", "router_settings"):
+        _check_fallbacks(loaded, section, sections.get(section, {}), {**routes, **merged}, left_out)
+    _other_sections(loaded, report)
+    return Settings(sections, secrets, _environment(loaded, environ, left_out))
+
+
+def _read_section(
+    section: str, found: Mapping[str, Any], where: str, report: Report
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of a section can be written anywhere, and what is secret."""
+    public: dict[str, Any] = {}
+    secret: dict[str, Any] = {}
+    for key, value in found.items():
+        code = _code_in(section, key, value)
+        if value is None:
+            report.notes.append(f"{where}.{key}: null, which is not set")
+        elif code:
+            names = ", ".join(code)
+            report.left_out.append(f"{where}.{key}: {names}: Python code, which is not imported")
+            if isinstance(value, list) and len(value) > len(code):
+                public[key] = [v for v in value if v not in code]
+        elif value != NO_STATIC_MODELS.get(key):
+            parts = split_secrets(key, _plain(value))
+            for kept, part in zip((public, secret), parts, strict=True):
+                kept.update({key: part} if part is not None else {})
+    return public, secret
+
+
+def _aliases(
+    loaded: Loaded, given: Any, routes: Mapping[str, str], left_out: list[str]
+) -> dict[str, Any]:
+    """Return the file's own aliases, pointed at what their targets are called now: none chain."""
+    found: dict[str, Any] = {}
+    for alias, target in (given if isinstance(given, Mapping) else {}).items():
+        name = target.get("model") if isinstance(target, Mapping) else target
+        wild = next((w for w in routes if w.endswith("/*") and str(name).startswith(w[:-1])), None)
+        typed = name if wild else routes.get(str(name))
+        if typed is None:
+            where = f"{loaded.sections['router_settings']}: model_group_alias {alias}"
+            left_out.append(f"{where}: its target {name!r} is not there")
+            continue
+        found[str(alias)] = {**target, "model": typed} if isinstance(target, Mapping) else typed
+    return found
+
+
+def _check_fallbacks(
+    loaded: Loaded,
+    section: str,
+    settings: Mapping[str, Any],
+    known: Mapping[str, Any],
+    left_out: list[str],
+) -> None:
+    """Tell of fallbacks that name something that was left out; LiteLLM passes over them."""
+    for key, value in settings.items():
+        if "fallbacks" not in key or not isinstance(value, list):
+            continue
+        named = [n for item in value for n in _names_in(item)]
+        wild = tuple(k[:-1] for k in known if k.endswith("/*"))
+        for name in dict.fromkeys(named):
+            if name != "*" and name not in known and not name.startswith(wild or ("\0",)):
+                where = f"{loaded.sections[section]}: {section}.{key}"
+                left_out.append(f"{where}: names {name!r}, which is not there")
+
+
+def _names_in(item: Any) -> list[str]:
+    if isinstance(item, str):
+        return [item]
+    if isinstance(item, Mapping):
+        tails = [n for tail in item.values() if isinstance(tail, list) for n in tail]
+        return [*map(str, item), *(n for n in tails if isinstance(n, str))]
+    return []
+
+
+def _code_in(section: str, key: str, value: Any) -> list[str]:
+    """Return what LiteLLM would import as Python: ``module.attribute``."""
+    if key not in CALLBACKS and (not key.startswith("custom_") or section == "router_settings"):
+        return []
+    values = value if isinstance(value, list) else [value]
+    return [v for v in values if isinstance(v, str) and "." in v and reference(v) is None]
+
+
+def split_secrets(name: str, value: Any) -> tuple[Any, Any]:
+    """Return what of a setting is no secret and what is one, ``None`` for nothing."""
+    if isinstance(value, Mapping) and value:
+        parts = {k: split_secrets(k, v) for k, v in value.items()}
+        public, secret = (
+            {k: both[n] for k, both in parts.items() if both[n] is not None} for n in (0, 1)
+        )
+        return public or None, secret or None
+    items = value if isinstance(value, list) else [value]
+    hidden = any(holds_secret(name, v) or (isinstance(v, Mapping) and _hidden(v)) for v in items)
+    return (None, value) if hidden else (value, None)
+
+
+def _hidden(value: Mapping[str, Any]) -> bool:
+    return split_secrets("", value)[1] is not None
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` without nulls, which TOML cannot say, and with keys as text."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_plain(v) for v in value if v is not None]
+    return value
+
+
+def _environment(loaded: Loaded, environ: Mapping[str, str], left_out: list[str]) -> dict[str, str]:
+    """Return the literal ``environment_variables``; each must be set by the user otherwise."""
+    found = loaded.data.get("environment_variables")
+    literal: dict[str, str] = {}
+    for name, value in (found if isinstance(found, Mapping) else {}).items():
+        where = f"{loaded.sections['environment_variables']}: environment_variables.{name}"
+        if variable := reference(value):
+            left_out.append(f"{where}: set it yourself, to the value of ${variable}")
+        elif environ.get(str(name)) != str(value):
+            literal[str(name)] = value if isinstance(value, str) else json.dumps(value)
+    return literal
+
+
+def _other_sections(loaded: Loaded, report: Report) -> None:
+    for key, value in loaded.data.items():
+        if key in HANDLED or not value:
+            continue
+        where = f"{loaded.sections[key]}: {key}"
+        if key in LITELLM_SECTIONS:
+            report.left_out.append(f"{where}: a section of LiteLLM's gateway only")
+        else:
+            report.notes.append(f"{where}: no section of LiteLLM's, ignored there too")

@@ -1,0 +1,215 @@
+"""One query through a running gateway: plain HTTP, without LiteLLM, which takes seconds to import.
+
+The answer and every error are those of the same query without a gateway: the gateway tells what
+explains an error (see ``gateway_process``), and :mod:`adapter.failures` puts it into words.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from adapter.answers import pieces
+from adapter.errors import GatewayError
+from adapter.facts import Facts, RemoteError
+from adapter.keys import Secret
+
+__all__ = ["Route", "UnsentError", "ask"]
+
+FACTS_HEADER = "x-adapter-facts"
+
+RETRIED = frozenset({408, 409, 429})
+"""Besides 5xx: what the OpenAI SDK tries again, with its waits (``_calculate_retry_timeout``)."""
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""In bytes, of one event or a whole answer that is not streamed."""
+
+
+class UnsentError(Exception):
+    """The gateway cannot be reached, so nothing was sent; its cause says why."""
+
+
+class Route(NamedTuple):
+    """A way to a gateway: its URL, its key, and whether it is one of ours (``own``)."""
+
+    url: str
+    key: Secret | None
+    own: bool
+
+
+class Reply(Protocol):
+    """What ``loopback`` and ``http.client`` give alike."""
+
+    status: int
+
+    @property
+    def headers(self) -> Any: ...
+
+    def readline(self, limit: int, /) -> bytes: ...
+
+    def read(self, limit: int, /) -> bytes: ...
+
+
+class LostError(Exception):
+    """The gateway's answer is cut short or makes no sense."""
+
+
+class _Item(SimpleNamespace):
+    """A JSON object with attributes, ``None`` where there is none, as LiteLLM's answers have."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def ask(route: Route, query: Mapping[str, Any], timeout: float, retries: int = 0) -> Iterator[str]:
+    """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
+
+    ``query`` is the body of a chat completion. ``timeout`` is how long the gateway may be silent,
+    in seconds. Raises :class:`UnsentError` before anything was sent, :class:`RemoteError` for what
+    a provider or the gateway answers, and :class:`GatewayError` when it goes away.
+    """
+    body = json.dumps(query).encode()
+    response = _send(route, body, timeout)
+    for attempt in range(retries):
+        if response.status < 500 and response.status not in RETRIED:
+            break
+        time.sleep(_pause(attempt, response))
+        response = _send(route, body, timeout)
+    return pieces(_chunks(route, response))
+
+
+def _send(route: Route, body: bytes, timeout: float) -> Reply:
+    headers = {"Content-Type": "application/json", FACTS_HEADER: "1"}
+    if route.key:
+        headers["Authorization"] = f"Bearer {route.key}"
+    parts = urlsplit(route.url)
+    base = parts.path.rstrip("/")
+    path = f"{base if base.endswith('/v1') else base + '/v1'}/chat/completions"
+    send = _send_own if route.own else _send_foreign
+    return send(route, path, headers, body, timeout)
+
+
+def _send_own(
+    route: Route, path: str, headers: dict[str, str], body: bytes, timeout: float
+) -> Reply:
+    from adapter.loopback import post
+
+    parts = urlsplit(route.url)
+    try:
+        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout)
+    except OSError as error:
+        raise UnsentError from error
+    try:
+        return post(connection, path, headers, body)
+    except (OSError, ValueError) as error:
+        raise _lost(route, error) from error
+
+
+def _send_foreign(
+    route: Route, path: str, headers: dict[str, str], body: bytes, timeout: float
+) -> Reply:
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    parts = urlsplit(route.url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    try:
+        connection.connect()
+    except OSError as error:
+        raise UnsentError from error
+    try:
+        connection.request("POST", path, body, headers)
+        return connection.getresponse()
+    except (OSError, HTTPException) as error:
+        raise _lost(route, error) from error
+
+
+def _lost(route: Route, error: Exception) -> Exception:
+    """Return the error for a gateway that was silent for too long, or went away."""
+    if isinstance(error, TimeoutError):
+        return RemoteError(Facts(("ReadTimeout",), None, False, "no answer"))
+    return GatewayError(
+        f"the gateway at {route.url} went away during the query (--no-gateway answers without one)",
+        exit_code=7,
+    )
+
+
+def _pause(attempt: int, response: Reply) -> float:
+    """Return how long to wait before a retry, in seconds, as the OpenAI SDK does."""
+    import random  # a millisecond that only a retry needs
+
+    response.read(LONGEST_LINE)
+    told = response.headers.get("llm_provider-retry-after") or response.headers.get("retry-after")
+    try:
+        seconds = float(told or 0)
+    except ValueError:
+        seconds = 0.0
+    if 0 < seconds <= 60:
+        return seconds
+    return float(min(0.5 * 2.0**attempt, 8.0) * (1 - 0.25 * random.random()))
+
+
+def _chunks(route: Route, response: Reply) -> Iterator[Any]:
+    """Yield the chunks of an answer; raise what the gateway says went wrong."""
+    try:
+        if response.status != 200:
+            told = response.headers.get(FACTS_HEADER)
+            raise RemoteError(_facts(told, response.status, response.read(LONGEST_LINE)))
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            data = response.read(LONGEST_LINE)
+            if getattr(response, "length", None):  # http.client's limited read() does not tell
+                raise LostError("the reply is cut, or too long")
+            yield _parse(data)
+            return
+        yield from _events(response)
+    except RemoteError:
+        raise
+    except Exception as error:  # http.client's have no class in common with a socket's
+        raise _lost(route, error) from error
+
+
+def _events(response: Reply) -> Iterator[Any]:
+    told = None
+    while line := response.readline(LONGEST_LINE):
+        if line.startswith(b": " + FACTS_HEADER.encode()):
+            told = line.split(b" ", 2)[2].decode()
+        if not line.startswith(b"data:"):
+            continue
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            return
+        chunk = _parse(data)
+        if chunk.error is not None:
+            raise RemoteError(_facts(told, None, data))
+        yield chunk
+    raise LostError("the stream ended without [DONE]")
+
+
+def _parse(data: bytes) -> Any:
+    parsed = json.loads(data, object_hook=lambda table: _Item(**table))
+    if not isinstance(parsed, _Item):
+        raise ValueError("not a JSON object")
+    return parsed
+
+
+def _facts(told: str | None, status: int | None, body: bytes) -> Facts:
+    """Return what the gateway tells of an error, else what its answer says."""
+    if told:
+        kinds, own_status, answered, said = json.loads(told)
+        return Facts(tuple(kinds), own_status, answered, said)
+    try:
+        error = json.loads(body)["error"]
+        said = error["message"] if isinstance(error, dict) else error
+        code = error.get("code") if isinstance(error, dict) else None
+    except (ValueError, KeyError, TypeError):
+        said, code = body.decode(errors="replace"), None
+    if status is None:  # in the middle of a stream
+        status = int(str(code)) if str(code).isdecimal() else 500
+    said = str(said).partition("\n\nLiteLLM: ")[0]  # LiteLLM's router adds what it tried
+    return Facts(("RemoteError",), status, True, said.rpartition("Exception - ")[2] or "no reason")

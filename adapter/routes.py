@@ -1,0 +1,197 @@
+"""Which way a query of the command line goes: through a gateway, or LiteLLM in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from adapter.errors import GatewayError
+from adapter.fingerprints import fingerprint
+from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
+from adapter.providers import base_url_fault, safe_url
+from adapter.resolution import Resolution
+from adapter.runtime import Gateway, running
+from adapter.translation import OWN_ATTEMPTS, Target
+
+if TYPE_CHECKING:
+    from adapter.config import Config
+    from adapter.relay import Route
+
+__all__ = ["Query", "Way", "answer", "foreign_way", "own_way"]
+
+PLAIN_PARAMS = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "stop",
+        "stream",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+    }
+)
+"""OpenAI's parameters, which mean the same through a gateway. LiteLLM's own may not."""
+
+STALE = (
+    "the gateway is stale: the configuration or a key has changed since it started. Answering "
+    "without it (adapter serve --stop, then adapter serve --detach)"
+)
+
+TIMEOUT_SECONDS = 600.0
+"""How long a gateway may be silent, as in ``oneshot``."""
+
+MARGIN_SECONDS = 5.0
+"""How much longer to wait than a configured timeout, so that the gateway itself can report it."""
+
+
+ALONE: Mapping[str, Any] = MappingProxyType({"num_retries": 0, "disable_fallbacks": True})
+"""Tells a gateway with settings of the user's to do what a query without a gateway does: no more.
+
+LiteLLM's router takes 10 ms longer over it, so a gateway without such settings is not told.
+"""
+
+
+class Query(NamedTuple):
+    """One query. ``params`` are LiteLLM's, ``timeout`` is in seconds."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    params: Mapping[str, Any]
+    timeout: float | None = None
+
+
+class Way(NamedTuple):
+    """How a query goes: through ``route``, or in this process, and ``why``, in words.
+
+    ``model`` is what the gateway calls it, ``also`` what it is told besides the query. ``stale``
+    is true when a gateway runs but no longer says what the configuration says.
+    """
+
+    route: Route | None
+    why: str
+    model: str = ""
+    retries: int = 0
+    seconds: float = TIMEOUT_SECONDS
+    stale: bool = False
+    also: Mapping[str, Any] = MappingProxyType({})
+
+
+def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
+    """Return the way through a detached gateway of ours, where the answer is the same."""
+    gateway = _find(config)
+    if gateway is None:
+        return Way(None, "no gateway runs")
+    if reason := _differs(config, query, resolution):
+        return Way(None, reason)
+    if fingerprint(config, gateway.salt) != gateway.fingerprint:
+        return Way(None, STALE, stale=True)
+    from adapter.relay import Route
+
+    provider = resolution.provider
+    assert provider is not None
+    extras = provider.extras
+    retries = int(extras.get("max_retries", extras.get("num_retries", 0)))
+    configured = extras.get("timeout")
+    seconds = query.timeout or (configured + MARGIN_SECONDS if configured else TIMEOUT_SECONDS)
+    return Way(
+        Route(gateway.url, gateway.key, own=True),
+        f"through the gateway at {gateway.url}",
+        model=f"{provider.name}/{resolution.model}",
+        retries=retries,
+        seconds=seconds,
+        also=ALONE if config.settings or retries else {},
+    )
+
+
+def _find(config: Config) -> Gateway | None:
+    if os.name != "posix":  # where no gateway can be started
+        return None
+    return next((g for g in running() if g.detached and g.config == config.files), None)
+
+
+def _differs(config: Config, query: Query, resolution: Resolution) -> str | None:
+    """Return why the answer through a gateway might not be the same, or ``None``."""
+    provider = resolution.provider
+    if provider is None or config.find(provider.name) is not provider:
+        return "the gateway offers the configured providers only"
+    if other := sorted(query.params.keys() - PLAIN_PARAMS):
+        return f"-o {other[0]} is LiteLLM's own"
+    if other := [name for name in OWN_ATTEMPTS if name in provider.extras]:
+        return f"provider {provider.name!r} has {other[0]}"
+    numbers = ("timeout", "max_retries", "num_retries")
+    if any(isinstance(provider.extras.get(n, 0), str | list | dict) for n in numbers):
+        return f"provider {provider.name!r} has a timeout or retries that are no number"
+    aliases = config.settings.get("router_settings", {}).get("model_group_alias", {})
+    if (
+        resolution.model.startswith("responses/")
+        or f"{provider.name}/{resolution.model}" in aliases
+    ):
+        return f"{resolution.model!r} means something else to a gateway"
+    return None
+
+
+def foreign_way(url: str, query: Query) -> tuple[Way, Target]:
+    """Return the way through a LiteLLM proxy at ``url``, and what an error message should name.
+
+    Its key is ``$LITELLM_PROXY_API_KEY``, LiteLLM's own variable. Raises :class:`GatewayError` for
+    a URL that is none, and when ``$LITELLM_PROXY_API_BASE`` says that the key is another host's.
+    """
+    from adapter.relay import Route
+
+    if fault := base_url_fault(url):
+        raise GatewayError(f"--gateway: {fault[0].replace('base_url', 'the URL')}; {fault[1]}")
+    base = os.environ.get("LITELLM_PROXY_API_BASE", "")
+    value = os.environ.get("LITELLM_PROXY_API_KEY", "").strip()
+    if value and base and _plain(base) != _plain(url):
+        raise GatewayError(
+            f"LITELLM_PROXY_API_KEY is the key of {safe_url(base)} (LITELLM_PROXY_API_BASE), not "
+            f"of {safe_url(url)}: set both for the same proxy, or unset LITELLM_PROXY_API_BASE"
+        )
+    key = ResolvedKey(
+        Secret(value or PLACEHOLDER_KEY),
+        "$LITELLM_PROXY_API_KEY",
+        "LITELLM_PROXY_API_KEY",
+        found=bool(value),
+    )
+    route = Route(url, key.value if value else None, own=False)
+    why = f"through the gateway at {url}"
+    way = Way(route, why, query.model, seconds=query.timeout or TIMEOUT_SECONDS)
+    return way, Target("gateway", url, query.model, key, {})
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def answer(way: Way, query: Query, target: Target | None) -> Iterator[str]:
+    """Return the answer's text piece by piece as it comes.
+
+    Raises LiteLLM's exceptions, or what :func:`adapter.relay.ask` raises. One of our own gateways
+    that cannot be reached is passed by.
+    """
+    if way.route is not None:
+        from adapter import relay
+
+        body = {"model": way.model, "messages": query.messages, **query.params, **way.also}
+        try:
+            return relay.ask(way.route, body, way.seconds, way.retries)
+        except relay.UnsentError as error:
+            if not way.route.own:
+                raise error.__cause__ or error from None
+    from adapter.oneshot import ask
+
+    return ask(query.model, query.messages, target, query.params, query.timeout)

@@ -1,0 +1,167 @@
+"""The runtime folder: which gateways run, where, and with which key.
+
+A file for each, which only this user can read. Its gateway holds a lock on it for as long as it
+lives, however it ends, so that a file left behind by a killed one, or a process number used again,
+is not taken for a gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adapter.errors import GatewayError
+from adapter.keys import Secret
+
+__all__ = ["Gateway", "Slot", "folder", "is_alive", "running"]
+
+FORMAT = 1
+"""Of the file. One of another version of this package is not read."""
+
+
+class Gateway(NamedTuple):
+    """A gateway that runs: where, its master key, and what it was started with.
+
+    ``fingerprint`` is of the configuration and all keys, made with ``salt``. ``config`` are the
+    files it was made from. ``started`` is in seconds since 1970. ``path`` is the file of all this.
+    """
+
+    url: str
+    port: int
+    pid: int
+    key: Secret
+    salt: str
+    fingerprint: str
+    config: tuple[str, ...]
+    detached: bool
+    log: str | None
+    started: float
+    path: str
+
+    def __repr__(self) -> str:
+        return f"Gateway({self.url!r}, pid={self.pid})"
+
+
+def folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the runtime files: it may not exist yet.
+
+    ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
+    specification), else ``gptme-litellm`` in the state folder, ``~/.local/state``.
+    """
+    environ = os.environ if environ is None else environ
+    for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        base = environ.get(variable, "")
+        if os.path.isabs(base):
+            return Path(base, "gptme-litellm")
+    return Path(environ.get("HOME") or os.path.expanduser("~"), ".local/state/gptme-litellm")
+
+
+def private_folder() -> Path:
+    """Return :func:`folder`, made with mode 0700. Raises :class:`GatewayError` if it is not ours.
+
+    Whoever made it first could read the key in it, or put another gateway's address there.
+    """
+    path = folder()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = path.lstat()
+        if stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid():
+            path.chmod(0o700)
+            return path
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise GatewayError(f"{path}: cannot be made a folder for runtime files: {why}") from None
+    raise GatewayError(f"{path}: is not a folder of yours; remove it, or set XDG_RUNTIME_DIR")
+
+
+class Slot:
+    """A locked file for a gateway that is being started; the lock goes to whoever holds ``fd``."""
+
+    def __init__(self) -> None:
+        import fcntl
+        import tempfile  # costs milliseconds, which a query need not pay
+
+        self.folder = private_folder()
+        self._sweep()
+        self.fd, name = tempfile.mkstemp(prefix=".starting-", dir=self.folder)  # mode 0600
+        self.path = Path(name)
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def publish(self, **facts: Any) -> Gateway:
+        """Write what is known of the gateway and make it visible to :func:`running`."""
+        path = self.folder / f"gateway-{facts['port']}.json"
+        gateway = Gateway(path=str(path), **facts)
+        data = {"format": FORMAT, **gateway._asdict(), "key": str(gateway.key)}
+        os.write(self.fd, json.dumps(data).encode())
+        self.path.replace(path)
+        self.path = path
+        return gateway
+
+    def close(self, *, discard: bool) -> None:
+        """Close this process's handle; ``discard`` removes the file of a gateway that failed."""
+        if discard:
+            self.path.unlink(missing_ok=True)
+        os.close(self.fd)
+
+    def _sweep(self) -> None:
+        """Remove what killed gateways, and killed starts, left behind."""
+        for pattern in (".starting-*", "gateway-*.json"):
+            for path in self.folder.glob(pattern):
+                with suppress(OSError):
+                    if not _is_locked(path):
+                        path.unlink()
+
+
+def running() -> Iterator[Gateway]:
+    """Yield the gateways of this user that run now, in the order of their ports."""
+    try:
+        names = [n for n in os.listdir(folder()) if n.startswith("gateway-")]
+    except OSError:
+        return
+    for name in sorted(n for n in names if n.endswith(".json")):
+        gateway = _read(folder() / name)
+        if gateway is not None:
+            yield gateway
+
+
+def is_alive(gateway: Gateway) -> bool:
+    """Whether ``gateway`` still runs, and its file is still its own."""
+    found = _read(Path(gateway.path))
+    return found is not None and found.pid == gateway.pid
+
+
+def _read(path: Path) -> Gateway | None:
+    try:
+        if not _is_locked(path):
+            return None
+        data = json.loads(path.read_bytes())
+        if data.pop("format") != FORMAT:
+            return None
+        key = Secret(data.pop("key"))
+        return Gateway(key=key, config=tuple(data.pop("config")), **data)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None  # it went away, or another version wrote it
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living gateway holds the file. Only a regular file of this user counts."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where no gateway is started
+        return False
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+            return False
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

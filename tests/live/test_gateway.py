@@ -1,0 +1,612 @@
+"""A real LiteLLM Proxy, started by ``adapter serve --detach``, and queries through it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import openai
+import pytest
+
+from adapter.config import load_config
+from adapter.fingerprints import NETWORK
+from adapter.runtime import Gateway, is_alive, running
+from tests.command import PATIENCE, Outcome, run
+from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+
+KEY, OTHER_KEY = "sk-canary-of-groq-123456", "canary-without-prefix-123456"
+OPENAI_KEY = "sk-canary-of-openai-123456"
+
+CONFIG = """\
+[[providers]]
+name = "groq"
+base_url = "{first}"
+api_key_env = "FIRST_KEY"
+default_model = "openai/gpt-oss-20b"
+
+[[providers]]
+name = "vllm-local"
+base_url = "{second}"
+api_key = "{other_key}"
+default_model = "org/model:free"
+
+[[providers]]
+name = "openai"
+base_url = "{second}"
+
+[[providers]]
+name = "refused"
+base_url = "http://127.0.0.1:1/v1"
+default_model = "m"
+
+[[providers]]
+name = "keyless"
+base_url = "http://127.0.0.1:1/v1"
+api_key_env = "NEVER_SET"
+
+[plugin.litellm.providers.vllm-local]
+max_tokens = 77
+num_retries = 2
+extra_headers = {{ "X-Team" = "blue" }}
+"""
+
+
+class Setup(NamedTuple):
+    """A running gateway with two upstream servers."""
+
+    first: Recorder
+    second: Recorder
+    gateway: Gateway
+    started: subprocess.CompletedProcess[str]
+    environ: dict[str, str]
+
+    def ask(self, key: str | None, body: Any = None, path: str = "/v1/chat/completions") -> Any:
+        """Send a request as any HTTP client would; return the response, read."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=PATIENCE)
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        sent = json.dumps(body) if body else None
+        connection.request("POST" if body else "GET", path, sent, headers)
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, data
+
+
+def serve(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "adapter", "serve", *args],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    folder = tmp_path_factory.mktemp("gateway")
+    with recording_server() as first, recording_server() as second:
+        config = folder / "gptme.toml"
+        config.write_text(
+            CONFIG.format(first=first.base_url, second=second.base_url, other_key=OTHER_KEY)
+        )
+        config.chmod(0o600)
+        kept = ("PATH", "LANG", *NETWORK)
+        bare = {k: v for k, v in os.environ.items() if k in kept}
+        environ = {
+            **bare,
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+            "ADAPTER_CONFIG": str(config),
+            "FIRST_KEY": KEY,
+            "NO_PROXY": "*",
+            # none of these may reach a provider, nor change what the gateway does
+            "OPENAI_API_KEY": OPENAI_KEY,
+            "OPENAI_ORG_ID": "org-secret",
+            "OPENAI_PROJECT_ID": "proj-secret",
+            "OPENAI_CUSTOM_HEADERS": "X-Secret: yes",
+            "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+            "CONFIG_FILE_PATH": "/nonexistent.yaml",
+        }
+        started = serve(environ, "--detach", "--port", "0")
+        assert started.returncode == 0, started.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))
+            (gateway,) = running()
+        try:
+            yield Setup(first, second, gateway, started, environ)
+        finally:
+            serve(environ, "--stop")
+
+
+@pytest.fixture
+def setup(shared: Setup, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    for name in ("XDG_RUNTIME_DIR", "ADAPTER_CONFIG", "FIRST_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, shared.environ[name])
+    for recorder in (shared.first, shared.second):
+        recorder.requests.clear()
+        recorder.script = None
+    yield shared
+    assert is_alive(shared.gateway)
+
+
+def chat(model: str, **params: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "hi"}], **params}
+
+
+def both(*args: str) -> tuple[Outcome, Outcome]:
+    """Run a query through the gateway and without it."""
+    through = run(*args, "-v")
+    without = run(*args, "--no-gateway")
+    assert "through the gateway at" in through.err
+    said = [x for x in through.err.splitlines(keepends=True) if not x.startswith("adapter: ")]
+    return through._replace(err="".join(said)), without
+
+
+# ---- starting
+
+
+def test_the_start_up_text_says_how_to_call_it_without_a_key(setup: Setup) -> None:
+    out = setup.started.stdout
+    assert f"Gateway: {setup.gateway.url} (LiteLLM Proxy, pid {setup.gateway.pid})" in out
+    assert "groq, vllm-local, refused, groq/MODEL, vllm-local/MODEL, openai/MODEL" in out
+    assert f"curl {setup.gateway.url}/v1/chat/completions" in out
+    assert setup.gateway.key not in out + setup.started.stderr
+    assert "left out: provider 'keyless' takes its key from $NEVER_SET" in setup.started.stderr
+
+
+def test_the_curl_command_works_as_printed(setup: Setup) -> None:
+    lines = setup.started.stdout.split("\n\n")[1]
+    environ = {**setup.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", lines], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Hello, world"
+    assert setup.first.only.key == KEY
+
+
+def test_files_are_private_and_hold_no_provider_key(setup: Setup) -> None:
+    folder = Path(setup.environ["XDG_RUNTIME_DIR"], "gptme-litellm")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    files = list(folder.iterdir())
+    assert {f.suffix for f in files} == {".json", ".yaml", ".log"}
+    for file in files:
+        text = file.read_text()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert KEY not in text
+        assert OTHER_KEY not in text
+        assert (setup.gateway.key in text) is (file.suffix == ".json")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_key_is_in_an_argument(setup: Setup) -> None:
+    argv = Path(f"/proc/{setup.gateway.pid}/cmdline").read_text()
+    for key in (KEY, OTHER_KEY, setup.gateway.key):
+        assert key not in argv
+
+
+def test_a_second_gateway_on_the_port_is_refused(setup: Setup) -> None:
+    done = serve(setup.environ, "--port", str(setup.gateway.port))
+    assert done.returncode == 2
+    assert f"a gateway runs at {setup.gateway.url} already" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_shows_it(setup: Setup) -> None:
+    shown = run("serve", "--status")
+    assert shown.code == 0
+    assert f"Gateway: {setup.gateway.url} (pid {setup.gateway.pid}, in the background" in shown.out
+    assert "(up to date)" in shown.out
+    assert setup.gateway.key not in shown.out + shown.err
+
+
+def test_the_key_is_printed_on_request(setup: Setup) -> None:
+    assert run("serve", "--key") == Outcome(0, f"{setup.gateway.key}\n", "")
+
+
+# ---- routing
+
+
+@pytest.mark.parametrize(
+    ("model", "server", "key", "wire_model"),
+    [
+        ("groq", "first", KEY, "openai/gpt-oss-20b"),
+        ("groq/a/b/c:d", "first", KEY, "a/b/c:d"),
+        ("vllm-local", "second", OTHER_KEY, "org/model:free"),
+        ("vllm-local/other", "second", OTHER_KEY, "other"),
+        ("openai/gpt-4o", "second", OPENAI_KEY, "gpt-4o"),  # ${PROVIDER}_API_KEY of `openai`
+        ("openai/openai/x", "second", OPENAI_KEY, "openai/x"),
+    ],
+)
+def test_every_name_reaches_its_base_with_its_key(
+    setup: Setup, model: str, server: str, key: str, wire_model: str
+) -> None:
+    status, data = setup.ask(setup.gateway.key, chat(model))
+    assert status == 200, data
+    received: Recorder = getattr(setup, server)
+    assert received.only.path == "/v1/chat/completions"
+    assert received.only.key == key
+    assert received.only.body["model"] == wire_model
+    foreign = {"openai-organization", "openai-project", "x-secret"}
+    assert not foreign & received.only.headers.keys()
+
+
+def test_extras_go_with_the_request(setup: Setup) -> None:
+    setup.ask(setup.gateway.key, chat("vllm-local"))
+    assert setup.second.only.body["max_tokens"] == 77
+    assert setup.second.only.headers["x-team"] == "blue"
+
+
+def test_the_openai_sdk_streams_through_it(setup: Setup) -> None:
+    client = openai.OpenAI(base_url=f"{setup.gateway.url}/v1", api_key=setup.gateway.key)
+    with client:
+        stream = client.chat.completions.create(**chat("groq"), stream=True)
+        words = [chunk.choices[0].delta.content for chunk in stream if chunk.choices]
+    assert [w for w in words if w] == ["Hello", ", ", "world"]
+    assert setup.first.only.key == KEY
+
+
+def test_it_lists_the_configured_models_only(setup: Setup) -> None:
+    status, data = setup.ask(setup.gateway.key, path="/v1/models")
+    assert status == 200
+    assert {m["id"] for m in json.loads(data)["data"]} == {"groq", "vllm-local", "refused"}
+
+
+# ---- who may ask
+
+
+@pytest.mark.parametrize("wrong", [None, "", "sk-1234", "near", "upstream"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/model/info"])
+def test_a_wrong_key_is_refused(setup: Setup, wrong: str | None, path: str) -> None:
+    near = {"near": setup.gateway.key[:-1], "upstream": KEY}.get(wrong or "", wrong)
+    body = chat("groq") if path.endswith("completions") else None
+    status, data = setup.ask(near, body, path)
+    assert status in (400, 401, 403, 500)
+    assert b"Hello" not in data
+    assert not setup.first.requests
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+def test_a_web_page_cannot_reach_it(setup: Setup, name: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", setup.gateway.port, timeout=PATIENCE)
+    value = "http://evil.example" if name == "Origin" else "evil.example"
+    headers = {name: value, "Authorization": f"Bearer {setup.gateway.key}"}
+    connection.request("GET", "/v1/models", headers=headers)
+    response = connection.getresponse()
+    assert response.status == 403
+    assert "access-control-allow-origin" not in response.headers
+    connection.close()
+
+
+# ---- the fast path
+
+
+def test_a_query_goes_through_it_without_litellm(setup: Setup) -> None:
+    code = (
+        "import sys\nfrom adapter.cli.main import run\n"
+        "code = run(['-m', 'groq', 'hi'])\n"
+        "print([m for m in ('litellm', 'openai', 'httpx') if m in sys.modules], file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=setup.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world\n", "[]\n")
+    assert setup.first.only.key == KEY
+
+
+def test_the_request_of_a_query_is_the_same_as_without(setup: Setup) -> None:
+    args = ("-m", "vllm-local", "-s", "Be brief", "-o", "temperature", "0.5", "hi")
+    through, without = both(*args)
+    assert through == without
+    first, second = setup.second.requests
+    assert first.body == second.body
+    assert first.key == second.key == OTHER_KEY
+    assert first.headers["x-team"] == second.headers["x-team"] == "blue"
+
+
+CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
+CALL_END = {"index": 0, "function": {"arguments": '": 1}'}}
+
+ANSWERS = {
+    "plain": chat_stream(["Hello", ", ", "world"]),
+    "non-ascii": chat_stream(["naïve ", "日本", "🙂"]),
+    "no-done": chat_stream(["Hello"], done=False),
+    "nothing": chat_stream([]),
+    "tools": chat_chunk({"role": "assistant", "tool_calls": [CALL]})
+    + chat_chunk({"tool_calls": [CALL_END]})
+    + chat_chunk({}, "tool_calls")
+    + b"data: [DONE]\n\n",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_are_the_same_as_without(setup: Setup, name: str) -> None:
+    setup.first.script = lambda request: Reply(200, ANSWERS[name])
+    through, without = both("-m", "groq", "hi")
+    assert through == without
+
+
+def test_an_answer_at_once_is_the_same_as_without(setup: Setup) -> None:
+    tool = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for reply in (chat_reply("Hi"), chat_reply(None, tool_calls=[tool]), chat_reply(None)):
+        setup.first.script = lambda request, reply=reply: Reply(200, reply)
+        through, without = both("-m", "groq", "--no-stream", "hi")
+        assert through == without
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 529])
+def test_errors_are_the_same_as_without(setup: Setup, status: int) -> None:
+    setup.first.fail(status, f"no: /etc/passwd {KEY} at host.internal\x1b[31m")
+    through, without = both("-m", "groq", "hi")
+    assert through == without
+    assert KEY not in through.err
+    assert len(setup.first.requests) == 2
+
+
+FAULTS = {
+    "html": Reply(200, b"<html>"),
+    "html-502": Reply(502, b"<html>Bad gateway</html>"),
+    "empty": Reply(200, b""),
+    "error-under-200": Reply(200, {"error": {"message": "overloaded", "code": 503}}),
+    "cut-at-once": Reply(200, b"data: {", cut=True),
+    "malformed": Reply(200, chat_chunk({"content": "Hel"}) + b"data: {nonsense\n\n"),
+    "error-in-stream": Reply(
+        200, chat_chunk({"content": "Hel"}) + b'data: {"error": {"message": "full"}}\n\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_the_same_as_without(setup: Setup, fault: str, stream: str) -> None:
+    setup.first.script = lambda request: FAULTS[fault]
+    through, without = both("-m", "groq", stream, "hi")
+    assert through == without
+
+
+def test_a_cut_stream_is_the_same_as_without(setup: Setup) -> None:
+    def cut() -> Iterator[bytes]:
+        yield chat_chunk({"role": "assistant", "content": "Hel"})
+        time.sleep(0.3)  # else LiteLLM's async transport drops what came just before the cut
+        raise ConnectionResetError
+
+    setup.first.script = lambda request: Reply(200, cut())
+    through, without = both("-m", "groq", "hi")
+    assert through == without
+    assert (through.code, through.out) == (7, "Hel\n")
+
+
+def test_a_refused_connection_is_explained_the_same(setup: Setup) -> None:
+    through, without = both("-m", "refused", "hi")
+    assert through == without
+    assert (through.code, "the connection was refused" in through.err) == (6, True)
+
+
+def test_a_silent_server_is_given_up_after_the_timeout(setup: Setup) -> None:
+    def silent(request: Any) -> Reply:
+        return Reply(200, iter_slowly())
+
+    setup.first.script = silent
+    through, without = both("-m", "groq", "--timeout", "0.5", "hi")
+    assert through == without
+    assert (through.code, "no answer within the time limit" in through.err) == (6, True)
+
+
+def iter_slowly() -> Iterator[bytes]:
+    time.sleep(1.5)
+    yield chat_stream(["late"])
+
+
+def test_configured_retries_are_made_as_without(setup: Setup) -> None:
+    setup.second.fail(503, "busy", **{"Retry-After": "0.01"})
+    through, without = both("-m", "vllm-local", "hi")
+    assert through == without
+    assert len(setup.second.requests) == 2 * 3
+
+
+def test_tokens_arrive_one_by_one(setup: Setup) -> None:
+    go_on = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield chat_chunk({"role": "assistant", "content": "first"})
+        go_on.wait(PATIENCE)
+        yield chat_chunk({"content": " second"}) + chat_chunk({}, "stop") + b"data: [DONE]\n\n"
+
+    setup.first.script = lambda request: Reply(200, pieces())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", "-m", "groq", "hi"],
+        env=setup.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.read(5) == b"first"
+        go_on.set()
+        assert process.stdout.read() == b" second\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["-m", "groq", "--no-gateway"], "the gateway is turned off"),
+        (["-m", "groq", "-o", "drop_params", "true"], "-o drop_params is LiteLLM's own"),
+        (["-m", "groq/responses/x"], "means something else to a gateway"),
+    ],
+)
+def test_what_goes_without_it(setup: Setup, args: list[str], why: str) -> None:
+    done = run(*args, "-v", "hi")
+    assert (done.code, done.out) == (0, "Hello, world\n")
+    assert why in done.err
+    assert not setup.first.only.headers["user-agent"].startswith("AsyncOpenAI")
+
+
+def test_the_variable_turns_it_off(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTER_NO_GATEWAY", "1")
+    done = run("-m", "groq", "-v", "hi")
+    assert "the gateway is turned off" in done.err
+    assert done.out == "Hello, world\n"
+
+
+def test_a_rotated_key_makes_it_stale(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_KEY", "sk-rotated")
+    done = run("-m", "groq", "hi")
+    assert done.out == "Hello, world\n"
+    assert done.err.startswith("adapter: the gateway is stale")
+    assert setup.first.only.key == "sk-rotated"
+    assert "stale" in run("serve", "--status").out
+
+
+def test_a_changed_file_makes_it_stale(setup: Setup, tmp_path: Path) -> None:
+    path = Path(setup.environ["ADAPTER_CONFIG"])
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("gpt-oss-20b", "gpt-oss-120b"))
+        done = run("-m", "groq", "hi")
+    finally:
+        path.write_text(text)
+    assert "stale" in done.err
+    assert setup.first.only.body["model"] == "openai/gpt-oss-120b"
+
+
+def test_another_configuration_does_not_use_it(setup: Setup, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(f'[[providers]]\nname = "x"\nbase_url = "{setup.second.base_url}"\n')
+    done = run("--config", str(other), "-m", "x/m", "-v", "hi")
+    assert "no gateway runs" in done.err
+    assert done.out == "Hello, world\n"
+
+
+def test_it_can_be_named_as_any_litellm_proxy(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_PROXY_API_KEY", setup.gateway.key)
+    for url in (setup.gateway.url, f"{setup.gateway.url}/v1/"):
+        done = run("-m", "groq", "-v", "--gateway", url, "hi")
+        assert (done.code, done.out) == (0, "Hello, world\n")
+        assert f"through the gateway at {url}" in done.err
+    monkeypatch.setenv("LITELLM_PROXY_API_BASE", setup.gateway.url)
+    assert run("-m", "groq", "hi").out == "Hello, world\n"
+
+
+def test_a_wrong_key_for_a_named_proxy(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_PROXY_API_KEY", "sk-wrong-but-long-enough")
+    done = run("-m", "groq", "--gateway", setup.gateway.url, "hi")
+    assert done.code != 0
+    assert f"provider 'gateway' ({setup.gateway.url}, key $LITELLM_PROXY_API_KEY)" in done.err
+    assert not setup.first.requests
+
+
+def test_its_log_holds_no_key(setup: Setup) -> None:
+    for key, model, recorder in ((KEY, "groq", setup.first), (OTHER_KEY, "openai", setup.second)):
+        recorder.fail(500, f"your key {key} is bad")
+        setup.ask(setup.gateway.key, chat(f"{model}/m"))
+    assert setup.gateway.log is not None
+    log = Path(setup.gateway.log).read_text()
+    assert "is bad" in log
+    for key in (KEY, OTHER_KEY, setup.gateway.key):
+        assert key not in log
+
+
+# ---- ending; each starts a gateway of its own
+
+
+def own_environ(setup: Setup, folder: Path) -> dict[str, str]:
+    return {**setup.environ, "XDG_RUNTIME_DIR": str(folder)}
+
+
+def test_a_killed_gateway_breaks_nothing(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = own_environ(setup, tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert serve(environ, "--detach", "--port", "0").returncode == 0
+    (gateway,) = running()
+    os.kill(gateway.pid, signal.SIGKILL)
+    while is_alive(gateway):
+        pass
+    assert Path(gateway.path).exists()
+    assert run("-m", "groq", "-v", "hi").out == "Hello, world\n"
+    assert run("serve", "--status").code == 1
+    again = serve(environ, "--detach", "--port", str(gateway.port))
+    assert again.returncode == 0, again.stderr
+    (second,) = running()
+    assert second.port == gateway.port
+    stopped = serve(environ, "--stop")
+    assert (stopped.returncode, "has ended" in stopped.stderr) == (0, True)
+    assert not is_alive(second)
+    assert [p.suffix for p in Path(tmp_path, "gptme-litellm").iterdir()] == [".log"]
+
+
+def test_sigterm_ends_a_gateway_in_the_foreground(setup: Setup, tmp_path: Path) -> None:
+    environ = own_environ(setup, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", "serve", "--port", "0"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert "Gateway: http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert list(Path(tmp_path, "gptme-litellm").iterdir()) == []
+
+
+def test_a_gateway_in_the_foreground_ends_with_its_command(setup: Setup, tmp_path: Path) -> None:
+    environ = own_environ(setup, tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-m", "adapter", "serve", "--port", "0"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.kill()
+    pid = int(line.partition("pid ")[2].rstrip(")\n"))
+    with pytest.raises(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                raise ProcessLookupError  # ended, and not yet waited for by its new parent
+
+
+def test_a_crash_at_start_is_one_message(setup: Setup, tmp_path: Path) -> None:
+    config = tmp_path / "gptme.toml"
+    config.write_text(
+        '[[providers]]\nname = "x"\nbase_url = "http://127.0.0.1:1/v1"\n'
+        '[plugin.litellm.litellm_settings]\ncallbacks = ["no_such_module.handler"]\n'
+    )
+    environ = {**own_environ(setup, tmp_path), "ADAPTER_CONFIG": str(config)}
+    done = serve(environ, "--detach", "--port", "0")
+    assert done.returncode == 2
+    assert "the gateway ended at start" in done.stderr
+    assert "no_such_module" in done.stderr
+    assert "its log is" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert load_config(config).settings

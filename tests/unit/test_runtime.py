@@ -1,0 +1,152 @@
+"""The runtime files: private, locked by whom they name, and never taken from anybody else."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.errors import GatewayError
+from adapter.keys import Secret
+from adapter.runtime import Slot, folder, is_alive, private_folder, running
+
+FACTS: dict[str, Any] = {
+    "url": "http://127.0.0.1:4000",
+    "port": 4000,
+    "pid": 1,
+    "key": Secret("sk-canary"),
+    "salt": "s",
+    "fingerprint": "f",
+    "config": ("/a", "/b"),
+    "detached": True,
+    "log": None,
+    "started": 1.0,
+}
+
+
+@pytest.fixture(autouse=True)
+def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    return tmp_path / "run" / "gptme-litellm"
+
+
+def test_where_it_is(tmp_path: Path) -> None:
+    assert folder({"XDG_RUNTIME_DIR": "/run/u"}) == Path("/run/u/gptme-litellm")
+    assert folder({"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}) == Path(
+        "/h/.local/state/gptme-litellm"
+    )
+    assert folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/gptme-litellm")
+
+
+def test_reading_makes_nothing(runtime_dir: Path) -> None:
+    assert list(running()) == []
+    assert not runtime_dir.parent.exists()
+
+
+def test_a_gateway_is_there_while_its_lock_is_held(runtime_dir: Path) -> None:
+    slot = Slot()
+    assert list(running()) == []
+    gateway = slot.publish(**FACTS)
+    held = os.dup(slot.fd)  # as the gateway's process holds it
+    slot.close(discard=False)
+    assert list(running()) == [gateway]
+    assert is_alive(gateway)
+    path = runtime_dir / "gateway-4000.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert runtime_dir.stat().st_mode & 0o777 == 0o700
+    assert "sk-canary" not in repr(gateway)
+    os.close(held)
+    assert list(running()) == []
+    assert not is_alive(gateway)
+    assert path.exists()
+
+
+def test_the_next_start_removes_what_the_dead_left(runtime_dir: Path) -> None:
+    slot = Slot()
+    slot.publish(**FACTS)
+    slot.close(discard=False)
+    killed = Slot()
+    os.close(killed.fd)
+    living = Slot()
+    gateway = living.publish(**{**FACTS, "port": 4001})
+    last = Slot()
+    assert sorted(p.name for p in runtime_dir.iterdir()) == sorted(
+        ["gateway-4001.json", last.path.name]
+    )
+    assert list(running()) == [gateway]
+    last.close(discard=True)
+    assert not last.path.exists()
+    living.close(discard=True)
+
+
+def test_another_gateway_in_its_place_is_not_it() -> None:
+    first = Slot()
+    gateway = first.publish(**FACTS)
+    second = Slot()
+    second.publish(**{**FACTS, "pid": 2})
+    assert not is_alive(gateway)
+    first.close(discard=False)
+    second.close(discard=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"format": 1}', '{"format": 99}', "null", '{"format": 1, "key": 3}', "\0"],
+)
+def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: str) -> None:
+    path = private_folder() / "gateway-1.json"
+    path.write_text(content)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert list(running()) == []
+
+
+def test_links_fifos_and_folders_are_no_gateways(runtime_dir: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real.json"
+    real.write_text(json.dumps({"format": 1, **FACTS, "path": "x"}))
+    base = private_folder()
+    (base / "gateway-1.json").symlink_to(real)
+    os.mkfifo(base / "gateway-2.json")
+    (base / "gateway-3.json").mkdir()
+    with real.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        started = time.monotonic()
+        assert list(running()) == []
+        assert time.monotonic() - started < 60
+
+
+def test_a_folder_that_others_can_read_is_closed(runtime_dir: Path) -> None:
+    runtime_dir.mkdir(parents=True)
+    runtime_dir.chmod(0o777)
+    assert private_folder() == runtime_dir
+    assert runtime_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_in_place_of_the_folder_is_refused(runtime_dir: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    runtime_dir.parent.mkdir()
+    runtime_dir.symlink_to(other)
+    with pytest.raises(GatewayError, match="is not a folder of yours"):
+        Slot()
+    assert list(other.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_refused(runtime_dir: Path) -> None:
+    runtime_dir.mkdir(parents=True)
+    os.chown(runtime_dir, 12345, 12345)
+    with pytest.raises(GatewayError, match="is not a folder of yours"):
+        private_folder()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(runtime_dir: Path) -> None:
+    runtime_dir.parent.mkdir()
+    runtime_dir.write_text("")
+    with pytest.raises(GatewayError, match="gptme-litellm"):
+        private_folder()
