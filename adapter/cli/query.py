@@ -125,7 +125,8 @@ def query(
     if verbose:
         click.echo(_describe(model, target), err=True)
     if verbose or way.stale:
-        click.echo(f"adapter: {way.why}", err=True)
+        here = "" if way.route or way.stale else "in this process: "
+        click.echo(f"adapter: {here}{way.why}", err=True)
     started = time.monotonic()
     code = _ask(config, way, asked, target)
     if verbose:

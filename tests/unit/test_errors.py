@@ -15,6 +15,7 @@ from adapter.errors import (
     AdapterError,
     ConfigError,
     EmbeddedError,
+    GatewayError,
     MissingKeyError,
     MissingModelError,
     Problem,
@@ -28,6 +29,7 @@ EXIT_CODES = {
     ConfigError: 2,
     MissingModelError: 2,
     EmbeddedError: 2,
+    GatewayError: 2,
     MissingKeyError: 3,
     UnknownProviderError: 4,
 }
@@ -41,6 +43,7 @@ SAMPLES = [
     ConfigError([PROBLEM, WARNING]),
     MissingModelError("m"),
     EmbeddedError("e"),
+    GatewayError("g", exit_code=7),
     MissingKeyError("k", provider="groq", variable="GROQ_API_KEY"),
     UnknownProviderError("grok", ["groq", "local"]),
 ]
