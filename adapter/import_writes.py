@@ -1,4 +1,4 @@
-"""Writing an import into the TOML files, and the differences that stop it."""
+"""Writing an import into the TOML files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any, NamedTuple
 
 from adapter.config import Config
 from adapter.editing import edit, merge_table, set_extras, set_provider
-from adapter.errors import ConfigError, Problem
+from adapter.import_differences import SECRETS_FILE, differing_fields
 from adapter.importing import Import, ImportedProvider
-from adapter.keys import default_variable, holds_secret
-from adapter.providers import Provider, safe_url
+from adapter.keys import default_variable
 from adapter.translation import api_base
 
-__all__ = ["Written", "check_import", "write_import"]
-
-SECRETS_FILE = "config.local.toml"
+__all__ = ["Written", "write_import"]
 
 
 class Written(NamedTuple):
@@ -25,15 +22,6 @@ class Written(NamedTuple):
 
     diffs: Mapping[str, str]
     left_out: tuple[str, ...]
-
-
-def check_import(plan: Import, config: Config, target: str | os.PathLike[str]) -> None:
-    """Raise :class:`ConfigError`, with every difference, when ``plan`` would overwrite something.
-
-    Adding to a provider is none: a field or parameter it does not have yet.
-    """
-    if differences := list(_differences(plan, config, str(target))):
-        raise ConfigError(differences)
 
 
 def write_import(
@@ -44,10 +32,10 @@ def write_import(
     include_secrets: bool = False,
     dry_run: bool = False,
 ) -> Written:
-    """Write ``plan`` into the TOML file ``target``, over what differs there (see
-    :func:`check_import`); keys and other secrets, where they are asked for, into
-    ``config.local.toml`` beside it, mode 0600.
+    """Write ``plan`` into the TOML file ``target``, over whatever differs there.
 
+    Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it, mode
+    0600. :func:`adapter.import_differences.check_import` tells beforehand what would be lost.
     Raises :class:`ConfigError`, before anything is written, when a file cannot be edited.
     """
     secrets = Path(target).with_name(SECRETS_FILE)
@@ -64,60 +52,8 @@ def write_import(
     return Written(diffs, left_out)
 
 
-def _differences(plan: Import, config: Config, target: str) -> Iterator[Problem]:
-    for provider in plan.providers:
-        existing = config.find(provider.name)
-        if existing is None:
-            continue
-        for field, has, says in _fields(existing, provider):
-            message = f"{field} is {has}, and the import says {says}"
-            where = existing.origin[-1] if existing.origin else target
-            fix = "use --replace to overwrite it, or rename the provider"
-            yield Problem(where, None, provider.name, message, fix)
-    for section, values in plan.settings.sections.items():
-        there = config.settings.get(section, {})
-        for key, value in _leaves(values):
-            has = _at(there, key)
-            if has is not None and has != value:
-                message = f"{section}.{'.'.join(key)} differs"
-                if not holds_secret(key[-1], has):
-                    message = f"{section}.{'.'.join(key)} is {has!r}, and the import says {value!r}"
-                yield Problem(target, None, None, message, "use --replace to overwrite it")
-
-
-def _fields(existing: Provider, new: ImportedProvider) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, what it is, what the import says) for each that differs; no key is shown."""
-    if api_base(existing.base_url) != api_base(new.base_url):
-        yield "base_url", safe_url(existing.base_url), safe_url(new.base_url)
-    old_key = "a key" if existing.api_key else f"${existing.api_key_env or _own(new)}"
-    new_key = f"${new.api_key_env or _own(new)}"
-    if new.literal is None and old_key not in (new_key, "a key"):
-        yield "api_key_env", old_key, new_key
-    if new.default_model and existing.default_model not in (None, new.default_model):
-        yield "default_model", repr(existing.default_model), repr(new.default_model)
-    for name, value in new.extras.items():
-        has = existing.extras.get(name)
-        if has is not None and has != value:
-            shown = not holds_secret(name, has) and not isinstance(has, Mapping)
-            yield name, repr(has) if shown else "another", repr(value) if shown else "another"
-
-
 def _own(provider: ImportedProvider) -> str:
     return default_variable(provider.name)
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, (*path, key))
-    else:
-        yield path, value
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _public(plan: Import, config: Config) -> Any:
@@ -138,6 +74,10 @@ def _public(plan: Import, config: Config) -> Any:
                     fields["api_key_env"] = (existing.api_key_env and provider.api_key_env) or ""
                 if existing.api_key_env and not provider.api_key_env and not provider.literal:
                     remove = ["api_key_env"]
+                if any(field == "api_key" for field, *_ in differing_fields(existing, provider)):
+                    remove.append("api_key")  # it goes before any variable, and to the new base
+                    if provider.api_key_env:
+                        fields["api_key_env"] = provider.api_key_env
             set_provider(document, fields, remove)
             set_extras(document, provider.name, provider.extras)
         for section, values in plan.settings.sections.items():

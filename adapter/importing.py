@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from adapter.checks import VARIABLE
 from adapter.config import Config
 from adapter.deployments import Deployment, Refused, read_deployment
+from adapter.import_names import provider_names
 from adapter.import_settings import Report, Settings, read_settings, split_secrets
 from adapter.keys import Secret, default_variable
 from adapter.litellm_yaml import Loaded, Place, read_config_yaml, reference
-from adapter.providers import Provider, name_fault
-from adapter.translation import api_base
+from adapter.providers import Provider
 
 __all__ = ["Import", "ImportedProvider", "plan_import"]
 
@@ -79,7 +78,7 @@ def plan_import(
         key = (deployment.base_url, deployment.variable, deployment.literal)
         groups.setdefault(key, []).append(deployment)
     config = config or Config()
-    names = _names(list(groups.values()), config)
+    names = provider_names(list(groups.values()), config)
     providers = [
         _provider(name, chosen, group, config.find(name), report)
         for (name, chosen), group in zip(names, groups.values(), strict=True)
@@ -125,56 +124,6 @@ def _deployments(
 
 def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
-
-
-def _names(groups: list[list[Deployment]], config: Config) -> list[tuple[str, bool]]:
-    """Return for each group its provider's name, and whether the file itself gives it."""
-    wildcards = [_wildcard(group) for group in groups]
-    taken = {name for name in wildcards if name}
-    names: list[tuple[str, bool]] = []
-    for group, wildcard in zip(groups, wildcards, strict=True):
-        if wildcard:
-            names.append((wildcard, True))
-            continue
-        others = {d.name for g in groups if g is not group for d in g} | taken
-        name, chosen = _name(group, config, others)
-        taken.add(name)
-        names.append((name, chosen))
-    return names
-
-
-def _wildcard(group: list[Deployment]) -> str | None:
-    found = (d.wildcard for d in group)
-    return next((name for name in found if name and name_fault(name) is None), None)
-
-
-def _name(group: list[Deployment], config: Config, others: set[str]) -> tuple[str, bool]:
-    """Return a name for a provider whose file says none: see the module's order of choices."""
-    first = group[0]
-    same = next((p.name for p in config.providers if _is(p, first)), None)
-    if same and same not in others:
-        return same, False
-    own = {d.name for d in group}
-    prefix = first.prefix.removeprefix("text-completion-")
-    if first.own_base and prefix not in others:
-        return prefix, True
-    (only, *more) = own
-    if not more and name_fault(only) is None and "*" not in only and only not in others:
-        return only, True
-    parts = urlsplit(first.base_url)
-    base = prefix if first.own_base else (parts.hostname or "provider").replace(".", "-")
-    base = f"{base}-{parts.port}" if parts.port and not first.own_base else base
-    taken = others | {p.name for p in config.providers}
-    numbered = (base if n == 1 else f"{base}-{n}" for n in range(1, len(taken) + 2))
-    return next(name for name in numbered if name not in taken), False
-
-
-def _is(provider: Provider, deployment: Deployment) -> bool:
-    """Whether a configured provider is the one that a deployment calls: same base, same key."""
-    if api_base(provider.base_url) != deployment.base_url or provider.api_key:
-        return False
-    variable = provider.api_key_env or default_variable(provider.name)
-    return deployment.variable in (variable, None) and deployment.literal is None
 
 
 def _provider(
@@ -255,13 +204,13 @@ def _routes(
         if d.wildcard:
             routes[d.name] = f"{provider.name}/MODEL"
             continue
-        is_default = d.model == provider.default_model
-        typed = provider.name if is_default else f"{provider.name}/{d.model}"
+        own = d.name == provider.name and d.model == provider.default_model
+        typed = provider.name if own else f"{provider.name}/{d.model}"
         shared.setdefault(d.name, []).append(typed)
         if d.name in routes:
             continue
         routes[d.name] = typed
-        if d.name not in (typed, f"{provider.name}/{d.model}"):
+        if d.name != typed:
             aliases[d.name] = typed
     for name, all_typed in shared.items():
         distinct = list(dict.fromkeys(all_typed))

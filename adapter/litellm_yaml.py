@@ -13,41 +13,21 @@ import re
 import stat
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import yaml
 
-from adapter.errors import ConfigError, Problem
 from adapter.files import MAX_BYTES
+from adapter.yaml_limits import Loader, Place, check_depth, check_nodes, fail, line_of
 
 __all__ = ["Loaded", "Place", "read_config_yaml", "reference", "variable_in"]
-
-MAX_DEPTH = 100
-"""LiteLLM follows references no deeper; no hand-written file comes near."""
-
-MAX_NODES = 200_000
-"""Values after every alias is written out: a few lines of nested aliases can stand for billions."""
 
 MAX_FILES = 100
 
 REFERENCE = "os.environ/"
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_MERGE = "tag:yaml.org,2002:merge"
-
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML allows in no file (YAML 1.1, 5.1); looked for here because the parser names no line."""
-
-
-class Place(NamedTuple):
-    """Where something stands: a file and a line, shown as ``config.yaml:12``."""
-
-    path: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
 
 
 class Loaded(NamedTuple):
@@ -111,7 +91,7 @@ def read_config_yaml(path: str | os.PathLike[str]) -> Loaded:
             continue
         seen.add(found)
         if len(seen) > MAX_FILES:
-            _fail(place.path, place.line, f"more than {MAX_FILES} files", "include fewer files")
+            fail(place.path, place.line, f"more than {MAX_FILES} files", "include fewer files")
         name = os.path.join(os.path.dirname(place.path), entry)
         included = _read(found, name, included_by=place)
         pending += _includes(included, found, name)
@@ -149,7 +129,7 @@ def _includes(loaded: Loaded, path: str, shown: str) -> Iterator[tuple[str, str,
     entries = loaded.data["include"]
     if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
         fix = "write include: [models.yaml, ...]"
-        _fail(shown, place.line, "include is not a list of file names", fix)
+        fail(shown, place.line, "include is not a list of file names", fix)
     for entry in entries:
         yield entry, path, place
 
@@ -158,13 +138,13 @@ def _read(path: str, shown: str, included_by: Place | None = None) -> Loaded:
     text = _text(path, shown, included_by)
     if bad := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, bad.start()) + 1
-        _fail(shown, line, "a control character, which YAML does not allow", "remove it")
+        fail(shown, line, "a control character, which YAML does not allow", "remove it")
     try:
-        _check_depth(text, shown)
-        loader = _Loader(text)
+        check_depth(text, shown)
+        loader = Loader(text)
         try:
             node = loader.get_single_node()
-            notes = _check_nodes(node, shown)
+            notes = check_nodes(node, shown)
             data = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
@@ -176,19 +156,19 @@ def _read(path: str, shown: str, included_by: Place | None = None) -> Loaded:
         fix = "correct the syntax there"
         if "python/" in problem or "constructor" in problem:
             fix = "use plain values: tags are not executed here, nor by LiteLLM"
-        _fail(shown, at, f"not valid YAML: {problem}", fix)
+        fail(shown, at, f"not valid YAML: {problem}", fix)
     except (ValueError, RecursionError, OverflowError):
         # a date like 2024-13-01, an integer of thousands of digits; the text may quote the file
-        _fail(shown, None, "not usable YAML: a number or date that does not exist", "quote it")
+        fail(shown, None, "not usable YAML: a number or date that does not exist", "quote it")
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
         what = "the file is empty" if data is None else "the file is not a mapping"
-        _fail(shown, 1, what, "begin it with model_list:")
+        fail(shown, 1, what, "begin it with model_list:")
     sections = {}
     entries: tuple[Place, ...] = ()
     for key, value in node.value:
-        sections[str(key.value)] = Place(shown, _line(key))
+        sections[str(key.value)] = Place(shown, line_of(key))
         if key.value == "model_list" and isinstance(value, yaml.SequenceNode):
-            entries = tuple(Place(shown, _line(n)) for n in value.value)
+            entries = tuple(Place(shown, line_of(n)) for n in value.value)
     data = {str(key): value for key, value in data.items()}
     for key in data:  # what came by a merge key has no line of its own
         sections.setdefault(key, Place(shown, 1))
@@ -201,76 +181,17 @@ def _text(path: str, shown: str, included_by: Place | None) -> str:
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # a FIFO would hang the program
-            _fail(*where, f"{what}not a regular file", "name a YAML file")
+            fail(*where, f"{what}not a regular file", "name a YAML file")
         if info.st_size > MAX_BYTES:
             fix = f"keep it under {MAX_BYTES:,} bytes"
-            _fail(*where, f"{what}too large for a configuration", fix)
+            fail(*where, f"{what}too large for a configuration", fix)
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        _fail(*where, f"{what}cannot be read: {why}", "check the path and its permissions")
+        fail(*where, f"{what}cannot be read: {why}", "check the path and its permissions")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        _fail(shown, line, "not valid UTF-8", "save the file as UTF-8")
-
-
-def _check_depth(text: str, shown: str) -> None:
-    """Refuse deep nesting before anything recursive sees it: the C parser would overflow."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                line = _line(event)
-                _fail(shown, line, f"nested deeper than {MAX_DEPTH} levels", "simplify it")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _check_nodes(root: Any, shown: str) -> tuple[tuple[Place, str], ...]:
-    """Refuse alias bombs and cycles; return notes about keys that are given twice."""
-    sizes: dict[int, int] = {}
-    notes: list[tuple[Place, str]] = []
-
-    def size(node: Any) -> int:
-        if isinstance(node, yaml.ScalarNode):
-            return 1
-        known: int | None = sizes.get(id(node))
-        if known is None:
-            sizes[id(node)] = 0  # it is open: met again before its end, it contains itself
-            pairs = isinstance(node, yaml.MappingNode)
-            notes.extend(_twice(node, shown) if pairs else ())
-            children = [c for pair in node.value for c in pair] if pairs else node.value
-            known = sizes[id(node)] = 1 + sum(map(size, children))
-            if known > MAX_NODES:
-                what = f"more than {MAX_NODES:,} values, aliases written out"
-                _fail(shown, _line(node), what, "shorten it")
-        elif not known:
-            _fail(shown, _line(node), "an alias that contains itself", "write the value out")
-        return known
-
-    if root is not None:
-        size(root)
-    return tuple(notes)
-
-
-def _twice(node: Any, shown: str) -> Iterator[tuple[Place, str]]:
-    keys: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-            if key.value in keys:
-                place = Place(shown, _line(key))
-                yield place, f"{key.value!r} is given twice; the last one counts"
-            keys.add(key.value)
-
-
-def _line(found: Any) -> int:
-    """Return the line, from 1, on which a node or event of the parser begins."""
-    return int(found.start_mark.line) + 1
-
-
-def _fail(path: str, line: int | None, message: str, fix: str) -> NoReturn:
-    raise ConfigError([Problem(path, line, None, message, fix)])
+        fail(shown, line, "not valid UTF-8", "save the file as UTF-8")

@@ -45,7 +45,8 @@ def import_config(
     """
     from adapter.config import Config, load_config
     from adapter.editing import shared_file
-    from adapter.import_writes import check_import, write_import
+    from adapter.import_differences import check_import
+    from adapter.import_writes import write_import
     from adapter.importing import plan_import
 
     if target is None:
@@ -53,8 +54,7 @@ def import_config(
     else:
         loaded = load_config(target) if target.exists() else Config()
     plan = plan_import(source, loaded)
-    if not replace:
-        check_import(plan, loaded, target)
+    check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
     left_out = (*plan.left_out, *written.left_out)
     for path, diff in written.diffs.items():

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from adapter.config import Config, load_config
 from adapter.errors import ConfigError
 from adapter.exporting import export
-from adapter.import_writes import check_import, write_import
+from adapter.import_differences import check_import
+from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.keys import default_variable
 from adapter.providers import Provider
@@ -373,3 +374,77 @@ def test_differences_show_no_key() -> None:
         check_import(plan, Config(providers=(existing,)), "t.toml")
     assert "default_model" in str(caught.value)
     assert "canary" not in str(caught.value) + repr(plan) + repr(plan.providers[0])
+
+
+def yaml_of(*entries: dict[str, Any], **sections: Any) -> None:
+    Path("x.yaml").write_text(json.dumps({"model_list": list(entries), **sections}))
+
+
+def entry(name: str, **params: Any) -> dict[str, Any]:
+    return {"model_name": name, "litellm_params": params}
+
+
+def test_an_old_key_does_not_go_to_a_new_base(write: Callable[..., Path]) -> None:
+    path = write('[[providers]]\nname = "groq"\nbase_url = "https://old"\napi_key = "canary"\n')
+    yaml_of(entry("a", model="groq/a", api_key="os.environ/GROQ_API_KEY"))
+    done = run("config", "import", "x.yaml")
+    assert done.code == 2
+    assert "api_key is a key, and the import says $GROQ_API_KEY" in done.err
+    assert run("config", "import", "x.yaml", "--replace").code == 0
+    assert "canary" not in path.read_text()
+    (groq,) = load_config().providers
+    assert (groq.base_url, groq.api_key) == ("https://api.groq.com/openai/v1", None)
+    assert groq.api_key_env == "GROQ_API_KEY"
+
+
+def test_a_key_in_another_file_stops_a_replacement(write: Callable[..., Path]) -> None:
+    write('[[providers]]\nname = "groq"\nbase_url = "https://old"\n')
+    local = write('[[providers]]\nname = "groq"\napi_key = "canary"\n', "config.local.toml")
+    yaml_of(entry("a", model="groq/a", api_key="os.environ/GROQ_API_KEY"))
+    done = run("config", "import", "x.yaml", "--replace")
+    assert done.code == 2
+    assert f"{local}: provider 'groq': api_key stands here and would still count" in done.err
+    assert load_config().provider("groq").base_url == "https://old"
+
+
+def test_a_field_in_a_file_that_wins_stops_a_replacement(write: Callable[..., Path]) -> None:
+    write('[[providers]]\nname = "groq"\nbase_url = "https://old"\n')
+    write('[[providers]]\nname = "groq"\nbase_url = "https://local"\n', "config.local.toml")
+    yaml_of(entry("a", model="groq/a"))
+    done = run("config", "import", "x.yaml", "--replace")
+    assert done.code == 2
+    assert "base_url stands here and would still count" in done.err
+
+
+def test_secrets_that_differ_are_not_overwritten(write: Callable[..., Path]) -> None:
+    local = write(
+        '[env]\nA = "old"\n[[providers]]\nname = "groq"\n'
+        'base_url = "https://api.groq.com/openai/v1"\napi_key = "canary-old"\n'
+        '[plugin.litellm.providers.groq.extra_headers]\nAuthorization = "canary-header"\n'
+        '[plugin.litellm.general_settings]\nmaster_key = "canary-master"\n',
+        "config.local.toml",
+    )
+    yaml_of(
+        entry("a", model="groq/a", api_key="gsk_new", extra_headers={"Authorization": "new"}),
+        environment_variables={"A": "new"},
+        general_settings={"master_key": "new"},
+    )
+    before = local.read_text()
+    done = run("config", "import", "x.yaml", "--include-secrets")
+    assert done.code == 2
+    for words in ("api_key is a key", "extra_headers.Authorization", "master_key", "[env] A"):
+        assert words in done.err
+    assert "canary" not in done.err
+    assert local.read_text() == before
+    assert run("config", "import", "x.yaml", "--include-secrets", "--replace").code == 0
+    assert load_config().provider("groq").api_key == "gsk_new"
+    assert "canary" not in local.read_text()
+
+
+def test_a_server_without_a_key_is_not_called_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    yaml_of(entry("openai", model="openai/x", api_base="http://gpu:8000/v1"))
+    run("config", "import", "x.yaml", "--to", "new.toml")
+    (provider,) = load_config("new.toml").providers
+    assert provider.name == "gpu-8000"
+    assert provider.resolve_key().value == "default-key"

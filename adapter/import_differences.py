@@ -1,0 +1,153 @@
+"""What an import would overwrite, or leave beside it: the differences that stop it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adapter.config import Config
+from adapter.errors import ConfigError, Problem
+from adapter.files import Document, read_document
+from adapter.importing import Import, ImportedProvider
+from adapter.keys import default_variable, holds_secret
+from adapter.providers import Provider, safe_url
+from adapter.translation import api_base
+
+__all__ = ["SECRETS_FILE", "check_import", "differing_fields"]
+
+SECRETS_FILE = "config.local.toml"
+
+
+def check_import(
+    plan: Import,
+    config: Config,
+    target: str | os.PathLike[str],
+    *,
+    replace: bool = False,
+    include_secrets: bool = False,
+) -> None:
+    """Raise :class:`ConfigError`, with every difference, when ``plan`` would overwrite something.
+
+    Adding to a provider is none: a field or parameter it does not have yet. With ``replace`` only
+    what another file says, which would go on to count beside the new values, stops it: an old key
+    must not go to a new base URL.
+    """
+    differences = list(_differences(plan, config, str(target), include_secrets))
+    if replace:
+        differences = list(_elsewhere(plan, config, Path(target), include_secrets))
+    if differences:
+        raise ConfigError(differences)
+
+
+def _differences(
+    plan: Import, config: Config, target: str, include_secrets: bool
+) -> Iterator[Problem]:
+    for provider in plan.providers:
+        existing = config.find(provider.name)
+        if existing is None:
+            continue
+        where = existing.origin[-1] if existing.origin else target
+        fix = "use --replace to overwrite it, or rename the provider"
+        for field, has, says in differing_fields(existing, provider, include_secrets):
+            message = f"{field} is {has}, and the import says {says}"
+            yield Problem(where, None, provider.name, message, fix)
+    written = plan.settings.secrets if include_secrets else {}
+    for sections in (plan.settings.sections, written):
+        for section, values in sections.items():
+            for key, value in _leaves(values):
+                has = _at(config.settings.get(section, {}), key)
+                if has is not None and has != value:
+                    shown = not holds_secret(key[-1], has) and not holds_secret(key[-1], value)
+                    message = f"{section}.{'.'.join(key)} is {_shown(has, shown)}, and the import "
+                    message += f"says {_shown(value, shown)}"
+                    yield Problem(target, None, None, message, "use --replace to overwrite it")
+    for name, value in (plan.settings.environment if include_secrets else {}).items():
+        if config.env.get(name) not in (None, value):
+            message = f"[env] {name} has another value"
+            yield Problem(target, None, None, message, "use --replace to overwrite it")
+
+
+def _shown(value: Any, shown: bool) -> str:
+    return repr(value) if shown else "a secret"
+
+
+def differing_fields(
+    existing: Provider, new: ImportedProvider, include_secrets: bool = True
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (field, what it is, what the import says) for each that differs; no key is shown."""
+    moved = api_base(existing.base_url) != api_base(new.base_url)
+    if moved:
+        yield "base_url", safe_url(existing.base_url), safe_url(new.base_url)
+    yield from _key(existing, new, moved, include_secrets)
+    if new.default_model and existing.default_model not in (None, new.default_model):
+        yield "default_model", repr(existing.default_model), repr(new.default_model)
+    secret = new.secret_extras if include_secrets else {}
+    for path, value in (*_leaves(new.extras), *_leaves(secret)):
+        has = _at(existing.extras, path)
+        if path and has not in (None, value):
+            shown = not holds_secret(path[-1], has) and not holds_secret(path[-1], value)
+            yield ".".join(path), _shown(has, shown), _shown(value, shown)
+
+
+def _key(
+    existing: Provider, new: ImportedProvider, moved: bool, include_secrets: bool
+) -> Iterator[tuple[str, str, str]]:
+    variable = f"${new.api_key_env or default_variable(new.name)}"
+    if not existing.api_key:
+        old = f"${existing.api_key_env or default_variable(new.name)}"
+        if new.literal is None and old != variable:
+            yield "api_key_env", old, variable
+    elif new.literal is None:
+        if moved or new.api_key_env:
+            yield "api_key", "a key", variable
+    elif existing.api_key != new.literal and (moved or include_secrets):
+        yield "api_key", "a key", "another one"
+
+
+def _elsewhere(
+    plan: Import, config: Config, target: Path, include_secrets: bool
+) -> Iterator[Problem]:
+    """Yield fields of other files than ``target`` that would still count after a replacement."""
+    for provider in plan.providers:
+        existing = config.find(provider.name)
+        if existing is None:
+            continue
+        differing = {field for field, *_ in differing_fields(existing, provider)}
+        for path in existing.origin:
+            if os.path.realpath(path) == os.path.realpath(target):
+                continue
+            later = str(target) in config.files
+            later = later and config.files.index(path) > config.files.index(str(target))
+            for field in _given(path, provider.name):
+                overwritten = include_secrets and provider.literal and _is_secrets(path, target)
+                key = field == "api_key" and bool(differing & {"base_url", "api_key"})
+                if (key and not overwritten) or (later and field in differing - {"api_key"}):
+                    message = f"{field} stands here and would still count after the import"
+                    fix = f"remove it here, or import with --to {path}"
+                    yield Problem(path, None, provider.name, message, fix)
+
+
+def _is_secrets(path: str, target: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(target.with_name(SECRETS_FILE))
+
+
+def _given(path: str, name: str) -> list[str]:
+    document = read_document(path, required=False)
+    tables = document.data.get("providers", []) if isinstance(document, Document) else []
+    return [field for table in tables if table.get("name") == name for field in table]
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
