@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +31,22 @@ RESERVED = {
     "api_key": "api_key_env",
 }
 """LiteLLM parameters that gptme's own fields already say; given twice they could disagree."""
+
+KEY_SETTING_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "api_key_cmd": (
+        lambda v: (
+            (isinstance(v, str) and bool(v.strip()))
+            or (isinstance(v, list) and bool(v) and all(isinstance(word, str) for word in v))
+        ),
+        'write a command, like api_key_cmd = ["pass", "show", "groq"]',
+    ),
+    "api_key_file": (
+        lambda v: isinstance(v, str) and bool(v),
+        'write the path of a file, like api_key_file = "~/.keys/groq"',
+    ),
+    "api_key_keyring": (lambda v: isinstance(v, bool), "write api_key_keyring = true"),
+}
+"""What the settings of ``key_sources`` must be, and how to write them."""
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -226,6 +242,10 @@ def _check_extras(
             # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
             message = f"{header}: custom_llm_provider cannot be {used!r}"
             yield Problem(path, line, name, message, 'use "hosted_vllm", or leave it out')
+        for key, (fits, want) in KEY_SETTING_TYPES.items():
+            if key in params and not fits(params[key]):
+                path, line = _header(documents, "providers", name, holding=(key,))
+                yield Problem(path, line, name, f"{key} in {header} has a wrong value", want)
         for key in sorted(RESERVED.keys() & params.keys()):
             path, line = _header(documents, "providers", name, holding=(key,))
             fix = f"set {RESERVED[key]} in its [[providers]] table"

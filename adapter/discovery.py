@@ -8,7 +8,7 @@ from typing import Any
 from adapter.errors import AdapterError
 from adapter.facts import Facts
 from adapter.failures import explain, explain_facts
-from adapter.keys import ResolvedKey
+from adapter.keys import ResolvedKey, Secret
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
@@ -20,16 +20,18 @@ MAX_BYTES = 16 * 1024 * 1024
 """Of a list of models; OpenRouter's, the longest known, has half a million."""
 
 
-def models_of(provider: Provider, timeout: float = TIMEOUT_SECONDS) -> list[str]:
+def models_of(
+    provider: Provider, timeout: float = TIMEOUT_SECONDS, *, keyless: bool = False
+) -> list[str]:
     """Return the ids of the provider's models in the server's order, asking it now.
 
-    ``timeout`` is in seconds, of each wait. Redirects are not followed: they would take the key
-    elsewhere. Raises :class:`MissingKeyError`, and :class:`AdapterError` with the command's exit
-    code for what the server answers.
+    ``timeout`` is in seconds, of each wait; ``keyless`` sends no key. Redirects are not followed:
+    they would take the key elsewhere. Raises :class:`MissingKeyError`, and :class:`AdapterError`
+    with the command's exit code for what the server answers.
     """
     import httpx
 
-    key = provider.resolve_key()
+    key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
     target = Target(provider.name, provider.base_url, "", key, {})
     url = f"{api_base(provider.base_url)}/models"
     try:
@@ -53,7 +55,7 @@ def models_of(provider: Provider, timeout: float = TIMEOUT_SECONDS) -> list[str]
 
 
 def discover(
-    providers: Iterable[Provider],
+    providers: Iterable[Provider], timeout: float = TIMEOUT_SECONDS, *, keyless: bool = False
 ) -> tuple[dict[str, list[str]], dict[str, AdapterError]]:
     """Ask all providers at once; return the models by provider, and the errors by provider."""
     from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +63,7 @@ def discover(
     found: dict[str, list[str]] = {}
     failed: dict[str, AdapterError] = {}
     with ThreadPoolExecutor(max_workers=16) as pool:
-        asked = {p.name: pool.submit(models_of, p) for p in providers}
+        asked = {p.name: pool.submit(models_of, p, timeout, keyless=keyless) for p in providers}
         for name, answer in asked.items():
             try:
                 found[name] = answer.result()
@@ -71,9 +73,8 @@ def discover(
 
 
 def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
-    extra = provider.extras.get("extra_headers")
-    given = extra if isinstance(extra, dict) else {}
-    return {"Authorization": f"Bearer {key.value}", **{str(k): str(v) for k, v in given.items()}}
+    own = {"Authorization": f"Bearer {key.value}"} if key.value else {}
+    return {**own, **provider.headers()}
 
 
 def _ids(body: bytes) -> list[str] | None:

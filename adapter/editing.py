@@ -26,6 +26,7 @@ from adapter.writing import locked, mode_for, replace
 __all__ = [
     "edit",
     "merge_table",
+    "remove_provider",
     "set_extras",
     "set_provider",
     "shared_file",
@@ -242,3 +243,26 @@ def _layout(target: Path) -> tuple[str, str]:
     except OSError:
         return "", "\n"
     return "\ufeff" if raw.startswith(b"\xef\xbb\xbf") else "", "\r\n" if b"\r\n" in raw else "\n"
+
+
+def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
+    """Remove the ``[[providers]]`` table of that name, and ours under ``[plugin.litellm]``."""
+    keys = [k for k in document if k == "providers" or k.startswith(_APART)]
+    for key in keys:
+        array = document[key]
+        for number in reversed(range(len(array))):
+            if array[number].get("name") == name:
+                del array[number]
+        if not array:
+            del document[key]
+    _prune(document, ("plugin", "litellm", "providers", name))
+
+
+def _prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
+    """Delete what is at ``path``, and each table around it that is empty then."""
+    key, *rest = path
+    inner = table.get(key)
+    if rest and isinstance(inner, MutableMapping):
+        _prune(inner, tuple(rest))
+    if key in table and (not rest or inner == {}):
+        del table[key]

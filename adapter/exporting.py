@@ -18,7 +18,8 @@ import yaml
 from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
-from adapter.keys import PLACEHOLDER_KEY, default_variable, holds_secret
+from adapter.key_sources import other_source
+from adapter.keys import PLACEHOLDER_KEY, default_variable, holds_secret, variable_of
 from adapter.providers import Provider
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
 
@@ -35,15 +36,18 @@ class Export(NamedTuple):
     notes: tuple[str, ...]
 
 
-def entries(provider: Provider, key: str, models: Sequence[str] = ()) -> list[dict[str, Any]]:
+def entries(
+    provider: Provider, key: str, headers: Mapping[str, str], models: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return LiteLLM's ``model_list`` entries of one provider, as :func:`adapter.model_list` does.
 
-    ``models`` are model ids to list one by one, before the wildcard that takes any other.
+    ``key`` and ``headers`` are what to write for them. ``models`` are model ids to list one by
+    one, before the wildcard that takes any other.
     """
     *named, wildcard = deployments(provider)
     listed = [(f"{provider.name}/{model}", model) for model in sorted(set(models))]
     return [
-        {"model_name": name, "litellm_params": params_for(provider, model, key)}
+        {"model_name": name, "litellm_params": params_for(provider, model, key, headers)}
         for name, model in (*named, *listed, wildcard)
     ]
 
@@ -78,7 +82,7 @@ def export(
     for provider in chosen:
         key = _key(provider, config, include_secrets, notes)
         models = (discovered or {}).get(provider.name, ())
-        made: Any = entries(provider, key, models)
+        made: Any = entries(provider, key, _headers(provider, config, notes), models)
         if not include_secrets:
             made = [
                 {**e, "litellm_params": _named(e["litellm_params"], (provider.name,), notes)}
@@ -112,10 +116,27 @@ def _key(provider: Provider, config: Config, include_secrets: bool, notes: list[
         notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
         return f"os.environ/{variable}"
     variable = provider.api_key_env or default_variable(provider.name)
+    if not provider.api_key_env and other_source(provider.extras):
+        notes.append(
+            f"set {variable}: the key of provider {provider.name!r} is {provider.key_source}, "
+            "which LiteLLM does not read"
+        )
+        return f"os.environ/{variable}"
     if provider.api_key_env or provider.resolve_key().found:
         notes.extend(_unless_set(variable, config))
         return f"os.environ/{variable}"
     return PLACEHOLDER_KEY
+
+
+def _headers(provider: Provider, config: Config, notes: list[str]) -> dict[str, str]:
+    """Return the headers to write: ``"$VAR"`` is ``os.environ/VAR`` to LiteLLM."""
+    given = provider.extras.get("extra_headers")
+    found = {}
+    for header, value in (given if isinstance(given, Mapping) else {}).items():
+        variable = variable_of(value)
+        found[header] = f"os.environ/{variable}" if variable else value
+        notes.extend(_unless_set(variable, config) if variable else ())
+    return found
 
 
 def _unless_set(variable: str, config: Config) -> list[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from adapter.errors import MissingKeyError
 
 if TYPE_CHECKING:
     from adapter.config import Config
+    from adapter.providers import Provider
 
-__all__ = ["NETWORK", "fingerprint", "references"]
+__all__ = ["NETWORK", "fingerprints", "is_current", "references"]
 
 _REFERENCE = re.compile(r"os\.environ/(\w+)")
 
@@ -29,23 +31,48 @@ def references(settings: str) -> tuple[str, ...]:
     return tuple(sorted(set(_REFERENCE.findall(settings))))
 
 
-def fingerprint(config: Config, salt: str) -> str:
-    """Return a digest of all that a gateway is made from: configuration, keys, network variables.
+def fingerprints(config: Config, salt: str) -> dict[str, str]:
+    """Return digests of all that a gateway is made from: under ``""`` of the configuration and the
+    variables that decide how a call goes out, under each provider's name of its key.
 
-    Made with a random ``salt`` for each gateway, so that it says nothing about a key to who finds
-    it, and equal fingerprints mean equal answers. Keys are read now; none is kept.
+    Made with a random ``salt`` for each gateway, so that they say nothing about a key to who finds
+    them. Keys are read now; none is kept.
     """
-    from hashlib import blake2b
+    return {"": _of_config(config, salt), **{p.name: _of_key(p, salt) for p in config.providers}}
 
-    providers: list[Any] = []
-    for p in config.providers:
-        try:
-            key: str | None = str(p.resolve_key().value)
-        except MissingKeyError:
-            key = None
-        providers.append([p.name, p.base_url, p.default_model, key, p.extras])
+
+def is_current(
+    known: Mapping[str, str], config: Config, salt: str, provider: Provider | None = None
+) -> bool:
+    """Whether ``config`` still gives the digests ``known``: equal digests mean equal answers.
+
+    With ``provider`` only its key is read: reading another's may run a command.
+    """
+    if provider is None:
+        return fingerprints(config, salt) == dict(known)
+    if _of_config(config, salt) != known.get(""):
+        return False
+    return _of_key(provider, salt) == known.get(provider.name)
+
+
+def _of_config(config: Config, salt: str) -> str:
+    providers = [
+        [p.name, p.base_url, p.default_model, p.key_source, p.extras] for p in config.providers
+    ]
     settings = json.dumps([providers, config.settings], sort_keys=True, default=str)
     named = [(name, config.getenv(name)) for name in references(settings)]
-    network = [os.environ.get(name) for name in NETWORK]
-    facts = json.dumps([settings, named, network])
-    return blake2b(facts.encode(), key=salt.encode(), digest_size=32).hexdigest()
+    return _digest([settings, named, [os.environ.get(name) for name in NETWORK]], salt)
+
+
+def _of_key(provider: Provider, salt: str) -> str:
+    try:
+        secrets = [str(provider.resolve_key().value), *map(str, provider.headers().values())]
+    except MissingKeyError:
+        secrets = []  # the gateway leaves it out
+    return _digest(secrets, salt)
+
+
+def _digest(facts: Any, salt: str) -> str:
+    from hashlib import blake2b
+
+    return blake2b(json.dumps(facts).encode(), key=salt.encode(), digest_size=32).hexdigest()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError, printable
-from adapter.fingerprints import fingerprint
+from adapter.fingerprints import fingerprints
 from adapter.gateway_setup import configuration, environment, is_loopback, master_key
 from adapter.runtime import Gateway, Slot, is_alive, running
 
@@ -93,7 +93,7 @@ def start(
                 pid=process.pid,
                 key=master,
                 salt=salt,
-                fingerprint=fingerprint(config, salt),
+                fingerprints=fingerprints(config, salt),
                 config=config.files,
                 detached=detach,
                 log=str(log) if log else None,

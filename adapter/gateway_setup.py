@@ -60,13 +60,24 @@ def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[
     chosen = []
     for provider in config.providers:
         try:
-            keys[f"GATEWAY_KEY_{len(keys) + 1}"] = str(provider.resolve_key().value)
+            values = {"": str(provider.resolve_key().value), **provider.headers()}
         except MissingKeyError as error:
             left_out.append(str(error))
             continue
-        chosen.append((provider, f"os.environ/GATEWAY_KEY_{len(keys)}"))
+        key, headers = "", {}
+        for header, value in values.items():
+            if header and not isinstance(value, Secret):
+                headers[header] = value
+                continue
+            variable = f"GATEWAY_KEY_{len(keys) + 1}"
+            keys[variable] = str(value)
+            if header:
+                headers[header] = f"os.environ/{variable}"
+            else:
+                key = f"os.environ/{variable}"
+        chosen.append((provider, key, headers))
     content: dict[str, Any] = {
-        "model_list": [e for provider, key in chosen for e in entries(provider, key)],
+        "model_list": [e for found in chosen for e in entries(*found)],
         **sections(config),
     }
     content["router_settings"] = {

@@ -21,12 +21,16 @@ __all__ = [
     "holds_secret",
     "key_source",
     "lookup",
+    "sendable",
+    "variable_of",
 ]
 
 PLACEHOLDER_KEY = "default-key"
 """What gptme sends when it knows no key; servers without authentication ignore it."""
 
 MASK = "***"
+
+_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class Secret(str):
@@ -87,6 +91,12 @@ def lookup(variable: str, environ: Mapping[str, str], table: Mapping[str, str]) 
     return None
 
 
+def variable_of(value: object) -> str | None:
+    """Return VAR of a header's value ``"$VAR"``, ``None`` for any other value."""
+    found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
 def default_variable(provider: str) -> str:
     """Return the conventional variable of a provider: ``vllm-local`` -> ``VLLM_LOCAL_API_KEY``."""
     return f"{provider.upper().replace('-', '_')}_API_KEY"
@@ -117,10 +127,10 @@ def find_key(
     environ = os.environ if environ is None else environ
     source, variable = key_source(name, api_key, api_key_env)
     if variable is None:
-        return ResolvedKey(_sendable(name, str(api_key).strip(), source), source, None)
+        return ResolvedKey(sendable(name, str(api_key).strip(), source), source, None)
     value = lookup(variable, environ, table)
     if value is not None:
-        return ResolvedKey(_sendable(name, value, source), source, variable)
+        return ResolvedKey(sendable(name, value, source), source, variable)
     if api_key_env:
         raise MissingKeyError(
             f"provider {name!r} takes its key from ${variable}, which is not set: "
@@ -131,7 +141,7 @@ def find_key(
     return ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
 
 
-def _sendable(name: str, value: str, source: str) -> Secret:
+def sendable(name: str, value: str, source: str) -> Secret:
     """Return ``value`` as a key, refusing what no HTTP header can carry (RFC 9110, 5.5)."""
     if value.isascii() and value.isprintable():
         return Secret(value)

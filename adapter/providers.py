@@ -5,13 +5,25 @@ The five fields and their meaning are gptme's (``ProviderConfig``).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from adapter.keys import MASK, ResolvedKey, Secret, find_key, key_source
+from adapter.errors import MissingKeyError
+from adapter.key_sources import other_source, read_other
+from adapter.keys import (
+    MASK,
+    ResolvedKey,
+    Secret,
+    find_key,
+    key_source,
+    lookup,
+    sendable,
+    variable_of,
+)
 
 __all__ = ["FIELDS", "Provider", "base_url_fault", "is_private_host", "name_fault", "safe_url"]
 
@@ -50,15 +62,49 @@ class Provider:
     @property
     def key_source(self) -> str:
         """Where the key comes from, as ``providers list`` shows it; reads no variable."""
-        return key_source(self.name, self.api_key, self.api_key_env)[0]
+        other = self._other_source()
+        return other[1] if other else key_source(self.name, self.api_key, self.api_key_env)[0]
+
+    def _other_source(self) -> tuple[str, str] | None:
+        """Return the command, file or keyring that comes before the conventional variable."""
+        named = (self.api_key and not self.api_key.isspace()) or self.api_key_env
+        return None if named else other_source(self.extras)
 
     def resolve_key(self, environ: Mapping[str, str] | None = None) -> ResolvedKey:
         """Return the key's value and source, read now, so that a rotated key is picked up.
 
         ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
-        ``api_key_env`` names a variable that is unset or empty.
+        the source that is named (a variable, command, file or keyring) gives no key.
         """
+        if other := self._other_source():
+            setting, source = other
+            key = read_other(self.name, setting, self.extras[setting])
+            return ResolvedKey(sendable(self.name, key, source), source, None)
         return find_key(self.name, self.api_key, self.api_key_env, self.env, environ)
+
+    def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.
+
+        Raises :class:`MissingKeyError` for a variable that is unset or empty.
+        """
+        environ = os.environ if environ is None else environ
+        given = self.extras.get("extra_headers")
+        found = {}
+        for header, value in (given if isinstance(given, Mapping) else {}).items():
+            variable = variable_of(value)
+            if variable is None:
+                found[header] = str(value)
+                continue
+            resolved = lookup(variable, environ, self.env)
+            if resolved is None:
+                raise MissingKeyError(
+                    f"provider {self.name!r}: the header {header} takes its value from "
+                    f"${variable}, which is not set: export {variable}=...",
+                    provider=self.name,
+                    variable=variable,
+                )
+            found[header] = Secret(resolved)
+        return found
 
 
 def name_fault(name: str) -> str | None:

@@ -13,7 +13,7 @@ from adapter.config import Config, load_config
 from adapter.errors import ConfigError, MissingModelError
 from adapter.providers import Provider, base_url_fault
 
-__all__ = ["Resolution", "choose_model", "resolve"]
+__all__ = ["Resolution", "choose_model", "local_provider", "resolve"]
 
 EMBEDDED = "embedded"
 LOCAL = "local"
@@ -60,14 +60,14 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
         raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
     if name == LOCAL:
         if rest:
-            return Resolution(_local(config), rest)
+            return Resolution(local_provider(config), rest)
         raise MissingModelError("local needs a model, as in local/llama3.2")
     if name == EMBEDDED:
         return Resolution(None, rest or EMBEDDED, embedded=True)
     return Resolution(None, model)
 
 
-def _local(config: Config) -> Provider:
+def local_provider(config: Config) -> Provider:
     """Return gptme's ``local`` provider, which lives in environment variables alone."""
     for variable in ("OPENAI_API_BASE", "OPENAI_BASE_URL"):
         url = config.getenv(variable)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError
-from adapter.fingerprints import fingerprint
+from adapter.fingerprints import is_current
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
 from adapter.providers import base_url_fault, safe_url
 from adapter.resolution import Resolution
@@ -97,7 +97,7 @@ def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
         return Way(None, "no gateway runs")
     if reason := _differs(config, query, resolution):
         return Way(None, reason)
-    if fingerprint(config, gateway.salt) != gateway.fingerprint:
+    if not is_current(gateway.fingerprints, config, gateway.salt, resolution.provider):
         return Way(None, STALE, stale=True)
     from adapter.relay import Route
 

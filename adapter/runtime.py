@@ -20,15 +20,16 @@ from adapter.keys import Secret
 
 __all__ = ["Gateway", "Slot", "folder", "is_alive", "running"]
 
-FORMAT = 1
+FORMAT = 2
 """Of the file. One of another version of this package is not read."""
 
 
 class Gateway(NamedTuple):
     """A gateway that runs: where, its master key, and what it was started with.
 
-    ``fingerprint`` is of the configuration and all keys, made with ``salt``. ``config`` are the
-    files it was made from. ``started`` is in seconds since 1970. ``path`` is the file of all this.
+    ``fingerprints`` are of the configuration and of each key, made with ``salt``. ``config`` are
+    the files it was made from. ``started`` is in seconds since 1970. ``path`` is the file of all
+    this.
     """
 
     url: str
@@ -36,7 +37,7 @@ class Gateway(NamedTuple):
     pid: int
     key: Secret
     salt: str
-    fingerprint: str
+    fingerprints: Mapping[str, str]
     config: tuple[str, ...]
     detached: bool
     log: str | None

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.config import Config, load_config
+from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
 from adapter.providers import Provider, safe_url
 from adapter.resolution import EMBEDDED, Resolution, resolve
@@ -116,10 +117,19 @@ def api_base(base_url: str) -> str:
     return base
 
 
-def params_for(provider: Provider, model: str, key: str) -> dict[str, Any]:
+def params_for(
+    provider: Provider, model: str, key: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return LiteLLM's parameters for one model id.
+
+    ``headers`` are the provider's own, resolved already; ``None`` resolves them now, which may
+    raise :class:`MissingKeyError`.
+    """
     extras = deepcopy(dict(provider.extras))  # the caller, or LiteLLM, may change what is in them
-    for name in OWN_ATTEMPTS:
+    for name in (*OWN_ATTEMPTS, *KEY_SETTINGS):
         extras.pop(name, None)
+    if isinstance(extras.get("extra_headers"), Mapping):
+        extras["extra_headers"] = provider.headers() if headers is None else dict(headers)
     prefix = extras.pop("custom_llm_provider", PREFIX)
     return {
         "model": f"{prefix}/{model}",

@@ -14,7 +14,7 @@ __all__ = ["config"]
 
 @click.group()
 def config() -> None:
-    """Exchange the configuration with LiteLLM."""
+    """Check the configuration, and exchange it with LiteLLM."""
 
 
 config.add_command(import_config)
@@ -83,3 +83,33 @@ def _write(text: str, output: Path | None, secret: bool) -> None:
 
     write_file(output, text, secret=secret)
     click.echo(f"wrote {click.format_filename(output)}", err=True)
+
+
+@config.command("check")
+@config_option
+def check_config() -> None:
+    """Check all files: every problem and warning, with its fix.
+
+    Exit code 2 when something has to be corrected, 0 when there are warnings at most.
+    """
+    from adapter.config import load_config
+
+    loaded = load_config()
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}")
+    count = len(loaded.providers)
+    click.echo(
+        f"{len(loaded.files)} file(s), {count} provider(s), {len(loaded.warnings)} warning(s)"
+    )
+
+
+@config.command("path")
+@config_option
+def show_paths() -> None:
+    """Show which files are read, in order: later ones win."""
+    from adapter.files import config_paths
+
+    paths, _ = config_paths()
+    for path in paths:
+        state = "read" if Path(path).exists() else "not there"
+        click.echo(f"{click.format_filename(path)}  ({state})")

@@ -16,8 +16,9 @@ from adapter.failures import EXIT_CODES
 __all__ = ["main"]
 
 COMMANDS = {
-    "config": ("adapter.cli.config", "config", "Exchange the configuration with LiteLLM."),
-    "providers": ("adapter.cli.providers", "providers", "Show the configured providers."),
+    "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
+    "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
+    "providers": ("adapter.cli.providers", "providers", "Show, add, remove and find providers."),
     "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
     "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
 }

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from adapter.cli.managing import add_provider, discover_servers, remove_provider, show_provider
 from adapter.cli.options import config_option, load
 from adapter.config import Config
 from adapter.errors import printable
@@ -28,7 +29,11 @@ default_model = "my-model"
 
 @click.group()
 def providers() -> None:
-    """Show the configured providers."""
+    """Show, add, remove and find providers."""
+
+
+for _command in (add_provider, remove_provider, show_provider, discover_servers):
+    providers.add_command(_command)
 
 
 @providers.command("list")

@@ -134,7 +134,7 @@ def _describe(started: Started) -> str:
 
 
 def _show_status() -> int:
-    from adapter.fingerprints import fingerprint
+    from adapter.fingerprints import is_current
 
     gateways = list(running())
     if not gateways:
@@ -146,7 +146,7 @@ def _show_status() -> int:
         how = "in the background" if gateway.detached else "in a terminal"
         if gateway.config != loaded.files:
             state = "another configuration"
-        elif fingerprint(loaded, gateway.salt) == gateway.fingerprint:
+        elif is_current(gateway.fingerprints, loaded, gateway.salt):
             state = "up to date"
         else:
             state = "stale: the configuration or a key has changed since it started"

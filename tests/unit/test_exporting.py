@@ -245,7 +245,7 @@ def test_file_and_model_list_agree_entry_by_entry(providers: list[Provider]) -> 
 def test_discovered_models_are_listed_before_the_wildcard(
     provider: Provider, models: list[str]
 ) -> None:
-    made = entries(provider, "k", models)
+    made = entries(provider, "k", {}, models)
     assert made[-1]["model_name"] == f"{provider.name}/*"
     listed = [e for e in made if e["model_name"] not in (provider.name, f"{provider.name}/*")]
     assert [e["litellm_params"]["model"] for e in listed] == [

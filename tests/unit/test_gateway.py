@@ -12,7 +12,7 @@ import pytest
 
 from adapter.config import load_config
 from adapter.errors import GatewayError
-from adapter.fingerprints import fingerprint, references
+from adapter.fingerprints import fingerprints, references
 from adapter.gateway import start
 from adapter.gateway_setup import configuration, is_loopback
 from tests.command import run
@@ -170,13 +170,13 @@ def test_a_fingerprint_changes_with_what_is_configured(
     write: Callable[..., Path], change: str
 ) -> None:
     path = write(CONFIG)
-    before = fingerprint(load_config(), "salt")
-    assert fingerprint(load_config(), "salt") == before
-    assert fingerprint(load_config(), "other") != before
+    before = fingerprints(load_config(), "salt")
+    assert fingerprints(load_config(), "salt") == before
+    assert fingerprints(load_config(), "other") != before
     write(f"# a comment says nothing\n{CONFIG}")
-    assert fingerprint(load_config(), "salt") == before
+    assert fingerprints(load_config(), "salt") == before
     path.write_text(CHANGES[change](CONFIG))
-    assert fingerprint(load_config(), "salt") != before
+    assert fingerprints(load_config(), "salt") != before
 
 
 @pytest.mark.parametrize("variable", ["OTHER_KEY", "GPTME_OTHER_KEY", "HTTPS_PROXY", "NAMED"])
@@ -187,10 +187,10 @@ def test_a_fingerprint_changes_with_the_environment(
         CONFIG
         + '[plugin.litellm.litellm_settings]\ncache_params = { password = "os.environ/NAMED" }\n'
     )
-    before = fingerprint(load_config(), "salt")
+    before = fingerprints(load_config(), "salt")
     monkeypatch.setenv(variable, "value")
-    assert fingerprint(load_config(), "salt") != before
-    assert "value" not in fingerprint(load_config(), "salt")
+    assert fingerprints(load_config(), "salt") != before
+    assert "value" not in str(fingerprints(load_config(), "salt"))
 
 
 def test_references() -> None:

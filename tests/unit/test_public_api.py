@@ -23,6 +23,7 @@ PACKAGE = ROOT / "adapter"
 # Imports run one way: each module may import, at its top, only modules above it.
 ORDER = [
     "errors",
+    "key_sources",
     "keys",
     "providers",
     "files",
@@ -51,6 +52,8 @@ ORDER = [
     "writing",
     "editing",
     "import_writes",
+    "known_providers",
+    "managing",
     "engine",
     "streams",
     "attempts",
@@ -70,6 +73,8 @@ ORDER = [
     "cli.output",
     "cli.importing",
     "cli.config",
+    "cli.keys",
+    "cli.managing",
     "cli.providers",
     "cli.query",
     "cli.serve",

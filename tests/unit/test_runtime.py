@@ -21,7 +21,7 @@ FACTS: dict[str, Any] = {
     "pid": 1,
     "key": Secret("sk-canary"),
     "salt": "s",
-    "fingerprint": "f",
+    "fingerprints": {"": "f"},
     "config": ("/a", "/b"),
     "detached": True,
     "log": None,
@@ -96,7 +96,7 @@ def test_another_gateway_in_its_place_is_not_it() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"format": 1}', '{"format": 99}', "null", '{"format": 1, "key": 3}', "\0"],
+    ["", "{", "[]", '{"format": 2}', '{"format": 99}', "null", '{"format": 2, "key": 3}', "\0"],
 )
 def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: str) -> None:
     path = private_folder() / "gateway-1.json"
@@ -108,7 +108,7 @@ def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: st
 
 def test_links_fifos_and_folders_are_no_gateways(runtime_dir: Path, tmp_path: Path) -> None:
     real = tmp_path / "real.json"
-    real.write_text(json.dumps({"format": 1, **FACTS, "path": "x"}))
+    real.write_text(json.dumps({"format": 2, **FACTS, "path": "x"}))
     base = private_folder()
     (base / "gateway-1.json").symlink_to(real)
     os.mkfifo(base / "gateway-2.json")

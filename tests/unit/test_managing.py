@@ -1,0 +1,505 @@
+"""``providers add/remove/show/discover``, ``config check/path`` and ``keys``, as commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keyring
+import keyring.backend
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapter.config import Config, load_config
+from adapter.errors import AdapterError
+from adapter.known_providers import KNOWN
+from adapter.litellm_prefixes import OPENAI_COMPATIBLE
+from adapter.managing import NewProvider, add, find_local, remove
+from tests.command import PATIENCE, ROOT, run
+from tests.recorder import Recorder
+
+Write = Callable[..., Path]
+
+FILE = """\
+# mine
+
+[[providers]]  # the first
+name = "a"
+base_url = "http://localhost:1/v1"
+default_model = "m"
+
+[models]
+default = "a"  # kept
+
+[[providers]]
+name = "b"
+base_url = "http://localhost:2/v1"
+
+[plugin.litellm.providers.b]
+timeout = 3
+
+[theirs]
+x = 1
+"""
+
+
+# ---- known providers
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_known_agrees_with_the_examples_and_with_litellm(name: str) -> None:
+    row = KNOWN[name]
+    tables = [
+        table
+        for path in sorted((ROOT / "config_examples").glob("*.toml"))
+        for table in tomli.loads(path.read_text(encoding="utf-8"))["providers"]
+    ]
+    for table in tables:
+        if table["name"] == name:
+            assert (table["base_url"], table.get("api_key_env")) == row[1:3]
+    if row.prefix:
+        theirs = OPENAI_COMPATIBLE[row.prefix]
+        assert theirs.base_url == row.base_url
+        assert theirs.api_key_env == row.api_key_env or name == "aimlapi"
+
+
+def test_the_names_of_the_issue_are_known() -> None:
+    names = {"groq", "openrouter", "ollama", "vllm", "lmstudio", "requesty", "aimlapi", "chutes"}
+    assert {*names, "deepseek"} <= set(KNOWN)
+
+
+# ---- add
+
+
+def test_a_known_name_is_enough(config_dir: Path) -> None:
+    done = run("providers", "add", "groq")
+    path = config_dir / "gptme.toml"
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"wrote {path}\nits key is not set yet: export GROQ_API_KEY=...\n"
+    assert tomli.loads(path.read_text()) == {
+        "providers": [
+            {
+                "name": "groq",
+                "base_url": "https://api.groq.com/openai/v1",
+                "api_key_env": "GROQ_API_KEY",
+            }
+        ]
+    }
+
+
+def test_another_base_url_does_not_get_the_known_key(config_dir: Path) -> None:
+    run("providers", "add", "groq", "--base-url", "http://localhost:9/v1")
+    assert load_config().provider("groq").api_key_env is None
+
+
+def test_every_field(write: Write) -> None:
+    path = write(FILE)
+    done = run(
+        "providers",
+        "add",
+        "new",
+        "--base-url",
+        "https://h/v1",
+        "--api-key-env",
+        "NEW_KEY",
+        "--default-model",
+        "org/m:free",
+    )
+    assert done.code == 0
+    new = load_config().provider("new")
+    assert (new.base_url, new.api_key_env, new.default_model) == (
+        "https://h/v1",
+        "NEW_KEY",
+        "org/m:free",
+    )
+    kept = iter(path.read_text().splitlines())
+    assert all(line in kept for line in FILE.splitlines())
+
+
+def test_a_key_goes_to_the_private_file(write: Write) -> None:
+    path = write(FILE)
+    done = run(
+        "providers",
+        "add",
+        "new",
+        "--base-url",
+        "https://h/v1",
+        "--api-key-stdin",
+        stdin=b"sk-canary\nmore\n",
+    )
+    local = path.with_name("config.local.toml")
+    assert "canary" not in done.out + done.err + path.read_text()
+    assert local.stat().st_mode & 0o777 == 0o600
+    assert load_config().provider("new").api_key == "sk-canary"
+    assert load_config().warnings == ()
+
+
+def test_local_is_the_private_file(config_dir: Path) -> None:
+    run("providers", "add", "x", "--base-url", "http://localhost:9/v1", "--local")
+    assert [p.name for p in config_dir.iterdir()] == ["config.local.toml"]
+    assert load_config().find("x") is not None
+
+
+def test_the_local_provider_gets_a_name(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "OPENAI_BASE_URL" in run("providers", "add", "home", "--from-local").err
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
+    monkeypatch.setenv("MODEL", "local/llama3.2")
+    run("providers", "add", "home", "--from-local")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    run("providers", "add", "keyed", "--from-local")
+    home, keyed = load_config().providers
+    assert (home.base_url, home.api_key_env, home.default_model) == (
+        "http://localhost:11434/v1",
+        None,
+        "llama3.2",
+    )
+    assert keyed.api_key_env == "OPENAI_API_KEY"
+    assert "canary" not in (config_dir / "gptme.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["a", "--base-url", "http://h"], "provider 'a': is configured already"),
+        (["x/y", "--base-url", "http://h"], "name contains '/'"),
+        (["x", "--base-url", "h:80"], "base_url is not an absolute http(s) URL"),
+        (["x", "--base-url", "http://u:canary@h"], "carries a user name or password"),
+        (["x"], "x is no known provider: give --base-url URL"),
+        ([], "name the provider"),
+        (["x", "--base-url", "http://h", "--api-key-stdin"], "stdin holds no key"),
+    ],
+)
+def test_what_cannot_be_added(write: Write, args: list[str], words: str) -> None:
+    path = write(FILE)
+    done = run("providers", "add", *args)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert "canary" not in done.err
+    assert path.read_text() == FILE
+    assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
+
+
+def test_a_dry_run(write: Write) -> None:
+    path = write(FILE)
+    done = run(
+        "providers",
+        "add",
+        "new",
+        "--base-url",
+        "https://h/v1",
+        "--api-key-stdin",
+        "--dry-run",
+        stdin=b"sk-canary",
+    )
+    assert '+name = "new"\n' in done.out
+    assert '+api_key = "***"\n' in done.out
+    assert path.read_text() == FILE
+    assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
+
+
+def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
+    """Run the command on a terminal; answer each question as it comes. Return code and text."""
+    user, program = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", *args],
+        stdin=program,
+        stdout=program,
+        stderr=program,
+        start_new_session=True,
+    )
+    os.close(program)
+    shown = b""
+    left = dict(answers)
+    while True:
+        ready, _, _ = select.select([user], [], [], PATIENCE)
+        assert ready, shown
+        try:
+            piece = os.read(user, 65536)
+        except OSError:  # the other side is closed
+            break
+        shown += piece
+        for question in [q for q in left if shown.rpartition(b"\n")[2].startswith(q.encode())]:
+            os.write(user, left.pop(question).encode() + b"\n")
+    os.close(user)
+    assert not left, shown
+    return process.wait(PATIENCE), shown.decode()
+
+
+def test_a_terminal_is_asked_for_what_is_missing(config_dir: Path) -> None:
+    answers = {
+        "Name": "new",
+        "Base URL": "https://h/v1",
+        "Variable": "",
+        "Key": "sk-canary",
+        "Default model": "the-model",
+    }
+    code, shown = at_a_terminal("providers", "add", answers=answers)
+    assert code == 0, shown
+    assert "canary" not in shown
+    new = load_config().provider("new")
+    assert (new.base_url, new.api_key, new.default_model) == (
+        "https://h/v1",
+        "sk-canary",
+        "the-model",
+    )
+    assert "canary" not in (config_dir / "gptme.toml").read_text()
+
+
+def test_a_terminal_is_not_asked_for_what_is_known(config_dir: Path) -> None:
+    code, shown = at_a_terminal("providers", "add", "groq", answers={"Default model": ""})
+    assert code == 0
+    assert "Base URL" not in shown
+    assert "Key (" not in shown
+
+
+# ---- remove
+
+
+def test_remove_takes_all_of_it(write: Write) -> None:
+    path = write(FILE)
+    local = write('[[providers]]\nname = "b"\napi_key = "sk-canary"\n', "config.local.toml")
+    done = run("providers", "remove", "b")
+    assert (done.code, done.out) == (0, "")
+    text = path.read_text()
+    assert [p.name for p in load_config().providers] == ["a"]
+    assert "timeout" not in text
+    for kept in ("# mine", "# the first", "# kept", "[theirs]\nx = 1"):
+        assert kept in text
+    assert "canary" not in local.read_text()
+    assert load_config().warnings == ()
+
+
+def test_remove_of_nobody(write: Write) -> None:
+    path = write(FILE)
+    done = run("providers", "remove", "c")
+    assert done.code == 4
+    assert path.read_text() == FILE
+    assert run("providers", "remove", "b", "--dry-run").out.count('-name = "b"') == 1
+    assert path.read_text() == FILE
+
+
+# ---- show
+
+
+def test_show(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(FILE)
+    write(
+        '[[providers]]\nname = "groq"\nbase_url = "https://g/v1"\napi_key = "sk-canary"\n'
+        '[plugin.litellm.providers.groq.extra_headers]\nAuthorization = "canary"\nX-Team = "t"\n',
+        "config.local.toml",
+    )
+    shown = run("providers", "show", "b").out
+    assert f"Files: {path}" in shown
+    assert "Key source: $B_API_KEY (default)" in shown
+    assert "Key: not set, so a placeholder is sent" in shown
+    assert "timeout: 3" in shown
+    assert "has no default_model" in shown
+    data = json.loads(run("providers", "show", "groq", "--json").out)
+    assert data["api_key"] == data["litellm"]["api_key"] == "***"
+    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "t"}
+    assert "shadows LiteLLM's built-in groq: groq/... goes here" in data["warnings"]
+    assert "canary" not in str(data) + run("providers", "show", "groq").out
+    monkeypatch.setenv("B_API_KEY", "sk-canary")
+    assert "Key: set" in run("providers", "show", "b").out
+    assert run("providers", "show", "nobody").code == 4
+
+
+def test_show_says_what_is_missing(write: Write) -> None:
+    write('[[providers]]\nname = "x"\nbase_url = "http://localhost"\napi_key_env = "NOT_SET"\n')
+    assert (
+        "Key: missing: provider 'x' takes its key from $NOT_SET"
+        in run("providers", "show", "x").out
+    )
+
+
+# ---- discover
+
+
+def test_servers_on_this_machine(server: Recorder) -> None:
+    port = int(server.origin.rpartition(":")[2])
+    (found,) = find_local(Config(), {"ollama": port, "vllm": 1})
+    assert found == ("ollama", f"http://localhost:{port}/v1", ["m"])
+    assert "authorization" not in server.only.headers
+
+
+def test_servers_that_are_configured_are_not_offered(server: Recorder, write: Write) -> None:
+    port = int(server.origin.rpartition(":")[2])
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://127.0.0.1:{port}/v1/"\n')
+    assert list(find_local(load_config(), {"ollama": port})) == []
+
+
+# ---- config check, config path
+
+
+def test_check(write: Write) -> None:
+    assert run("config", "check").code == 0
+    path = write(FILE + "[plugin.litellm.providers.c]\ntimeout = 1\n")
+    done = run("config", "check")
+    assert done.code == 0
+    assert f"warning: {path}:" in done.out
+    assert "1 file(s), 2 provider(s), 1 warning(s)" in done.out
+    write('[[providers]]\nname = "x y"\n', "config.local.toml")
+    done = run("config", "check")
+    assert done.code == 2
+    assert "name contains white space" in done.err
+    assert "base_url is missing" in done.err
+
+
+def test_path(config_dir: Path, write: Write) -> None:
+    write("")
+    assert run("config", "path").out == (
+        f"{config_dir}/config.toml  (not there)\n"
+        f"{config_dir}/gptme.toml  (read)\n"
+        f"{config_dir}/config.local.toml  (not there)\n"
+    )
+    assert run("config", "path", "--config", "/x.toml").out == "/x.toml  (not there)\n"
+
+
+# ---- keys in the keyring
+
+
+class Memory(keyring.backend.KeyringBackend):
+    """A keyring in memory, with the interface of those of operating systems."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.kept[service, username]
+
+
+@pytest.fixture
+def ring() -> Iterator[Memory]:
+    before = keyring.get_keyring()
+    memory = Memory()
+    keyring.set_keyring(memory)
+    yield memory
+    keyring.set_keyring(before)
+
+
+def test_a_key_in_the_keyring(write: Write, ring: Memory, server: Recorder) -> None:
+    path = write(f'[[providers]]\nname = "p"\nbase_url = "{server.base_url}"\n')
+    done = run("keys", "set", "p", stdin=b"sk-canary\n")
+    assert (done.code, done.out) == (0, "")
+    assert "canary" not in done.err + path.read_text()
+    assert ring.kept == {("gptme-litellm", "p"): "sk-canary"}
+    assert "API Key: (from the keyring)" in run("providers", "list").out
+    run("-m", "p/m", "hi")
+    assert server.only.key == "sk-canary"
+    assert run("keys", "unset", "p").code == 0
+    assert ring.kept == {}
+    assert "api_key_keyring" not in path.read_text()
+    assert load_config().provider("p").resolve_key().found is False
+
+
+def test_a_keyring_without_the_key(write: Write, ring: Memory) -> None:
+    write(
+        '[[providers]]\nname = "p"\nbase_url = "http://localhost"\n'
+        "[plugin.litellm.providers.p]\napi_key_keyring = true\n"
+    )
+    done = run("-m", "p/m", "hi")
+    assert done.code == 3
+    assert "it holds no key of that name: adapter keys set p" in done.err
+
+
+def test_keys_of_nobody_and_nothing(write: Write, ring: Memory) -> None:
+    write('[[providers]]\nname = "p"\nbase_url = "http://localhost"\n')
+    assert run("keys", "set", "q", stdin=b"x").code == 4
+    assert run("keys", "set", "p", stdin=b"\n").code == 2
+    done = run("keys", "unset", "p")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+
+
+def test_without_keyring(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[[providers]]\nname = "p"\nbase_url = "http://localhost"\n')
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    done = run("keys", "set", "p", stdin=b"x")
+    assert done.code == 1
+    assert 'pip install "gptme-litellm[keyring]"' in done.err
+
+
+# ---- all of it
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "remove", "import"]), st.integers(0, 4)), max_size=25
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_any_sequence_of_edits_keeps_what_is_not_ours(steps: list[tuple[str, int]]) -> None:
+    """Forty sequences of up to 25 edits: a thousand, at most, on one file each."""
+    folder = Path("edits")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    path = folder / "gptme.toml"
+    path.write_text(FILE)
+    expected = {"a", "b"}
+    for step, number in steps:
+        name = f"n{number}"
+        os.environ["ADAPTER_CONFIG"] = str(path)
+        try:
+            if step == "add":
+                add(NewProvider(name, f"http://h{number}/v1"), load_config())
+                expected.add(name)
+            elif step == "remove":
+                remove(name, load_config())
+                expected.discard(name)
+            else:
+                source = folder / "x.yaml"
+                params = {"model": "openai/m", "api_base": f"http://h{number}/v1"}
+                entry = {
+                    "model_name": f"{name}/*",
+                    "litellm_params": {**params, "model": "openai/*"},
+                }
+                source.write_text(json.dumps({"model_list": [entry]}))
+                assert run("config", "import", str(source), "--to", str(path)).code in (0, 2)
+                expected.add(name)
+        except AdapterError:
+            pass  # there already, or not there
+        finally:
+            del os.environ["ADAPTER_CONFIG"]
+        assert {p.name for p in load_config(path).providers} == expected
+    text = path.read_text()
+    for kept in ("# mine", "# the first", "# kept", "[theirs]\nx = 1", "timeout = 3"):
+        assert kept in text
+
+
+def test_no_command_here_imports_litellm(write: Write) -> None:
+    write(FILE)
+    commands: list[Any] = [
+        ["providers", "add", "groq"],
+        ["providers", "show", "a"],
+        ["providers", "remove", "b"],
+        ["config", "check"],
+        ["config", "path"],
+    ]
+    code = (
+        "import sys; from adapter.cli.main import run\n"
+        f"for args in {commands!r}: run(args)\n"
+        "sys.exit('litellm' in sys.modules or 'httpx' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr

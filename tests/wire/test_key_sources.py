@@ -1,0 +1,238 @@
+"""Keys from a command, a file or the keyring, and headers from variables, at the wire."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import adapter
+from adapter import key_sources
+from adapter.config import load_config
+from adapter.discovery import models_of
+from adapter.errors import MissingKeyError
+from tests.command import run
+from tests.recorder import Recorder
+
+Write = Callable[..., Path]
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_sources, "_printed", {})
+
+
+@pytest.fixture
+def configure(write: Write, server: Recorder) -> Callable[..., None]:
+    def configured(settings: str, fields: str = "") -> None:
+        write(
+            f'[[providers]]\nname = "p"\nbase_url = "{server.base_url}"\ndefault_model = "m"\n'
+            f"{fields}\n[plugin.litellm.providers.p]\n{settings}\n"
+        )
+
+    return configured
+
+
+def private(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_command(configure: Callable[..., None], server: Recorder) -> None:
+    code = "print('sk-of-the-command'); print('second line')"
+    configure(f"api_key_cmd = {json.dumps([sys.executable, '-c', code])}")
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-of-the-command"
+    assert "api_key_cmd" not in server.only.body
+    assert load_config().provider("p").resolve_key().source == "(from a command)"
+    assert "API Key: (from a command)" in run("providers", "list").out
+
+
+def test_a_command_of_a_shell(configure: Callable[..., None], server: Recorder) -> None:
+    configure("api_key_cmd = 'printf \"sk-%s\" of-the-shell | cat'")
+    adapter.completion("p", MESSAGES)
+    assert server.only.key == "sk-of-the-shell"
+
+
+def test_a_command_runs_once_in_a_process(
+    configure: Callable[..., None], server: Recorder, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    configure(f"api_key_cmd = 'echo ran >> {log}; echo sk-once'")
+    for _ in range(3):
+        adapter.completion("p", MESSAGES)
+    assert log.read_text() == "ran\n"
+    assert {r.key for r in server.requests} == {"sk-once"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("'echo broken >&2; exit 3'", "the command failed (exit code 3): broken"),
+        ('["/no/such/command"]', "the command cannot be run: No such file or directory"),
+        ("'true'", "it is empty"),
+        ("'exit 1'", "it said nothing"),
+    ],
+)
+def test_a_command_that_gives_no_key(
+    configure: Callable[..., None],
+    server: Recorder,
+    command: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("P_API_KEY", "sk-of-something-else")
+    configure(f"api_key_cmd = {command}")
+    done = run("-m", "p", "hi")
+    assert (done.code, done.out) == (3, "")
+    assert "[plugin.litellm.providers.p] api_key_cmd, which gives none" in done.err
+    assert words in done.err
+    assert not server.requests
+
+
+def test_a_command_that_takes_too_long(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 0.2)
+    configure('api_key_cmd = ["sleep", "60"]')
+    assert "took longer than" in run("-m", "p", "hi").err
+
+
+def test_a_file(configure: Callable[..., None], server: Recorder, tmp_path: Path) -> None:
+    path = private(tmp_path / "home" / "key", "sk-of-the-file\r\nmore\n")
+    configure('api_key_file = "~/key"')
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-of-the-file"
+    private(path, "sk-rotated")
+    assert run("-m", "p", "hi").code == 0
+    assert server.last.key == "sk-rotated"
+    assert "API Key: (from ~/key)" in run("providers", "list").out
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_file_that_others_can_read_is_refused(
+    configure: Callable[..., None], server: Recorder, tmp_path: Path, mode: int
+) -> None:
+    path = private(tmp_path / "key", "sk-of-the-file")
+    path.chmod(mode)
+    configure(f'api_key_file = "{path}"')
+    done = run("-m", "p", "hi")
+    assert done.code == 3
+    assert f"can be read by other users: chmod 600 {path}" in done.err
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: None, "No such file or directory"),
+        (os.mkdir, "irectory"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda p: private(p, "\nsk-second-line"), "it is empty"),
+    ],
+)
+def test_a_file_that_gives_no_key(
+    configure: Callable[..., None], tmp_path: Path, make: Callable[[Path], Any], words: str
+) -> None:
+    path = tmp_path / "key"
+    make(path)
+    configure(f'api_key_file = "{path}"')
+    done = run("-m", "p", "hi")
+    assert done.code == 3
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_relative_file_is_refused(configure: Callable[..., None]) -> None:
+    private(Path("key"), "sk-of-the-working-folder")
+    configure('api_key_file = "key"')
+    assert "is no absolute path" in run("-m", "p", "hi").err
+
+
+ORDER = [
+    ('api_key = "sk-direct"', "sk-direct"),
+    ('api_key_env = "NAMED"', "sk-named"),
+    ("", "sk-command"),
+]
+
+
+@pytest.mark.parametrize(("fields", "key"), ORDER)
+def test_they_come_after_the_fields_and_before_the_conventional_variable(
+    configure: Callable[..., None],
+    server: Recorder,
+    tmp_path: Path,
+    fields: str,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NAMED", "sk-named")
+    monkeypatch.setenv("P_API_KEY", "sk-conventional")
+    file = private(tmp_path / "key", "sk-file")
+    configure(f'api_key_file = "{file}"\napi_key_cmd = "echo sk-command"', fields)
+    run("-m", "p", "hi")
+    assert server.only.key == key
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "api_key_cmd = 3",
+        'api_key_cmd = ""',
+        "api_key_cmd = []",
+        "api_key_file = true",
+        'api_key_keyring = "yes"',
+        "api_key_cmd = [1]",
+    ],
+)
+def test_values_of_a_wrong_type(configure: Callable[..., None], setting: str) -> None:
+    configure(setting)
+    done = run("providers", "list")
+    assert done.code == 2
+    assert (
+        f"{setting.partition(' ')[0]} in plugin.litellm.providers.p has a wrong value" in done.err
+    )
+
+
+def test_headers_take_their_value_from_variables(
+    configure: Callable[..., None], server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure('extra_headers = { X-Key = "$HEADER_KEY", X-Cost = "$5", X-Team = "blue" }')
+    done = run("-m", "p", "hi")
+    assert done.code == 3
+    assert "the header X-Key takes its value from $HEADER_KEY, which is not set" in done.err
+    monkeypatch.setenv("HEADER_KEY", "canary-header")
+    assert run("-m", "p", "hi").code == 0
+    models_of(load_config().provider("p"))
+    for request in server.requests:
+        assert request.headers["x-key"] == "canary-header"
+        assert request.headers["x-cost"] == "$5"
+        assert request.headers["x-team"] == "blue"
+    exported = run("config", "export")
+    params = yaml.safe_load(exported.out)["model_list"][0]["litellm_params"]
+    assert params["extra_headers"]["X-Key"] == "os.environ/HEADER_KEY"
+    assert "canary" not in exported.out + exported.err + repr(adapter.translate("p"))
+
+
+def test_exported_by_the_conventional_variable(configure: Callable[..., None]) -> None:
+    configure('api_key_cmd = "echo sk-canary"')
+    done = run("config", "export")
+    assert "api_key: os.environ/P_API_KEY" in done.out
+    assert "set P_API_KEY: the key of provider 'p' is (from a command)" in done.err
+    assert "api_key_cmd" not in done.out
+
+
+def test_a_key_never_shows(configure: Callable[..., None]) -> None:
+    code = "print('sk-canary' + chr(1) + 'bad')"
+    configure(f"api_key_cmd = {json.dumps([sys.executable, '-c', code])}")
+    with pytest.raises(MissingKeyError) as caught:
+        adapter.completion("p", MESSAGES)
+    assert "canary" not in str(caught.value)
