@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from adapter.errors import GatewayError
 from adapter.keys import Secret
 
-__all__ = ["Gateway", "Slot", "folder", "is_alive", "running"]
+__all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "running"]
 
 FORMAT = 2
 """Of the file. One of another version of this package is not read."""
@@ -128,6 +128,18 @@ def running() -> Iterator[Gateway]:
         gateway = _read(folder() / name)
         if gateway is not None:
             yield gateway
+
+
+def left_behind() -> Iterator[str]:
+    """Yield the URLs of gateways that ended without removing their file; the next start does."""
+    try:
+        paths = sorted(folder().glob("gateway-*.json"))
+    except OSError:
+        return
+    for path in paths:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            if not _is_locked(path):
+                yield str(json.loads(path.read_bytes())["url"])
 
 
 def is_alive(gateway: Gateway) -> bool:

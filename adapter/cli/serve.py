@@ -11,7 +11,7 @@ import click
 
 from adapter.cli.options import config_option, load
 from adapter.errors import GatewayError, printable
-from adapter.runtime import Gateway, running
+from adapter.runtime import Gateway, left_behind, running
 
 if TYPE_CHECKING:
     from adapter.gateway import Started
@@ -137,6 +137,8 @@ def _show_status() -> int:
     from adapter.fingerprints import is_current
 
     gateways = list(running())
+    for url in left_behind():
+        click.echo(printable(f"the gateway at {url} ended without being stopped"), err=True)
     if not gateways:
         click.echo("no gateway runs", err=True)
         return 1

@@ -548,7 +548,9 @@ def test_a_killed_gateway_breaks_nothing(
         pass
     assert Path(gateway.path).exists()
     assert run("-m", "groq", "-v", "hi").out == "Hello, world\n"
-    assert run("serve", "--status").code == 1
+    status = run("serve", "--status")
+    assert (status.code, status.out) == (1, "")
+    assert f"the gateway at {gateway.url} ended without being stopped" in status.err
     again = serve(environ, "--detach", "--port", str(gateway.port))
     assert again.returncode == 0, again.stderr
     (second,) = running()

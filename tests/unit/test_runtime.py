@@ -13,7 +13,7 @@ import pytest
 
 from adapter.errors import GatewayError
 from adapter.keys import Secret
-from adapter.runtime import Slot, folder, is_alive, private_folder, running
+from adapter.runtime import Slot, folder, is_alive, left_behind, private_folder, running
 
 FACTS: dict[str, Any] = {
     "url": "http://127.0.0.1:4000",
@@ -60,10 +60,12 @@ def test_a_gateway_is_there_while_its_lock_is_held(runtime_dir: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert runtime_dir.stat().st_mode & 0o777 == 0o700
     assert "sk-canary" not in repr(gateway)
+    assert list(left_behind()) == []
     os.close(held)
     assert list(running()) == []
     assert not is_alive(gateway)
     assert path.exists()
+    assert list(left_behind()) == [gateway.url]
 
 
 def test_the_next_start_removes_what_the_dead_left(runtime_dir: Path) -> None:
