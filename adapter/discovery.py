@@ -12,12 +12,21 @@ from adapter.keys import ResolvedKey, Secret
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
-__all__ = ["discover", "models_of"]
+__all__ = ["AnswerError", "discover", "models_of"]
 
 TIMEOUT_SECONDS = 10.0
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of a list of models; OpenRouter's, the longest known, has half a million."""
+
+
+class AnswerError(AdapterError):
+    """A server did not list its models; ``status`` is the HTTP status of its answer, if any."""
+
+    def __init__(self, message: str, exit_code: int, status: int | None) -> None:
+        self.exit_code = exit_code
+        self.status = status
+        super().__init__(message)
 
 
 def models_of(
@@ -32,7 +41,7 @@ def models_of(
     import httpx
 
     key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
-    target = Target(provider.name, provider.base_url, "", key, {})
+    target = Target(provider.name, provider.base_url, "MODEL", key, {})
     url = f"{api_base(provider.base_url)}/models"
     try:
         with (
@@ -45,7 +54,8 @@ def models_of(
                 if len(body) > MAX_BYTES:
                     raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _error(explain(error, target, provider.name)) from None
+        failure = explain(error, target, provider.name)
+        raise AnswerError(str(failure), failure.exit_code, None) from None
     if response.status_code != 200:
         raise _failed(target, response.status_code, _said(body))
     ids = _ids(body)
@@ -102,11 +112,7 @@ def _said(body: bytes) -> str:
         return "to GET /models"
 
 
-def _failed(target: Target, status: int | None, said: str) -> AdapterError:
-    return _error(explain_facts(Facts(("Answer",), status, status is not None, said), target, ""))
-
-
-def _error(failure: Any) -> AdapterError:
-    error = AdapterError(str(failure))
-    error.exit_code = failure.exit_code
-    return error
+def _failed(target: Target, status: int | None, said: str) -> AnswerError:
+    facts = Facts(("Answer",), status, status is not None, said)
+    failure = explain_facts(facts, target, "")
+    return AnswerError(str(failure), failure.exit_code, status)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
-from adapter.cli.importing import import_config
+from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load
 
 __all__ = ["config"]
 
 
-@click.group()
+class ConfigGroup(LazyGroup):
+    """``import`` is elsewhere."""
+
+    lazy: ClassVar = {"import": ("adapter.cli.importing", "import_config")}
+
+
+@click.group(cls=ConfigGroup)
 def config() -> None:
     """Check the configuration, and exchange it with LiteLLM."""
-
-
-config.add_command(import_config)
 
 
 @config.command("export")

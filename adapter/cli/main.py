@@ -18,7 +18,12 @@ __all__ = ["main"]
 COMMANDS = {
     "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
     "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
-    "providers": ("adapter.cli.providers", "providers", "Show, add, remove and find providers."),
+    "models": ("adapter.cli.models", "models", "List the models of your servers."),
+    "providers": (
+        "adapter.cli.providers",
+        "providers",
+        "Show, add, remove, find and test providers.",
+    ),
     "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
     "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
 }

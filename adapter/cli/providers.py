@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import click
 
-from adapter.cli.managing import add_provider, discover_servers, remove_provider, show_provider
+from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load
 from adapter.config import Config
 from adapter.errors import printable
@@ -27,13 +28,21 @@ default_model = "my-model"
 """
 
 
-@click.group()
+class ProvidersGroup(LazyGroup):
+    """``list`` is here; what takes longer to import is elsewhere."""
+
+    lazy: ClassVar = {
+        "add": ("adapter.cli.managing", "add_provider"),
+        "discover": ("adapter.cli.managing", "discover_servers"),
+        "remove": ("adapter.cli.managing", "remove_provider"),
+        "show": ("adapter.cli.managing", "show_provider"),
+        "test": ("adapter.cli.checkup", "test_providers"),
+    }
+
+
+@click.group(cls=ProvidersGroup)
 def providers() -> None:
-    """Show, add, remove and find providers."""
-
-
-for _command in (add_provider, remove_provider, show_provider, discover_servers):
-    providers.add_command(_command)
+    """Show, add, remove, find and test providers."""
 
 
 @providers.command("list")

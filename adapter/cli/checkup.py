@@ -1,0 +1,126 @@
+"""``adapter providers test``: each step of each provider, all providers at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from threading import Lock
+
+import click
+
+from adapter.checkup import STEPS, Step, check, exit_code
+from adapter.cli.options import config_option, load
+from adapter.errors import printable
+from adapter.providers import Provider
+
+__all__ = ["test_providers"]
+
+MARKS = {"ok": "✔", "failed": "✘", "skipped": "–"}  # noqa: RUF001 - a dash, as meant
+
+
+@click.command("test")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "every", is_flag=True, help="Test all configured providers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+@click.pass_context
+def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Test providers, step by step, up to the first step that fails.
+
+    The steps: key, name resolution, connection, TLS, authentication, the list of models, the
+    default model in it, a completion of one token. The exit code is that of the failing step, or
+    1 when several providers fail in different ways.
+    """
+    loaded = load()
+    if names and every:
+        raise click.UsageError("name providers, or give --all")
+    chosen = [loaded.provider(n) for n in dict.fromkeys(names)] if names else loaded.providers
+    if not chosen:
+        raise click.UsageError("no provider is configured")
+    if len(chosen) > 1 and not names and not every:
+        listed = ", ".join(p.name for p in chosen)
+        raise click.UsageError(f"name one, or give --all: {listed}")
+    live = sys.stdout.isatty() and not as_json
+    results = _run(list(chosen), _Table(list(chosen)) if live else None)
+    if as_json:
+        rows = [_row(p, results[p.name]) for p in chosen]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif not live:
+        click.echo("\n\n".join(_text(p, results[p.name]) for p in chosen))
+    else:
+        failed = [p for p in chosen if results[p.name][-1].status == "failed"]
+        click.echo("".join(f"\n{_text(p, results[p.name])}\n" for p in failed), nl=False)
+    ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
+
+
+class _Table:
+    """Lines on a terminal, one for each provider, drawn anew in place as steps are done."""
+
+    def __init__(self, providers: list[Provider]) -> None:
+        self._steps: dict[str, list[Step]] = {p.name: [] for p in providers}
+        self._lock = Lock()
+        self._drawn = False
+
+    def add(self, name: str, step: Step) -> None:
+        with self._lock:
+            self._steps[name].append(step)
+            self.draw()
+
+    def draw(self) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        if self._drawn:
+            sys.stdout.write(f"\x1b[{len(self._steps)}A")
+        for name, steps in self._steps.items():
+            marks = "".join(MARKS[s.status] for s in steps)
+            done = len(steps) == len(STEPS) or (steps and steps[-1].status == "failed")
+            last = f"{steps[-1].step} ({sum(s.seconds for s in steps):.2f} s)" if steps else ""
+            line = printable(f"{marks:{len(STEPS)}} {name}  {last}{'' if done else ' ...'}")
+            sys.stdout.write(f"\x1b[2K{line[:width]}\n")
+        sys.stdout.flush()
+        self._drawn = True
+
+
+def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(provider: Provider) -> list[Step]:
+        steps = []
+        for step in check(provider):
+            steps.append(step)
+            if table is not None:
+                table.add(provider.name, step)
+        return steps
+
+    if table is not None:
+        table.draw()
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        found = list(pool.map(one, providers))
+    return {p.name: steps for p, steps in zip(providers, found, strict=True)}
+
+
+def _text(provider: Provider, steps: list[Step]) -> str:
+    well = steps[-1].status != "failed"
+    lines = [f"{'✅' if well else '❌'} {provider.name} ({provider.base_url})"]
+    for s in steps:
+        lines.append(f"   {MARKS[s.status]} {s.step:15} {s.seconds:7.3f} s  {s.message}")
+        lines += [f"     fix: {s.fix}"] if s.fix else []
+    return "\n".join(map(printable, lines))
+
+
+def _row(provider: Provider, steps: list[Step]) -> dict[str, object]:
+    return {
+        "provider": provider.name,
+        "ok": steps[-1].status != "failed",
+        "exit_code": steps[-1].exit_code,
+        "steps": [
+            {
+                "step": s.step,
+                "status": s.status,
+                "seconds": round(s.seconds, 6),
+                "message": s.message,
+                "fix": s.fix,
+            }
+            for s in steps
+        ],
+    }

@@ -1,0 +1,49 @@
+"""``adapter models``: what the servers have."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from adapter.cli.options import config_option, load
+from adapter.errors import printable
+
+__all__ = ["models"]
+
+
+@click.command()
+@click.argument("provider", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+@click.pass_context
+def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
+    """List the models of all servers, or of one PROVIDER; a star marks the default.
+
+    Exit code: that of the failure when one provider is asked, 1 when some of several do not
+    answer; the others are listed all the same.
+    """
+    from adapter.discovery import discover
+    from adapter.model_cache import remember
+
+    loaded = load()
+    chosen = [loaded.provider(provider)] if provider else list(loaded.providers)
+    found, failed = discover(chosen)
+    remember(found, chosen)
+    if provider and failed:
+        raise failed[provider]
+    if as_json:
+        rows = [
+            {"provider": p.name, "default_model": p.default_model, "models": found[p.name]}
+            for p in chosen
+            if p.name in found
+        ]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for p in chosen:
+            for model in found.get(p.name, ()):
+                default = p.default_model in (model, model.removesuffix(":latest"))
+                click.echo(printable(f"{p.name}/{model}{' *' if default else ''}"))
+    for error in failed.values():
+        click.echo(f"warning: {error}", err=True)
+    ctx.exit(1 if failed else 0)

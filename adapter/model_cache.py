@@ -1,0 +1,75 @@
+"""The models each server listed last, kept for an hour for shell completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter.errors import ConfigError
+from adapter.writing import write_file
+
+if TYPE_CHECKING:
+    from adapter.providers import Provider
+
+__all__ = ["SECONDS", "cache_file", "cached_models", "remember"]
+
+SECONDS = 3600.0
+"""How long a list is used."""
+
+FORMAT = 1
+
+
+def cache_file(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the file, ``$XDG_CACHE_HOME/gptme-litellm/models.json`` (default ``~/.cache``)."""
+    environ = os.environ if environ is None else environ
+    base = environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".cache")
+    return Path(base, "gptme-litellm", "models.json")
+
+
+def cached_models(provider: Provider) -> list[str] | None:
+    """Return what the provider's server listed within the last hour, or ``None``; asks nobody."""
+    entry = _read().get(_key(provider))
+    if not isinstance(entry, dict) or not isinstance(entry.get("time"), int | float):
+        return None
+    models = entry.get("models")
+    fresh = 0 <= time.time() - entry["time"] < SECONDS
+    return [m for m in models if isinstance(m, str)] if fresh and isinstance(models, list) else None
+
+
+def remember(found: Mapping[str, Sequence[str]], providers: Sequence[Provider]) -> None:
+    """Keep the models ``found``, by provider's name. A cache that cannot be written is no error."""
+    kept = {k: v for k, v in _read().items() if _is_fresh(v)}
+    now = time.time()
+    for provider in providers:
+        if provider.name in found:
+            kept[_key(provider)] = {"time": now, "models": list(found[provider.name])}
+    text = json.dumps({"format": FORMAT, "lists": kept}, ensure_ascii=False)
+    try:
+        write_file(cache_file(), text, secret=True)
+    except ConfigError:
+        return
+
+
+def _is_fresh(entry: Any) -> bool:
+    made = entry.get("time") if isinstance(entry, dict) else None
+    return isinstance(made, int | float) and 0 <= time.time() - made < SECONDS
+
+
+def _read() -> dict[str, Any]:
+    try:
+        data = json.loads(cache_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    lists = data.get("lists") if isinstance(data, dict) and data.get("format") == FORMAT else None
+    return lists if isinstance(lists, dict) else {}
+
+
+def _key(provider: Provider) -> str:
+    """Return a key by name and base URL: a changed base is not served the old one's models."""
+    return f"{provider.name} {provider.base_url}"

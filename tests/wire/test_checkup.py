@@ -1,0 +1,367 @@
+"""``adapter providers test`` and ``adapter models``, against servers that fail at one step each."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.checkup import STEPS, exit_code
+from adapter.config import load_config
+from adapter.model_cache import cache_file, cached_models, remember
+from tests.command import PATIENCE, run
+from tests.recorder import Recorder, Reply, Request, recording_server
+
+Write = Callable[..., Path]
+
+
+def table(base_url: str, name: str = "p", **fields: str) -> str:
+    lines = [f'{k} = "{v}"' for k, v in {"name": name, "base_url": base_url, **fields}.items()]
+    return "\n".join(["[[providers]]", *lines, "\n"])
+
+
+def steps(*args: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Run ``providers test --json`` for one provider; return its exit code and steps by name."""
+    done = run("providers", "test", "--json", *args)
+    (row,) = json.loads(done.out)
+    assert row["exit_code"] == done.code
+    assert row["ok"] is (done.code == 0)
+    return done.code, {step["step"]: step for step in row["steps"]}
+
+
+def test_all_is_well(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, default_model="m", api_key="sk-canary"))
+    code, found = steps()
+    assert code == 0
+    assert list(found) == list(STEPS)
+    assert found["TLS"]["status"] == "skipped"
+    assert {s["status"] for n, s in found.items() if n != "TLS"} == {"ok"}
+    assert all(s["seconds"] >= 0 for s in found.values())
+    listed, asked = server.requests
+    assert (listed.method, listed.path, listed.key) == ("GET", "/v1/models", "sk-canary")
+    assert (asked.path, asked.body["max_tokens"]) == ("/v1/chat/completions", 1)
+    text = run("providers", "test").out
+    assert text.startswith(f"✅ p ({server.base_url})\n")
+    assert "canary" not in text + str(found)
+
+
+def failing(found: dict[str, dict[str, Any]]) -> str:
+    """Return the failing step, which must be the last."""
+    assert [s["status"] for s in found.values()].count("failed") == 1
+    *_, last = found.values()
+    assert last["status"] == "failed"
+    return str(last["step"])
+
+
+def test_a_key_that_is_not_set(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, api_key_env="NOT_SET"))
+    code, found = steps()
+    assert (code, failing(found)) == (3, "key")
+    assert "export NOT_SET=..." in found["key"]["message"]
+    assert not server.requests
+
+
+def test_a_name_that_is_not_known(write: Write) -> None:
+    write(table("http://no-such-host.invalid/v1"))
+    code, found = steps()
+    assert (code, failing(found)) == (6, "name")
+    assert "check base_url" in found["name"]["fix"]
+
+
+def test_a_port_where_nobody_listens(write: Write) -> None:
+    write(table("http://127.0.0.1:1/v1"))
+    code, found = steps()
+    assert (code, failing(found)) == (6, "connect")
+    assert "Connection refused" in found["connect"]["message"]
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An HTTPS server with a certificate of its own; its base URL and that certificate."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        pytest.skip("there is no openssl")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            body = b'{"data": [{"id": "m"}]}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.send_response(500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://localhost:{server.server_address[1]}/v1", cert
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_certificate_of_ones_own(
+    https: tuple[str, Path], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(table(https[0]))
+    code, found = steps()
+    assert (code, failing(found)) == (6, "TLS")
+    assert "certificate cannot be verified: self" in found["TLS"]["message"]
+    assert "SSL_CERT_FILE" in found["TLS"]["fix"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(https[1]))
+    code, found = steps()
+    assert found["TLS"]["message"].startswith("TLSv1")
+    assert failing(found) == "completion"
+
+
+def test_https_to_a_server_without_tls(server: Recorder, write: Write) -> None:
+    write(table(server.base_url.replace("http:", "https:")))
+    code, found = steps()
+    assert (code, failing(found)) == (6, "TLS")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused(server: Recorder, write: Write, status: int) -> None:
+    write(table(server.base_url, api_key="sk-canary-key", default_model="m"))
+    server.fail(status, "bad key sk-canary-key")
+    code, found = steps()
+    assert (code, failing(found)) == (3, "authentication")
+    assert f"answered {status}: bad key ***" in found["authentication"]["message"]
+    assert found["authentication"]["fix"] == "check the key (configured directly)"
+    assert len(server.requests) == 1
+
+
+def test_a_path_that_lacks_v1(server: Recorder, write: Write) -> None:
+    write(table(server.origin, default_model="m"))
+    server.script = lambda r: None if r.path.startswith("/v1/") else Reply(404, b"<html>")
+    code, found = steps()
+    assert (code, failing(found)) == (4, "authentication")
+    assert found["authentication"]["fix"] == f'write base_url = "{server.base_url}"'
+
+
+def test_a_server_that_lists_no_models(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, default_model="m"))
+    server.script = lambda r: Reply(404, {}) if r.method == "GET" else None
+    code, found = steps()
+    assert code == 0
+    skipped = [n for n, s in found.items() if s["status"] == "skipped"]
+    assert skipped == ["TLS", "authentication", "models", "default model"]
+    assert found["completion"]["status"] == "ok"
+
+
+def test_a_reply_that_is_no_list(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    server.script = lambda r: Reply(200, b"<html>")
+    code, found = steps()
+    assert (code, failing(found)) == (7, "authentication")
+
+
+def test_a_model_that_is_not_there(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, default_model="llama-3.1-8b"))
+    ids = ["llama-3.1-8b-instant", "qwen", "llama-3.3-70b"]
+    server.script = lambda r: Reply(200, {"data": [{"id": i} for i in ids]})
+    code, found = steps()
+    assert (code, failing(found)) == (4, "default model")
+    assert found["default model"]["fix"].startswith("the nearest it has: llama-3.1-8b-instant")
+
+
+def test_a_tag_that_is_left_out_is_latest(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, default_model="llama3.2"))
+    server.script = lambda r: (
+        Reply(200, {"data": [{"id": "llama3.2:latest"}]}) if r.method == "GET" else None
+    )
+    assert steps()[0] == 0
+    assert run("models", "p").out == "p/llama3.2:latest *\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, 5), (500, 7), (404, 4)])
+def test_a_completion_that_fails(server: Recorder, write: Write, status: int, code: int) -> None:
+    write(table(server.base_url, default_model="m"))
+    error = {"error": {"message": "no"}}
+    server.script = lambda r: Reply(status, error) if r.method == "POST" else None
+    found_code, found = steps()
+    assert (found_code, failing(found)) == (code, "completion")
+    assert [r.method for r in server.requests] == ["GET", "POST"]
+
+
+def test_several_at_once(server: Recorder, other_server: Recorder, write: Write) -> None:
+    write(
+        table(server.base_url, "well", default_model="m")
+        + table(other_server.base_url, "refused", default_model="m")
+        + table("http://127.0.0.1:1/v1", "dead")
+    )
+    other_server.fail(401)
+    refused = run("providers", "test")
+    assert refused.code == 2
+    assert "name one, or give --all: well, refused, dead" in refused.err
+    done = run("providers", "test", "--all")
+    assert done.code == 1
+    heads = [line for line in done.out.splitlines() if line[:1] in "✅❌" and line]
+    assert [head.split()[1] for head in heads] == ["well", "refused", "dead"]
+    assert run("providers", "test", "dead").code == 6
+    assert run("providers", "test", "nobody").code == 4
+    assert run("providers", "test", "--all", "dead").code == 2
+
+
+def test_they_do_not_wait_for_each_other(write: Write) -> None:
+    both = threading.Barrier(2)
+
+    def meet(request: Request) -> None:
+        if request.method == "GET":
+            both.wait(PATIENCE)  # broken when one is asked only after the other has answered
+
+    with recording_server() as one, recording_server() as two:
+        one.script = two.script = meet
+        write(table(one.base_url, "a") + table(two.base_url, "b"))
+        assert run("providers", "test", "--all").code == 0
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"), [([0, 0], 0), ([0, 6], 6), ([6, 6, 0], 6), ([3, 6], 1), ([], 0)]
+)
+def test_the_exit_code_of_several(codes: list[int], code: int) -> None:
+    assert exit_code(codes) == code
+
+
+def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
+    user, program = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", "providers", "test", "--all"],
+        stdin=program,
+        stdout=program,
+        stderr=program,
+        start_new_session=True,
+    )
+    os.close(program)
+    shown = b""
+    while select.select([user], [], [], PATIENCE)[0]:
+        try:
+            shown += os.read(user, 65536)
+        except OSError:
+            break
+    os.close(user)
+    assert process.wait(PATIENCE) == 6
+    text = shown.decode()
+    assert "\x1b[2A\x1b[2K" in text  # two lines up, drawn anew
+    last = text.rpartition("\x1b[2A")[2]
+    assert "✔✔✔–✔✔✔✔ well  completion (" in last  # noqa: RUF001 - a dash, as shown
+    assert "✔✔✘      dead  connect (" in last
+    assert "❌ dead" in last
+
+
+# ---- adapter models
+
+
+def test_models(server: Recorder, other_server: Recorder, write: Write) -> None:
+    write(
+        table(server.base_url, "a", default_model="m")
+        + table(other_server.base_url, "b", api_key_env="NOT_SET")
+    )
+    done = run("models")
+    assert (done.code, done.out) == (1, "a/m *\n")
+    assert "warning: provider 'b' takes its key from $NOT_SET" in done.err
+    assert run("models", "a") == (0, "a/m *\n", "")
+    assert run("models", "b").code == 3
+    assert run("models", "c").code == 4
+    assert json.loads(run("models", "a", "--json").out) == [
+        {"provider": "a", "default_model": "m", "models": ["m"]}
+    ]
+
+
+def test_control_characters_of_a_server_are_not_listed(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    server.script = lambda r: Reply(200, {"data": [{"id": "ok"}, {"id": "evil\x1b[2J"}]})
+    assert run("models").out == "p/ok\n"
+
+
+def test_the_cache(server: Recorder, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(table(server.base_url, api_key="sk-canary"))
+    provider = load_config().provider("p")
+    assert cached_models(provider) is None
+    run("models")
+    assert cached_models(provider) == ["m"]
+    assert cache_file().stat().st_mode & 0o777 == 0o600
+    assert "canary" not in cache_file().read_text()
+    write(table("http://elsewhere/v1"))
+    assert cached_models(load_config().provider("p")) is None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
+    assert cached_models(provider) is None
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"format": 9}', '{"format": 1, "lists": 3}']
+)
+def test_a_cache_that_makes_no_sense(server: Recorder, write: Write, content: str) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    cache_file().parent.mkdir(parents=True)
+    cache_file().write_text(content)
+    assert cached_models(provider) is None
+    remember({"p": ["x"]}, [provider])
+    assert cached_models(provider) == ["x"]
+
+
+def test_a_cache_that_cannot_be_written(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    cache_file().parent.parent.mkdir(parents=True)
+    cache_file().parent.write_text("a file in its place")
+    assert run("models") == (0, "p/m\n", "")
+
+
+def test_models_import_no_litellm(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    code = (
+        "import sys; from adapter.cli.main import run; run(['models']); "
+        "sys.exit('litellm' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"p/m\n")
