@@ -56,6 +56,7 @@ types: $(VENV)/.test $(VENV)/.project ## mypy, strict
 
 bench: $(VENV)/.test $(VENV)/.project .bench/llm ## compare one-shot queries with LiteLLM's and llm's
 	@$(BIN)/python benchmarks/one_shot.py --llm .bench/llm/bin/llm --json benchmarks/results.json
+	@$(BIN)/python benchmarks/start_up.py
 
 # A peer to compare with, in an environment of its own; only `make bench` uses it.
 .bench/llm:

@@ -1,23 +1,63 @@
-"""The text of an answer, from LiteLLM's objects or from a gateway's JSON: they have one shape."""
+"""A query, and the text of its answer: LiteLLM's objects and a gateway's JSON have one shape."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["pieces"]
+__all__ = ["Kept", "Query", "pieces"]
 
 
-def pieces(chunks: Iterable[Any]) -> Iterator[str]:
+class Query(NamedTuple):
+    """One query. ``params`` are LiteLLM's, ``timeout`` is in seconds.
+
+    ``retries`` is how often a failed request is tried again; ``None`` leaves it to the
+    configuration.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    params: Mapping[str, Any]
+    timeout: float | None = None
+    retries: int | None = None
+
+
+class Kept:
+    """What an answer has besides its text: a whole ``response``, and its ``usage``, as JSON."""
+
+    def __init__(self) -> None:
+        self.response: dict[str, Any] | None = None
+        self.usage: dict[str, Any] | None = None
+
+    def see(self, chunk: Any) -> None:
+        """Keep what is in ``chunk``."""
+        if getattr(chunk, "usage", None) is not None:
+            self.usage = _plain(chunk.usage)
+        if chunk.choices and getattr(chunk.choices[0], "message", None) is not None:
+            self.response = _plain(chunk)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Return LiteLLM's object, or the gateway's, as dictionaries and lists."""
+    if callable(getattr(value, "model_dump", None)):
+        value = value.model_dump(mode="json", exclude_none=True)
+    found: dict[str, Any] = json.loads(json.dumps(value, default=vars))
+    return found
+
+
+def pieces(chunks: Iterable[Any], kept: Kept | None = None) -> Iterator[str]:
     """Yield the text in ``chunks``, then the tools the model calls, as JSON, one call a line.
 
     A chunk has OpenAI's shape: a whole response with a ``message``, or a streamed part with a
-    ``delta``. Calls come in parts, too, and are joined by their ``index``.
+    ``delta``. Calls come in parts, too, and are joined by their ``index``. ``kept`` takes what
+    there is besides.
     """
     said = ""
     calls: dict[int, Any] = {}
     for chunk in chunks:
+        if kept is not None:
+            kept.see(chunk)
         choice = chunk.choices[0] if chunk.choices else None
         if choice is None:
             continue

@@ -35,7 +35,7 @@ EXIT_CODES = {
     4: "not found (unknown provider, model or path)",
     5: "rate limited",
     6: "timeout, or cannot connect",
-    7: "the provider failed (5xx, malformed reply, cut stream)",
+    7: "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
     130: "interrupted",
 }
 """Exit code of the command -> its meaning."""

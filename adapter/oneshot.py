@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapter.answers import pieces
+from adapter.answers import Kept, Query, pieces
 from adapter.calls import drop_in
 from adapter.engine import load_litellm
 from adapter.translation import PREFIX, Target
@@ -21,18 +21,11 @@ CONNECT_SECONDS = 10.0
 """How long connecting may take. An address that swallows packets would else hang for minutes."""
 
 
-def ask(
-    model: str,
-    messages: list[dict[str, Any]],
-    target: Target | None,
-    params: Mapping[str, Any],
-    timeout: float | None = None,
-) -> Iterator[str]:
+def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
 
-    ``target`` is where ``model`` goes, as resolved already. ``timeout`` is in seconds. Nothing is
-    retried unless ``params`` or the configuration say so: a person is waiting. Raises LiteLLM's
-    exceptions.
+    ``target`` is where the model goes, as resolved already. Nothing is retried unless the query or
+    the configuration says so: a person is waiting. Raises LiteLLM's exceptions.
     """
     # LiteLLM's default mode loads ./.env, where a cloned repository could redirect a key
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
@@ -44,13 +37,15 @@ def ask(
     # two thirds of the time per chunk go into logs that nobody reads here
     litellm.disable_streaming_logging = True
     configured = target.params if target else {}
-    call = dict(params)
+    call = dict(query.params)
+    if query.retries is not None:
+        call["max_retries"] = query.retries
     if not {"max_retries", "num_retries"} & {*call, *configured}:
         call["max_retries"] = 0
-    if timeout is not None or "timeout" not in configured:
-        call["timeout"] = _timeout(timeout or TIMEOUT_SECONDS, configured)
-    result = drop_in("completion")(model=model, messages=messages, **call)
-    return pieces(result if call.get("stream") else [result])
+    if query.timeout is not None or "timeout" not in configured:
+        call["timeout"] = _timeout(query.timeout or TIMEOUT_SECONDS, configured)
+    result = drop_in("completion")(model=query.model, messages=query.messages, **call)
+    return pieces(result if call.get("stream") else [result], kept)
 
 
 def _timeout(seconds: float, configured: Mapping[str, Any]) -> Any:

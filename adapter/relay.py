@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from adapter.answers import pieces
+from adapter.answers import Kept, pieces
 from adapter.errors import GatewayError
 from adapter.facts import Facts, RemoteError
 from adapter.keys import Secret
@@ -67,7 +67,13 @@ class _Item(SimpleNamespace):
             raise AttributeError(name)
 
 
-def ask(route: Route, query: Mapping[str, Any], timeout: float, retries: int = 0) -> Iterator[str]:
+def ask(
+    route: Route,
+    query: Mapping[str, Any],
+    timeout: float,
+    retries: int = 0,
+    kept: Kept | None = None,
+) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
 
     ``query`` is the body of a chat completion. ``timeout`` is how long the gateway may be silent,
@@ -81,7 +87,7 @@ def ask(route: Route, query: Mapping[str, Any], timeout: float, retries: int = 0
             break
         time.sleep(_pause(attempt, response))
         response = _send(route, body, timeout)
-    return pieces(_chunks(route, response))
+    return pieces(_chunks(route, response), kept)
 
 
 def _send(route: Route, body: bytes, timeout: float) -> Reply:

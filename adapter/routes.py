@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adapter.answers import Kept, Query
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from adapter.config import Config
     from adapter.relay import Route
 
-__all__ = ["Query", "Way", "answer", "foreign_way", "own_way"]
+__all__ = ["Way", "answer", "foreign_way", "own_way"]
 
 PLAIN_PARAMS = frozenset(
     {
@@ -36,6 +37,7 @@ PLAIN_PARAMS = frozenset(
         "seed",
         "stop",
         "stream",
+        "stream_options",
         "temperature",
         "tool_choice",
         "tools",
@@ -63,15 +65,6 @@ ALONE: Mapping[str, Any] = MappingProxyType({"num_retries": 0, "disable_fallback
 
 LiteLLM's router takes 10 ms longer over it, so a gateway without such settings is not told.
 """
-
-
-class Query(NamedTuple):
-    """One query. ``params`` are LiteLLM's, ``timeout`` is in seconds."""
-
-    model: str
-    messages: list[dict[str, Any]]
-    params: Mapping[str, Any]
-    timeout: float | None = None
 
 
 class Way(NamedTuple):
@@ -104,7 +97,9 @@ def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
     provider = resolution.provider
     assert provider is not None
     extras = provider.extras
-    retries = int(extras.get("max_retries", extras.get("num_retries", 0)))
+    retries = query.retries
+    if retries is None:
+        retries = int(extras.get("max_retries", extras.get("num_retries", 0)))
     configured = extras.get("timeout")
     seconds = query.timeout or (configured + MARGIN_SECONDS if configured else TIMEOUT_SECONDS)
     return Way(
@@ -169,7 +164,8 @@ def foreign_way(url: str, query: Query) -> tuple[Way, Target]:
     )
     route = Route(url, key.value if value else None, own=False)
     why = f"through the gateway at {url}"
-    way = Way(route, why, query.model, seconds=query.timeout or TIMEOUT_SECONDS)
+    seconds = query.timeout or TIMEOUT_SECONDS
+    way = Way(route, why, query.model, retries=query.retries or 0, seconds=seconds)
     return way, Target("gateway", url, query.model, key, {})
 
 
@@ -177,8 +173,10 @@ def _plain(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def answer(way: Way, query: Query, target: Target | None) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes.
+def answer(
+    way: Way, query: Query, target: Target | None, kept: Kept | None = None
+) -> Iterator[str]:
+    """Return the answer's text piece by piece as it comes; ``kept`` takes what there is besides.
 
     Raises LiteLLM's exceptions, or what :func:`adapter.relay.ask` raises. One of our own gateways
     that cannot be reached is passed by.
@@ -188,10 +186,10 @@ def answer(way: Way, query: Query, target: Target | None) -> Iterator[str]:
 
         body = {"model": way.model, "messages": query.messages, **query.params, **way.also}
         try:
-            return relay.ask(way.route, body, way.seconds, way.retries)
+            return relay.ask(way.route, body, way.seconds, way.retries, kept)
         except relay.UnsentError as error:
             if not way.route.own:
                 raise error.__cause__ or error from None
     from adapter.oneshot import ask
 
-    return ask(query.model, query.messages, target, query.params, query.timeout)
+    return ask(query, target, kept)

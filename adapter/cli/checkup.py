@@ -10,7 +10,7 @@ from threading import Lock
 import click
 
 from adapter.checkup import STEPS, Step, check, exit_code
-from adapter.cli.options import config_option, load
+from adapter.cli.options import config_option, load, providers_word
 from adapter.errors import printable
 from adapter.providers import Provider
 
@@ -20,7 +20,7 @@ MARKS = {"ok": "✔", "failed": "✘", "skipped": "–"}  # noqa: RUF001 - a das
 
 
 @click.command("test")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=providers_word)
 @click.option("--all", "every", is_flag=True, help="Test all configured providers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option

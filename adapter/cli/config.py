@@ -8,7 +8,7 @@ from typing import ClassVar
 import click
 
 from adapter.cli.lazy import LazyGroup
-from adapter.cli.options import config_option, load
+from adapter.cli.options import config_option, load, providers_word
 
 __all__ = ["config"]
 
@@ -25,7 +25,7 @@ def config() -> None:
 
 
 @config.command("export")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=providers_word)
 @click.option(
     "--format",
     "kind",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from adapter.cli.options import config_option, load
+from adapter.cli.options import config_option, load, providers_word
 from adapter.errors import AdapterError, printable
 
 __all__ = ["keys"]
@@ -18,7 +18,7 @@ def keys() -> None:
 
 
 @keys.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=providers_word)
 @config_option
 def set_key(name: str) -> None:
     """Put the key of provider NAME into the keyring.
@@ -40,7 +40,7 @@ def set_key(name: str) -> None:
 
 
 @keys.command("unset")
-@click.argument("name")
+@click.argument("name", shell_complete=providers_word)
 @config_option
 def unset_key(name: str) -> None:
     """Remove the key of provider NAME from the keyring."""

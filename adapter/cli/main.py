@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -13,9 +13,13 @@ from adapter.cli.options import config_option
 from adapter.errors import AdapterError
 from adapter.failures import EXIT_CODES
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = ["main"]
 
 COMMANDS = {
+    "completion": ("adapter.cli.completing", "completion", "Print a shell's completion script."),
     "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
     "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
     "models": ("adapter.cli.models", "models", "List the models of your servers."),
@@ -50,9 +54,17 @@ class DefaultGroup(click.Group):
         while first < len(args) and args[first].partition("=")[0] == "--config":
             first += 1 if "=" in args[first] else 2
         word = args[first] if first < len(args) else None
+        if ctx.resilient_parsing and word is None:
+            return super().parse_args(ctx, args)  # completing the first word: it may be a command
         if word not in (*COMMANDS, "-h", "--help", "--version"):
             args = ["query", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the first word: a command, or an option of a query."""
+        query = self.get_command(ctx, "query")
+        options = query.shell_complete(ctx, incomplete) if query and incomplete else []
+        return [*super().shell_complete(ctx, incomplete), *options]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, '[OPTIONS] "PROMPT"')
@@ -137,6 +149,10 @@ def _discard_stdout() -> None:
 
 def main() -> NoReturn:
     """Run the command of this process and exit."""
+    if instruction := os.environ.get("_ADAPTER_COMPLETE"):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cli, {}, "adapter", "_ADAPTER_COMPLETE", instruction))
     if sys.stdout is None:  # closed by the caller
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapter.cli.options import config_option, load
+from adapter.cli.options import config_option, load, providers_word
 from adapter.config import Config
 from adapter.errors import ConfigError, MissingKeyError, printable
 from adapter.providers import Provider
@@ -124,7 +124,7 @@ def _tell_key(new: NewProvider) -> None:
 
 
 @click.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=providers_word)
 @dry_run_option
 @config_option
 def remove_provider(name: str, dry_run: bool) -> None:
@@ -135,7 +135,7 @@ def remove_provider(name: str, dry_run: bool) -> None:
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=providers_word)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
 @config_option
 def show_provider(name: str, as_json: bool) -> None:

@@ -6,14 +6,14 @@ import json
 
 import click
 
-from adapter.cli.options import config_option, load
+from adapter.cli.options import config_option, load, providers_word
 from adapter.errors import printable
 
 __all__ = ["models"]
 
 
 @click.command()
-@click.argument("provider", required=False)
+@click.argument("provider", required=False, shell_complete=providers_word)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 @click.pass_context

@@ -10,7 +10,7 @@ import click
 
 from adapter.config import Config, load_config
 
-__all__ = ["config_option", "load"]
+__all__ = ["config_option", "load", "models_word", "providers_word"]
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -39,3 +39,17 @@ def load() -> Config:
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     return config
+
+
+def providers_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete a provider's name; what does it is imported when a shell asks."""
+    from adapter.cli.completing import complete_provider
+
+    return list(complete_provider(ctx, param, incomplete))
+
+
+def models_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Complete a model, as :func:`providers_word` does a provider."""
+    from adapter.cli.completing import complete_model
+
+    return list(complete_model(ctx, param, incomplete))

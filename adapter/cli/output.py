@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TextIO
 
-__all__ = ["AnswerWriter"]
+__all__ = ["AnswerWriter", "without_controls"]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
+
+
+def without_controls(text: str) -> str:
+    """Return ``text`` without what could drive a terminal."""
+    return text.translate(_CONTROLS)
 
 
 class AnswerWriter:
@@ -25,7 +30,7 @@ class AnswerWriter:
     def write(self, text: str) -> None:
         """Write ``text`` and flush."""
         if self._terminal:
-            text = text.translate(_CONTROLS)
+            text = without_controls(text)
         text = self._held + text
         body = text.rstrip("\n")
         self._held = text[len(body) :]

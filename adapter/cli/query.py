@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from adapter.cli.options import config_option, load
-from adapter.cli.output import AnswerWriter
+from adapter.answers import Query
+from adapter.attachments import message_content
+from adapter.cli.answering import Attempt, Shape, print_answer, resolved
+from adapter.cli.options import config_option, load, models_word
 from adapter.config import Config
-from adapter.failures import PROVIDER_FAILED, explain
+from adapter.errors import AdapterError
+from adapter.failures import Failure
 from adapter.resolution import EMBEDDED, choose_model, resolve
-from adapter.routes import Query, Way, answer, foreign_way, own_way
+from adapter.routes import Way, foreign_way, own_way
 from adapter.translation import Target, target_of
 
 __all__ = ["query"]
@@ -45,6 +49,7 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     "-m",
     "--model",
     envvar="ADAPTER_MODEL",
+    shell_complete=models_word,
     metavar="PROVIDER[/MODEL]",
     help="Provider, provider and model, or any LiteLLM model. [env: ADAPTER_MODEL]",
 )
@@ -79,59 +84,119 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     envvar="ADAPTER_NO_GATEWAY",
     help="Ask no gateway, not even a running one of `adapter serve`. [env: ADAPTER_NO_GATEWAY]",
 )
+@click.option(
+    "-a",
+    "--attach",
+    "attachments",
+    multiple=True,
+    metavar="FILE|URL",
+    help="Send an image, PDF or text file, or an image's URL, with the prompt; - is stdin. "
+    "Repeatable.",
+)
+@click.option("--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole response as JSON.")
+@click.option("-x", "--extract", is_flag=True, help="Print the first code block only.")
+@click.option("--render", is_flag=True, help="Show Markdown as it is meant, on a terminal.")
+@click.option("-u", "--usage", is_flag=True, help="Tell tokens, and cost if known, on stderr.")
+@click.option(
+    "--fallback",
+    "fallbacks",
+    multiple=True,
+    shell_complete=models_word,
+    metavar="MODEL",
+    help="Ask this model when the one before fails and has said nothing. Repeatable.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 100),
+    metavar="N",
+    help="Try a failed request again, N times at most. [default: 0]",
+)
 @config_option
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr where the query goes.")
 @click.pass_context
-def query(
-    ctx: click.Context,
-    prompt: tuple[str, ...],
-    model: str | None,
-    system: str | None,
-    options: tuple[tuple[str, str], ...],
-    stream: bool,
-    timeout: float | None,
-    gateway: str | None,
-    no_gateway: bool,
-    verbose: bool,
-) -> None:
+def query(ctx: click.Context, /, prompt: tuple[str, ...], verbose: bool, **given: Any) -> None:
     """Send PROMPT to a model and print its answer.
 
     What is piped in follows the prompt: cat main.py | adapter "Explain this"
     """
-    params = _parse_options(options)
-    content = _read_prompt(prompt)
-    if content is None:
+    shape = _shape(given)
+    params = _parse_options(given["options"])
+    content = _read_prompt(prompt, "-" in given["attachments"])
+    if content is None and not given["attachments"]:
         if sys.stdin is not None and sys.stdin.isatty():
             parent = ctx.parent or ctx
             click.echo(parent.get_help())
             return
         raise click.UsageError("there is no prompt: give one as an argument or on stdin")
     config = load()
+    model = given["model"]
     if not model:
         model = choose_model(config)
         if model == EMBEDDED:
             click.echo("adapter: no model was named; using the embedded one", err=True)
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": content})
-    asked = Query(model, messages, {**params, "stream": stream}, timeout)
-    target: Target | None
-    if gateway and not no_gateway:
-        way, target = foreign_way(gateway, asked)
-    else:
-        resolution = resolve(model, config)
-        target = target_of(resolution)
-        off = Way(None, "the gateway is turned off")
-        way = off if no_gateway else own_way(config, asked, resolution)
-    if verbose:
-        click.echo(_describe(model, target), err=True)
-    if verbose or way.stale:
-        here = "" if way.route or way.stale else "in this process: "
-        click.echo(f"adapter: {here}{way.why}", err=True)
+    params["stream"] = given["stream"] and not shape.as_json
+    if shape.usage and params["stream"]:
+        params["stream_options"] = {"include_usage": True}
+    if shape.schema is not None:
+        from adapter.schemas import response_format
+
+        params["response_format"] = response_format(shape.schema)
+    system = given["system"]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    content_parts = message_content(content or "", given["attachments"])
+    messages.append({"role": "user", "content": content_parts})
+    asked = Query(model, messages, params, given["timeout"], given["retries"])
     started = time.monotonic()
-    code = _ask(config, way, asked, target)
+    code = print_answer(config, _attempts(config, asked, given, verbose), shape)
     if verbose:
         click.echo(f"adapter: done in {time.monotonic() - started:.1f} s", err=True)
     ctx.exit(code)
+
+
+def _shape(given: dict[str, Any]) -> Shape:
+    chosen = [name for name in ("as_json", "extract", "render") if given[name]]
+    if len(chosen) > 1:
+        first, second = (f"--{name.removeprefix('as_')}" for name in chosen[:2])
+        raise click.UsageError(f"{first} and {second} exclude each other")
+    schema = None
+    if given["schema"] is not None:
+        from adapter.schemas import load_schema
+
+        schema = load_schema(given["schema"])
+    return Shape(given["as_json"], given["extract"], given["render"], given["usage"], schema)
+
+
+def _attempts(
+    config: Config, asked: Query, given: dict[str, Any], verbose: bool
+) -> Iterator[Attempt | Failure]:
+    """Yield the model asked for and its fallbacks, each resolved when its turn has come."""
+    fallbacks = given["fallbacks"]
+    for model in (asked.model, *fallbacks):
+        try:
+            attempt = _attempt(config, asked._replace(model=model), given)
+        except AdapterError as error:
+            if not fallbacks:
+                raise
+            yield resolved(error)
+            continue
+        way = attempt.way
+        if verbose:
+            click.echo(_describe(model, attempt.target), err=True)
+        if verbose or way.stale:
+            here = "" if way.route or way.stale else "in this process: "
+            click.echo(f"adapter: {here}{way.why}", err=True)
+        yield attempt
+
+
+def _attempt(config: Config, asked: Query, given: dict[str, Any]) -> Attempt:
+    if given["gateway"] and not given["no_gateway"]:
+        return Attempt(asked, *foreign_way(given["gateway"], asked))
+    resolution = resolve(asked.model, config)
+    target = target_of(resolution)
+    if given["no_gateway"]:
+        return Attempt(asked, Way(None, "the gateway is turned off"), target)
+    return Attempt(asked, own_way(config, asked, resolution), target)
 
 
 def _parse_options(options: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -146,10 +211,13 @@ def _parse_options(options: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return params
 
 
-def _read_prompt(words: tuple[str, ...]) -> str | None:
-    """Return the prompt with what is piped in after it, or ``None`` when there is neither."""
+def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
+    """Return the prompt with what is piped in after it, or ``None`` when there is neither.
+
+    With ``attached`` stdin is left to the attachment.
+    """
     piped = ""
-    if sys.stdin is not None and not sys.stdin.isatty():
+    if sys.stdin is not None and not sys.stdin.isatty() and not attached:
         # piece by piece: inside one read() of everything, Ctrl-C would go unheard
         stdin: Any = sys.stdin.buffer
         pieces = iter(lambda: stdin.read1(65536), b"")
@@ -167,31 +235,3 @@ def _describe(model: str, target: Target | None) -> str:
         f"adapter: provider {target.name}, model {target.model}, "
         f"base_url {target.base_url}, {target.key}"
     )
-
-
-def _ask(config: Config, way: Way, query: Query, target: Target | None) -> int:
-    """Print the answer and return the exit code; failures are explained on stderr."""
-    writer = AnswerWriter(sys.stdout)
-    try:
-        for text in answer(way, query, target):
-            writer.write(text)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
-        writer.close()
-        failure = explain(error, target, query.model, [p.name for p in config.providers])
-        click.echo(f"Error: {failure}", err=True)
-        if writer.wrote:
-            click.echo("  the answer above is not complete", err=True)
-        return failure.exit_code
-    except KeyboardInterrupt:
-        writer.close()
-        raise
-    writer.close()
-    if not writer.wrote:
-        where = (
-            f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
-        )
-        click.echo(f"Error: {where}: the reply held no answer", err=True)
-        return PROVIDER_FAILED
-    return 0

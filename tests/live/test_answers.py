@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -68,3 +69,20 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
     )
 
     assert result.choices[0].message.content
+
+
+def test_an_answer_holds_its_schema(
+    adapter: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 40}, "big": {"type": "boolean"}},
+        "required": ["city", "big"],
+        "additionalProperties": False,
+    }
+    done = adapter("-m", "embedded", "--schema", json.dumps(schema), "Name a city in France.")
+
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert isinstance(answer["city"], str)
+    assert isinstance(answer["big"], bool)

@@ -1,0 +1,87 @@
+"""Files and URLs that go with a prompt, as the parts of an OpenAI chat message.
+
+Images and PDF files become data URLs (RFC 2397), text files become text with their name. Nothing
+is downloaded: the URL of an image is passed on, and the provider fetches it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from base64 import b64encode
+from typing import Any
+
+from adapter.errors import ConfigError
+
+__all__ = ["MAX_BYTES", "message_content"]
+
+MAX_BYTES = 20 * 1024 * 1024
+"""Of one attachment; providers take no more."""
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+
+
+def message_content(prompt: str, attachments: tuple[str, ...]) -> str | list[dict[str, Any]]:
+    """Return the content of the user's message; plain text when there is nothing attached.
+
+    ``-`` stands for stdin. Raises :class:`ConfigError` (exit 2) for what cannot be attached.
+    """
+    if not attachments:
+        return prompt
+    parts = [_part(name) for name in attachments]
+    return [*([{"type": "text", "text": prompt}] if prompt else []), *parts]
+
+
+def _part(name: str) -> dict[str, Any]:
+    if name.startswith(("http://", "https://")):
+        return {"type": "image_url", "image_url": {"url": name}}
+    data = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _read(name)
+    shown = "stdin" if name == "-" else os.path.basename(name)
+    if not data:
+        raise ConfigError(f"--attach {name}: it is empty")
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"--attach {name}: larger than {MAX_BYTES:,} bytes")
+    kind = _kind(data)
+    if kind is None:
+        return {"type": "text", "text": f"{shown}:\n\n{_text(name, data)}"}
+    url = f"data:{kind};base64,{b64encode(data).decode()}"
+    if kind == "application/pdf":
+        return {"type": "file", "file": {"filename": shown, "file_data": url}}
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _read(name: str) -> bytes:
+    path = os.path.expanduser(name)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ConfigError(f"--attach {name}: not a regular file")
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"--attach {name}: {why}") from None
+
+
+def _kind(data: bytes) -> str | None:
+    """Return the MIME type by the first bytes, ``None`` for what may be text."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        known = "PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
+        raise ConfigError(f"--attach {name}: neither of the kinds that are known: {known}")
+    return text

@@ -1,0 +1,354 @@
+"""Attachments, schemas, JSON, code, usage, fallbacks, retries and Markdown, at the wire."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.cli.rendering import _end_of_blocks
+from adapter.extraction import first_block
+from adapter.schemas import violation
+from tests.command import PATIENCE, provider, run
+from tests.recorder import Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
+PDF = b"%PDF-1.7\n..."
+
+
+@pytest.fixture(autouse=True)
+def configured(write: Callable[..., Path], server: Recorder, other_server: Recorder) -> None:
+    write(
+        provider(server.base_url, default_model="m")
+        + provider(other_server.base_url, name="q", default_model="n")
+        + provider("http://127.0.0.1:1/v1", name="dead", default_model="d")
+    )
+
+
+def answers(server: Recorder, text: str) -> None:
+    server.script = lambda r: Reply(
+        200, chat_stream([text]) if r.body.get("stream") else chat_reply(text)
+    )
+
+
+def content(server: Recorder) -> Any:
+    return server.last.body["messages"][-1]["content"]
+
+
+# ---- attachments
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0rest", "image/jpeg"),
+        (b"GIF89a...", "image/gif"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_an_image(server: Recorder, data: bytes, kind: str) -> None:
+    Path("picture.of.any.name").write_bytes(data)
+    assert run("-m", "p", "-a", "picture.of.any.name", "What is it?").code == 0
+    url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    assert content(server) == [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+
+
+def test_a_pdf_a_text_and_a_url(server: Recorder) -> None:
+    Path("paper.pdf").write_bytes(PDF)
+    Path("notes.txt").write_text("é notes", encoding="utf-8-sig")
+    url = "https://example.org/x.png"
+    assert run("-m", "p", "-a", "paper.pdf", "-a", "notes.txt", "--attach", url, "hi").code == 0
+    _, pdf, text, image = content(server)
+    assert pdf["file"]["filename"] == "paper.pdf"
+    assert base64.b64decode(pdf["file"]["file_data"].partition("base64,")[2]) == PDF
+    assert text == {"type": "text", "text": "notes.txt:\n\né notes"}
+    assert image["image_url"]["url"] == url
+    assert len(server.requests) == 1
+
+
+def test_stdin_is_attached(server: Recorder) -> None:
+    assert run("-m", "p", "-a", "-", "hi", stdin=PNG).code == 0
+    assert content(server)[1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert run("-m", "p", "-a", "-", stdin=PNG).code == 0
+    assert [part["type"] for part in content(server)] == ["image_url"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: None, "No such file or directory"),
+        (os.mkdir, "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda p: p.write_bytes(b""), "it is empty"),
+        (lambda p: p.write_bytes(b"\x7fELF\0\1"), "neither of the kinds that are known"),
+        (lambda p: p.write_bytes(b"x" * (20 * 1024 * 1024 + 1)), "larger than 20,971,520 bytes"),
+    ],
+)
+def test_what_cannot_be_attached(server: Recorder, make: Callable[[Path], Any], words: str) -> None:
+    make(Path("thing"))
+    done = run("-m", "p", "-a", "thing", "hi")
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert not server.requests
+
+
+# ---- schema
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_schema_is_asked_for_and_holds(server: Recorder, inline: bool) -> None:
+    Path("s.json").write_text(json.dumps(SCHEMA))
+    answers(server, '{"n": 3}')
+    done = run("-m", "p", "--schema", json.dumps(SCHEMA) if inline else "s.json", "hi")
+    assert done == (0, '{"n": 3}\n', "")
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    assert server.only.body["response_format"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ('{"n": "x"}', "$.n: 'x' is not of type 'integer'"),
+        ("{}", "$: 'n' is a required property"),
+        ("not JSON", "the answer is not JSON"),
+    ],
+)
+def test_an_answer_that_does_not_hold_it(server: Recorder, answer: str, words: str) -> None:
+    answers(server, answer)
+    done = run("-m", "p", "--schema", json.dumps(SCHEMA), "hi")
+    assert (done.code, done.out) == (7, f"{answer}\n")
+    assert words in done.err
+    assert violation(SCHEMA, answer)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("no.json", "No such file"),
+        ("{", "not valid JSON"),
+        ('{"type": 3}', "no JSON schema"),
+        ("[]", "No such file"),
+    ],
+)
+def test_a_schema_that_is_none(server: Recorder, schema: str, words: str) -> None:
+    done = run("-m", "p", "--schema", schema, "hi")
+    assert done.code == 2
+    assert words in done.err
+    assert not server.requests
+
+
+# ---- json, extract, usage
+
+
+def test_the_whole_response(server: Recorder) -> None:
+    done = run("-m", "p", "--json", "hi")
+    assert done.code == 0
+    response = json.loads(done.out)
+    assert response["choices"][0]["message"]["content"] == "Hello, world"
+    assert response["usage"]["total_tokens"] == 2
+    assert not server.only.body.get("stream")
+
+
+def test_only_the_code(server: Recorder) -> None:
+    answers(server, "Here:\n```python\nprint(1)\n\nprint(2)\n```\nand\n```\nmore\n```\n")
+    assert run("-m", "p", "-x", "hi") == (0, "print(1)\n\nprint(2)\n", "")
+    answers(server, "no code")
+    done = run("-m", "p", "--extract", "hi")
+    assert (done.code, done.out) == (0, "no code\n")
+    assert "no code block" in done.err
+
+
+LINES = st.lists(st.sampled_from(["```", "````", "~~~", "```py", "a", "", "  ```", "x ``` y"]))
+
+
+@given(LINES)
+def test_code_is_lines_of_the_answer_and_no_closing_fence(lines: list[str]) -> None:
+    found = first_block("\n".join(lines))
+    fences = [line for line in lines if line.strip()[:3] in ("```", "~~~")]
+    assert (found is None) is not any(fences)
+    if found:
+        assert all(line in lines for line in found.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("~~~\n```\n~~~", "```"),
+        ("````md\n```\nx\n```\n````", "```\nx\n```"),
+        ("```\nopen", "open"),
+        ("```\r\ncrlf\r\n```", "crlf\r"),
+        ("    ```\nindented\n    ```", None),
+        ("```a`b\nx\n", None),
+        ("```\n```", ""),
+    ],
+)
+def test_fences_of_commonmark(text: str, code: str | None) -> None:
+    assert first_block(text) == code
+
+
+def test_usage_goes_to_stderr(server: Recorder) -> None:
+    end = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": []}
+    usage = {**end, "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}}
+    last = b"data: " + json.dumps(usage).encode() + b"\n\ndata: [DONE]\n\n"
+    server.script = lambda r: Reply(
+        200, chat_chunk({"content": "Hi"}) + chat_chunk({}, "stop") + last
+    )
+    done = run("-m", "p", "-u", "hi")
+    assert done == (0, "Hi\n", "adapter: 5 tokens in, 7 out\n")
+    assert server.only.body["stream_options"] == {"include_usage": True}
+
+
+def test_usage_at_once(server: Recorder) -> None:
+    assert run("-m", "p", "-u", "--no-stream", "hi").err == "adapter: 1 tokens in, 1 out\n"
+
+
+@pytest.mark.parametrize("pair", [("--json", "--extract"), ("--extract", "--render")])
+def test_what_excludes_each_other(server: Recorder, pair: tuple[str, str]) -> None:
+    done = run("-m", "p", *pair, "hi")
+    assert done.code == 2
+    assert f"{pair[0]} and {pair[1]} exclude each other" in done.err
+    assert not server.requests
+
+
+# ---- fallbacks and retries
+
+
+def test_a_fallback_answers(server: Recorder, other_server: Recorder) -> None:
+    server.fail(503, "busy")
+    done = run("-m", "p", "--fallback", "dead", "--fallback", "q", "hi")
+    assert (done.code, done.out) == (0, "Hello, world\n")
+    assert "answered 503: busy; trying the next model" in done.err
+    assert "the connection was refused; trying the next model" in done.err
+    assert done.err.endswith("adapter: q answered\n")
+    assert other_server.only.body["model"] == "n"
+
+
+def test_no_fallback_is_needed(server: Recorder, other_server: Recorder) -> None:
+    assert run("-m", "p", "--fallback", "q", "hi") == (0, "Hello, world\n", "")
+    assert not other_server.requests
+
+
+def test_no_fallback_after_the_first_token(server: Recorder, other_server: Recorder) -> None:
+    server.script = lambda r: Reply(200, chat_chunk({"content": "Hel"}), cut=True)
+    done = run("-m", "p", "--fallback", "q", "hi")
+    assert (done.code, done.out) == (7, "Hel\n")
+    assert "the answer above is not complete" in done.err
+    assert not other_server.requests
+
+
+def test_a_model_that_cannot_be_asked_falls_back(other_server: Recorder) -> None:
+    done = run("-m", "p/", "--fallback", "q", "hi")
+    assert (done.code, done.out) == (0, "Hello, world\n")
+    assert run("-m", "dead", "--fallback", "p/", "hi").code == 2
+
+
+@pytest.mark.parametrize(("option", "requests"), [([], 1), (["--retries", "2"], 3)])
+def test_retries(server: Recorder, option: list[str], requests: int) -> None:
+    server.fail(500, "no", **{"Retry-After": "0.01"})
+    assert run("-m", "p", *option, "hi").code == 7
+    assert len(server.requests) == requests
+
+
+# ---- Markdown
+
+
+def at_a_terminal(*args: str) -> str:
+    user, program = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=program,
+        stderr=program,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"},
+    )
+    os.close(program)
+    shown = b""
+    while select.select([user], [], [], PATIENCE)[0]:
+        try:
+            shown += os.read(user, 65536)
+        except OSError:
+            break
+    os.close(user)
+    assert process.wait(PATIENCE) == 0
+    return shown.decode()
+
+
+def test_markdown_on_a_terminal(server: Recorder) -> None:
+    answers(server, "# Title\n\nSome **bold** text\x1b[2J\n\n- one\n- two\n\n```py\nx = 1\n```\n")
+    shown = at_a_terminal("-m", "p", "--render", "hi")
+    assert "**" not in shown
+    assert "\x1b[1mbold\x1b[0m" in shown
+    assert " • " in shown
+    assert "\x1b[2J" not in shown
+    assert shown.index("Title") < shown.index("bold") < shown.index("one")
+
+
+def test_markdown_into_a_pipe_stays_as_it_is(server: Recorder) -> None:
+    answers(server, "# Title\n")
+    assert run("-m", "p", "--render", "hi").out == "# Title\n"
+
+
+@given(st.lists(st.sampled_from(["a", "", "```", "- x", "~~~"])), st.integers(1, 5))
+def test_blocks_end_in_the_same_places_however_the_text_arrives(
+    lines: list[str], size: int
+) -> None:
+    text = "\n".join(lines) + "\n"
+    held, blocks = "", ""
+    for start in range(0, len(text), size):
+        held += text[start : start + size]
+        end = _end_of_blocks(held)
+        blocks, held = blocks + held[:end], held[end:]
+    whole = _end_of_blocks(text)
+    assert blocks == text[:whole]
+
+
+def test_no_option_no_import(server: Recorder) -> None:
+    heavy = ("rich", "jsonschema", "litellm", "httpx")
+    code = (
+        "import sys; from adapter.cli.main import run; "
+        f"code = run(['-m', 'm', '--gateway', {server.base_url!r}, '-x', '-a', 'n.txt', 'hi']); "
+        f"sys.exit(code or any(m in sys.modules for m in {heavy!r}))"
+    )
+    Path("n.txt").write_text("n")
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout) == (0, b"Hello, world\n")
+
+
+def test_through_a_proxy_too(server: Recorder) -> None:
+    answers(server, '{"n": 1}')
+    done = run(
+        "-m", "any", "--gateway", server.base_url, "--json", "--schema", json.dumps(SCHEMA), "hi"
+    )
+    assert json.loads(done.out)["choices"][0]["message"]["content"] == '{"n": 1}'
+    assert run("-m", "any", "--gateway", server.base_url, "-u", "--no-stream", "hi").err == (
+        "adapter: 1 tokens in, 1 out\n"
+    )
+    failing: list[Request] = []
+
+    def twice(request: Request) -> Reply | None:
+        failing.append(request)
+        return Reply(503, {}, {"Retry-After": "0.01"}) if len(failing) < 3 else None
+
+    server.script = twice
+    assert run("-m", "any", "--gateway", server.base_url, "--retries", "2", "hi").code == 0
+    assert len(failing) == 3
