@@ -70,12 +70,18 @@ def started(*args: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def is_readable(descriptor: int) -> bool:
+    """Wait until there is something to read, or the end; ``False`` after ``PATIENCE``."""
+    waiting = select.poll()  # not select(), which knows descriptors below 1024 only
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(PATIENCE * 1000))
+
+
 def read_exactly(stream: Any, size: int) -> bytes:
     """Return ``size`` bytes of a process's pipe as soon as they are there."""
     read = b""
     while len(read) < size:
-        ready, _, _ = select.select([stream], [], [], PATIENCE)
-        assert ready, f"only {read!r} came"
+        assert is_readable(stream.fileno()), f"only {read!r} came"
         piece = os.read(stream.fileno(), size - len(read))
         assert piece, f"the pipe was closed after {read!r}"
         read += piece
@@ -88,8 +94,7 @@ def read_terminal(user: int, program: int) -> bytes:
     os.write(program, end)
     read = b""
     while not read.endswith(end):
-        ready, _, _ = select.select([user], [], [], PATIENCE)
-        assert ready, f"only {read!r} came"
+        assert is_readable(user), f"only {read!r} came"
         read += os.read(user, 65536)
     return read.removesuffix(end)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -42,6 +43,16 @@ def hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.chdir(work)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def connections() -> Iterator[None]:
+    """Close what LiteLLM's cache keeps open for an hour: each test has servers of its own."""
+    yield
+    litellm: Any = sys.modules.get("litellm")
+    if litellm is not None:
+        litellm.in_memory_llm_clients_cache.flush_cache()
+        gc.collect()
 
 
 @pytest.fixture

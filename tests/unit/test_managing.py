@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from adapter.importing import plan_import
 from adapter.known_providers import KNOWN
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.managing import NewProvider, add, find_local, remove
-from tests.command import PATIENCE, ROOT, run
+from tests.command import PATIENCE, ROOT, is_readable, run
 from tests.recorder import Recorder
 
 Write = Callable[..., Path]
@@ -224,8 +223,7 @@ def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
     shown = b""
     left = dict(answers)
     while True:
-        ready, _, _ = select.select([user], [], [], PATIENCE)
-        assert ready, shown
+        assert is_readable(user), shown
         try:
             piece = os.read(user, 65536)
         except OSError:  # the other side is closed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import shutil
 import ssl
 import subprocess
@@ -22,7 +21,7 @@ import pytest
 from adapter.checkup import STEPS, exit_code
 from adapter.config import load_config
 from adapter.model_cache import cache_file, cached_models, remember
-from tests.command import PATIENCE, run
+from tests.command import PATIENCE, is_readable, run
 from tests.recorder import Recorder, Reply, Request, recording_server
 
 Write = Callable[..., Path]
@@ -281,7 +280,7 @@ def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
     )
     os.close(program)
     shown = b""
-    while select.select([user], [], [], PATIENCE)[0]:
+    while is_readable(user):
         try:
             shown += os.read(user, 65536)
         except OSError:

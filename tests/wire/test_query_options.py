@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import pty
-import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 from adapter.cli.rendering import _end_of_blocks
 from adapter.extraction import first_block
 from adapter.schemas import violation
-from tests.command import PATIENCE, provider, run
+from tests.command import PATIENCE, is_readable, provider, run
 from tests.recorder import Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
@@ -281,7 +280,7 @@ def at_a_terminal(*args: str) -> str:
     )
     os.close(program)
     shown = b""
-    while select.select([user], [], [], PATIENCE)[0]:
+    while is_readable(user):
         try:
             shown += os.read(user, 65536)
         except OSError:
