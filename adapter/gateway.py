@@ -44,7 +44,10 @@ STOP_SECONDS = 10.0
 # With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
 _CHILD = """\
 import json, sys
-settings = json.loads(sys.stdin.buffer.readline())
+line = sys.stdin.buffer.readline()
+if not line:
+    sys.exit()  # the parent was interrupted
+settings = json.loads(line)
 sys.path[:] = settings["sys_path"]
 from adapter.gateway_process import serve
 serve(settings)
@@ -79,8 +82,8 @@ def start(
     with listener:
         port = listener.getsockname()[1]
         slot = Slot()
+        yaml_path = slot.folder / f"gateway-{port}.yaml"
         try:
-            yaml_path = slot.folder / f"gateway-{port}.yaml"
             log = slot.folder / f"gateway-{port}.log" if detach else None
             content, keys, left_out = configuration(config)
             _write_private(yaml_path, content)
@@ -101,6 +104,7 @@ def start(
             )
         except BaseException:
             slot.close(discard=True)
+            yaml_path.unlink(missing_ok=True)
             raise
         slot.close(discard=False)
     assert process.stdin is not None

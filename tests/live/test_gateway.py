@@ -578,6 +578,33 @@ def test_sigterm_ends_a_gateway_in_the_foreground(setup: Setup, tmp_path: Path) 
     assert list(Path(tmp_path, "gptme-litellm").iterdir()) == []
 
 
+@pytest.mark.parametrize("starting", [True, False])
+def test_ctrl_c_ends_a_gateway_in_the_foreground(
+    setup: Setup, tmp_path: Path, starting: bool
+) -> None:
+    environ = own_environ(setup, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", "serve", "--port", "0"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "Starting the gateway" in process.stderr.readline()
+        folder = Path(tmp_path, "gptme-litellm")
+        while starting and not list(folder.glob("*.yaml")):
+            time.sleep(0.01)
+        if not starting:
+            assert "Gateway: http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert "Traceback" not in process.stderr.read()
+    assert list(folder.iterdir()) == []
+
+
 def test_a_gateway_in_the_foreground_ends_with_its_command(setup: Setup, tmp_path: Path) -> None:
     environ = own_environ(setup, tmp_path)
     with subprocess.Popen(
