@@ -100,7 +100,8 @@ def _key(
         if new.literal is None and old != variable:
             yield "api_key_env", old, variable
     elif new.literal is None:
-        if moved or new.api_key_env:
+        # the conventional variable is what an export writes in place of the key itself
+        if moved or new.api_key_env not in (None, default_variable(new.name)):
             yield "api_key", "a key", variable
     elif existing.api_key != new.literal and (moved or include_secrets):
         yield "api_key", "a key", "another one"

@@ -397,6 +397,16 @@ def test_an_old_key_does_not_go_to_a_new_base(write: Callable[..., Path]) -> Non
     assert groq.api_key_env == "GROQ_API_KEY"
 
 
+def test_an_export_with_a_key_of_ones_own_comes_back(write: Callable[..., Path]) -> None:
+    path = write('[[providers]]\nname = "x"\nbase_url = "http://x/v1"\napi_key = "canary"\n')
+    Path("x.yaml").write_text(run("config", "export").out)
+    before = path.read_text()
+    assert run("config", "import", "x.yaml").code == 0
+    assert path.read_text() == before
+    yaml_of(entry("x", model="openai/m", api_base="http://x/v1", api_key="os.environ/OTHER"))
+    assert run("config", "import", "x.yaml").code == 2
+
+
 def test_a_key_in_another_file_stops_a_replacement(write: Callable[..., Path]) -> None:
     write('[[providers]]\nname = "groq"\nbase_url = "https://old"\n')
     local = write('[[providers]]\nname = "groq"\napi_key = "canary"\n', "config.local.toml")
