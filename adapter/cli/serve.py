@@ -85,23 +85,31 @@ def _start(host: str, port: int, detach: bool) -> None:
         )
     click.echo("Starting the gateway (some seconds) ...", err=True)
     previous = None if detach else signal.signal(signal.SIGTERM, _terminated)
-    started = start(loaded, host, port, detach=detach)
+    started = None
+    try:
+        started = start(loaded, host, port, detach=detach)
+        _tell(started)
+        if detach:
+            return
+        code = started.process.wait()
+    except (KeyboardInterrupt, _Terminated) as ended:
+        if started is not None and not detach:
+            _end(started)
+        if isinstance(ended, KeyboardInterrupt):
+            raise
+        return
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+    raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", 1)
+
+
+def _tell(started: Started) -> None:
     for reason in started.left_out:
         click.echo(f"warning: left out: {reason}", err=True)
     click.echo(_describe(started))
-    if detach:
+    if started.gateway.detached:
         click.echo(f"Log: {started.gateway.log}. `adapter serve --stop` ends it.", err=True)
-        return
-    try:
-        code = started.process.wait()
-    except (KeyboardInterrupt, _Terminated) as ended:
-        _end(started)
-        if isinstance(ended, KeyboardInterrupt):
-            raise
-    else:
-        raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", 1)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 class _Terminated(BaseException):
