@@ -154,7 +154,9 @@ def _named(value: Any, path: tuple[str, ...], notes: list[str]) -> Any:
         return {k: _named(v, (*path, str(k)), notes) for k, v in value.items()}
     if isinstance(value, list):
         return [_named(v, path, notes) for v in value]
-    ours = path[-1] == "api_key" and (value == PLACEHOLDER_KEY or len(path) == 2)
+    ours = path[-1] == "api_key" and (
+        value == PLACEHOLDER_KEY or (len(path) == 2 and path[0] not in SECTIONS)
+    )
     if ours or not holds_secret(path[-1], value):
         return value
     variable = re.sub(r"\W", "_", "_".join(path)).upper()

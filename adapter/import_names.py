@@ -8,7 +8,8 @@ from adapter.config import Config
 from adapter.deployments import Deployment
 from adapter.keys import default_variable
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-from adapter.providers import Provider, name_fault
+from adapter.litellm_refused import NOT_EXPRESSIBLE
+from adapter.providers import Provider, is_private_host, name_fault
 from adapter.translation import api_base
 
 __all__ = ["provider_names"]
@@ -31,8 +32,8 @@ def provider_names(groups: list[list[Deployment]], config: Config) -> list[tuple
 
 
 def _wildcard(group: list[Deployment]) -> str | None:
-    found = (d.wildcard for d in group)
-    return next((name for name in found if name and name_fault(name) is None), None)
+    names = ((d.wildcard, d) for d in group)
+    return next((name for name, d in names if name and _is_free(name, d)), None)
 
 
 def _name(group: list[Deployment], config: Config, others: set[str]) -> tuple[str, bool]:
@@ -72,5 +73,7 @@ def _is_free(name: str, deployment: Deployment) -> bool:
     if name_fault(name) is not None or "*" in name:
         return False
     known = {row.api_key_env for row in OPENAI_COMPATIBLE.values()}
+    if not is_private_host(urlsplit(deployment.base_url).hostname or ""):
+        known |= {default_variable(prefix) for prefix in NOT_EXPRESSIBLE}
     keyless = deployment.variable is None and deployment.literal is None
     return not (keyless and default_variable(name) in known)

@@ -159,7 +159,9 @@ def _code_in(section: str, key: str, value: Any) -> list[str]:
 
 def split_secrets(name: str, value: Any) -> tuple[Any, Any]:
     """Return what of a setting is no secret and what is one, ``None`` for nothing."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
+        if not value:
+            return value, None
         parts = {k: split_secrets(k, v) for k, v in value.items()}
         public, secret = (
             {k: both[n] for k, both in parts.items() if both[n] is not None} for n in (0, 1)

@@ -80,7 +80,9 @@ def key_of_entry(
     if variable is not None:
         return _from_reference(variable, environ, later)
     if variable := variable_in(value):
-        note = f"LiteLLM sends the text {value.strip()} as the key; taken for ${variable}"
+        # a default, as in ${X:-...}, may be a key itself
+        shown = value.strip() if "-" not in value else f"${{{variable}}}"
+        note = f"LiteLLM sends the text {shown} as the key; taken for ${variable}"
         return FoundKey(variable, note=note)
     if value == PLACEHOLDER_KEY:  # what an export of ours says
         return FoundKey()

@@ -165,7 +165,7 @@ def _chunks(route: Route, response: Reply) -> Iterator[Any]:
     """Yield the chunks of an answer; raise what the gateway says went wrong."""
     try:
         if response.status != 200:
-            told = response.headers.get(FACTS_HEADER)
+            told = response.headers.get(FACTS_HEADER) if route.own else None
             raise RemoteError(_facts(told, response.status, response.read(LONGEST_LINE)))
         if "text/event-stream" not in response.headers.get("content-type", ""):
             data = response.read(LONGEST_LINE)
@@ -173,17 +173,17 @@ def _chunks(route: Route, response: Reply) -> Iterator[Any]:
                 raise LostError("the reply is cut, or too long")
             yield _parse(data)
             return
-        yield from _events(response)
+        yield from _events(response, route.own)
     except RemoteError:
         raise
     except Exception as error:  # http.client's have no class in common with a socket's
         raise _lost(route, error) from error
 
 
-def _events(response: Reply) -> Iterator[Any]:
+def _events(response: Reply, own: bool) -> Iterator[Any]:
     told = None
     while line := response.readline(LONGEST_LINE):
-        if line.startswith(b": " + FACTS_HEADER.encode()):
+        if own and line.startswith(b": " + FACTS_HEADER.encode()):
             told = line.split(b" ", 2)[2].decode()
         if not line.startswith(b"data:"):
             continue

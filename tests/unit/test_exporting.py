@@ -262,3 +262,9 @@ def test_keys_of_the_env_table_are_not_written(
     assert "os.environ/MY_KEY" in done.out
     assert isinstance(load_config().env["MY_KEY"], Secret)
     assert "MY_KEY" not in os.environ
+
+
+def test_a_key_in_a_section_is_not_written(write: Callable[..., Path]) -> None:
+    write('[plugin.litellm.litellm_settings]\napi_key = "canary"\n')
+    done = run("config", "export")
+    assert "canary" not in done.out + done.err

@@ -458,3 +458,24 @@ def test_a_server_without_a_key_is_not_called_openai(monkeypatch: pytest.MonkeyP
     (provider,) = load_config("new.toml").providers
     assert provider.name == "gpu-8000"
     assert provider.resolve_key().value == "default-key"
+
+
+@pytest.mark.parametrize("name", ["openai/*", "groq/*", "anthropic"])
+def test_a_foreign_server_without_a_key_gets_no_vendors_name(name: str) -> None:
+    model = "openai/*" if "*" in name else "openai/m"
+    yaml_of(entry(name, model=model, api_base="http://vllm.corp.example/v1", api_key="EMPTY"))
+    run("config", "import", "x.yaml", "--to", "new.toml")
+    (provider,) = load_config("new.toml").providers
+    assert provider.name == "vllm-corp-example"
+
+
+def test_empty_mappings_are_no_recursion() -> None:
+    yaml_of(entry("x", model="groq/m", extra_body={"e": {}}), litellm_settings={"cache_params": {}})
+    assert run("config", "import", "x.yaml", "--to", "new.toml").code == 0
+
+
+def test_the_default_of_a_reference_is_not_shown() -> None:
+    yaml_of(entry("x", model="groq/m", api_key="${GROQ_API_KEY:-sk-canary}"))
+    done = run("config", "import", "x.yaml", "--to", "new.toml")
+    assert "canary" not in done.out + done.err
+    assert load_config("new.toml").provider("groq").api_key_env == "GROQ_API_KEY"

@@ -192,3 +192,11 @@ def test_tool_calls_in_parts(server: Recorder) -> None:
     events = [chat_chunk({"tool_calls": [part]}) for part in parts]
     server.script = lambda request: Reply(200, b"".join(events) + b"data: [DONE]\n\n")
     assert json.loads(ask(server).out) == {"name": "f", "arguments": "{}"}
+
+
+def test_facts_of_a_foreign_proxy_are_not_believed(server: Recorder) -> None:
+    odd = {"x-adapter-facts": '[[], "x", true, 7]'}
+    server.script = lambda request: Reply(500, {"error": {"message": "no"}}, odd)
+    done = ask(server)
+    assert done.code == 7
+    assert "answered 500: no" in done.err
