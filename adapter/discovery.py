@@ -53,7 +53,7 @@ def models_of(
                 body += piece
                 if len(body) > MAX_BYTES:
                     raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, UnicodeError) as error:
         failure = explain(error, target, provider.name)
         raise AnswerError(str(failure), failure.exit_code, None) from None
     if response.status_code != 200:
@@ -92,7 +92,7 @@ def _ids(body: bytes) -> list[str] | None:
 
     try:
         data: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
     if not isinstance(entries, list):
@@ -108,7 +108,7 @@ def _said(body: bytes) -> str:
         error = json.loads(body)
         error = error.get("error", error)
         return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, AttributeError, KeyError):
+    except (ValueError, AttributeError, KeyError, RecursionError):
         return "to GET /models"
 
 

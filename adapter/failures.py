@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from adapter.errors import AdapterError, did_you_mean, printable
 from adapter.facts import Facts, facts_of
-from adapter.keys import MASK
+from adapter.keys import MASK, Secret, holds_secret
 
 if TYPE_CHECKING:
     from adapter.translation import Target
@@ -156,6 +156,8 @@ def _clean(text: str, target: Target | None) -> str:
     keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
     if target is not None and target.key.found and len(target.key.value) > 7:
         keys.append(str(target.key.value))
+    headers = (target.params.get("extra_headers") if target else None) or {}
+    keys += [str(v) for n, v in headers.items() if isinstance(v, Secret) or holds_secret(n, v)]
     for key in sorted(keys, key=len, reverse=True):
         text = text.replace(key, MASK)
     text = printable(" ".join(text.split()))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
 from adapter.fingerprints import references
-from adapter.keys import Secret
+from adapter.keys import Secret, holds_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config
@@ -66,7 +66,7 @@ def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[
             continue
         key, headers = "", {}
         for header, value in values.items():
-            if header and not isinstance(value, Secret):
+            if header and not isinstance(value, Secret) and not holds_secret(header, value):
                 headers[header] = value
                 continue
             variable = f"GATEWAY_KEY_{len(keys) + 1}"
@@ -95,7 +95,9 @@ def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[
 
 def environment(config: Config, own: Mapping[str, str], yaml_path: Path) -> dict[str, str]:
     """Return the environment of the proxy's process."""
-    settings = json.dumps([dict(config.settings), [dict(p.extras) for p in config.providers]])
+    settings = json.dumps(
+        [dict(config.settings), [dict(p.extras) for p in config.providers]], default=str
+    )
     kept = references(settings)
     dropped = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
     environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}

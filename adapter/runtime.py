@@ -116,6 +116,7 @@ class Slot:
                 with suppress(OSError):
                     if not _is_locked(path):
                         path.unlink()
+                        path.with_suffix(".yaml").unlink(missing_ok=True)
 
 
 def running() -> Iterator[Gateway]:

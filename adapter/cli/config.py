@@ -62,6 +62,8 @@ def export_config(
     if include_secrets and output is None:
         raise click.UsageError("--include-secrets writes to a file only: give -o FILE")
     loaded = load()
+    if output is not None and str(output.absolute()) in loaded.files:
+        raise click.UsageError(f"-o {output} is the configuration itself")
     found: dict[str, list[str]] = {}
     failed: dict[str, Exception] = {}
     if discovering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -45,14 +46,21 @@ def import_config(
     """
     from adapter.config import Config, load_config
     from adapter.editing import shared_file
+    from adapter.files import config_paths
     from adapter.import_differences import check_import
     from adapter.import_writes import write_import
     from adapter.importing import plan_import
 
     if target is None:
         target, loaded = shared_file(), load_config()
+    elif os.path.realpath(target) in map(os.path.realpath, config_paths()[0]):
+        loaded = load_config()  # with the files that are read beside it
     else:
         loaded = load_config(target) if target.exists() else Config()
+    if include_secrets and config_paths()[1]:
+        raise click.UsageError(
+            "--include-secrets writes to config.local.toml, which is not read with --config"
+        )
     plan = plan_import(source, loaded)
     check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)

@@ -479,3 +479,12 @@ def test_the_default_of_a_reference_is_not_shown() -> None:
     done = run("config", "import", "x.yaml", "--to", "new.toml")
     assert "canary" not in done.out + done.err
     assert load_config("new.toml").provider("groq").api_key_env == "GROQ_API_KEY"
+
+
+def test_the_file_named_is_read_with_those_beside_it(write: Callable[..., Path]) -> None:
+    path = write('[[providers]]\nname = "groq"\nbase_url = "https://old"\n')
+    write('[[providers]]\nname = "groq"\napi_key = "canary"\n', "config.local.toml")
+    yaml_of(entry("a", model="groq/a", api_key="os.environ/GROQ_API_KEY"))
+    done = run("config", "import", "x.yaml", "--replace", "--to", str(path))
+    assert done.code == 2
+    assert "api_key stands here and would still count" in done.err
