@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+    split_arg_string,
+)
 
 from adapter.config import load_config
 from adapter.errors import AdapterError
 
-__all__ = ["VARIABLE", "complete_model", "complete_provider", "completion"]
+__all__ = ["VARIABLE", "answer_shell", "complete_model", "complete_provider", "completion"]
 
 VARIABLE = "_ADAPTER_COMPLETE"
 """Click's variable, by which the script asks the command for completions."""
@@ -18,6 +28,55 @@ HOW = {
     "zsh": 'eval "$(adapter completion zsh)"  # in ~/.zshrc, after compinit',
     "fish": "adapter completion fish | source  # in ~/.config/fish/config.fish",
 }
+
+_PLAIN = re.compile(r"[\w./:@+][\w./:@+-]*", re.ASCII)
+"""What may be offered. Bash inserts it unquoted, and a server names its models: ``$(...)`` would run.
+
+A comma or a wildcard would not arrive whole."""
+
+
+class _Bash(BashComplete):
+    """Click's, for words with a ``:``, as in ``llama3.2:1b``, at which readline breaks them."""
+
+    source_template = """\
+%(complete_func)s() {
+    local type value before=
+    local typed="${COMP_LINE:0:COMP_POINT}"
+    local word="${typed##*[[:space:]=]}"
+    # readline replaces only what follows the last colon of the word
+    [[ $COMP_WORDBREAKS == *:* && $word == *:* ]] && before="${word%%:*}:"
+    COMPREPLY=()
+    while IFS=, read -r type value; do
+        case $type in
+            plain) COMPREPLY+=("${value#"$before"}") ;;
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+        esac
+    done < <(COMP_TYPED="$typed" %(complete_var)s=bash_complete "$1")
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
+    complete -F %(complete_func)s %(prog_name)s
+"""
+
+    def source(self) -> str:
+        """Return the script; unlike click's, without starting a bash to ask for its version."""
+        return self.source_template % self.source_vars()
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the whole words before the cursor, and the one at it."""
+        typed = os.environ["COMP_TYPED"]
+        words = split_arg_string(typed)
+        last = "" if not words or typed[-1].isspace() else words.pop()
+        return words[1:], last
+
+
+add_completion_class(_Bash, "bash")
+
+
+def answer_shell(cli: click.Command, instruction: str) -> int:
+    """Print what a shell's script asks for, as in ``bash_complete``; return the exit code."""
+    return shell_complete(cli, {}, "adapter", VARIABLE, instruction)
 
 
 @click.command()
@@ -48,7 +107,7 @@ def complete_provider(
         names = [p.name for p in load_config().providers]
     except AdapterError:
         return []  # a broken file is told by commands, not while one is being typed
-    return [CompletionItem(n) for n in names if n.startswith(incomplete)]
+    return _items(names, incomplete)
 
 
 def complete_model(
@@ -65,4 +124,8 @@ def complete_model(
     for p in providers:
         if incomplete.startswith(f"{p.name}/"):
             words += [f"{p.name}/{model}" for model in cached_models(p) or ()]
-    return [CompletionItem(w) for w in (*words, "embedded") if w.startswith(incomplete)]
+    return _items([*words, "embedded"], incomplete)
+
+
+def _items(words: list[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(w) for w in words if w.startswith(incomplete) and _PLAIN.fullmatch(w)]

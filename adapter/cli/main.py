@@ -150,9 +150,9 @@ def _discard_stdout() -> None:
 def main() -> NoReturn:
     """Run the command of this process and exit."""
     if instruction := os.environ.get("_ADAPTER_COMPLETE"):
-        from click.shell_completion import shell_complete
+        from adapter.cli.completing import answer_shell
 
-        sys.exit(shell_complete(cli, {}, "adapter", "_ADAPTER_COMPLETE", instruction))
+        sys.exit(answer_shell(cli, instruction))
     if sys.stdout is None:  # closed by the caller
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):

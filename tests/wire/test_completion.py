@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 
 from adapter.config import load_config
 from adapter.model_cache import remember
-from tests.command import console_script, provider, run
+from tests.command import PATIENCE, console_script, provider, run
 
 WORDS = [
     (["adapter", "pro"], {"providers"}),
@@ -59,10 +61,10 @@ def output(command: list[str], environ: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("words", "expected"), WORDS, ids=" ".join)
 def test_bash(environ: dict[str, str], words: list[str], expected: set[str]) -> None:
-    quoted = " ".join(f"'{word}'" for word in words)
+    line = " ".join(words)
     script = (
         'eval "$(adapter completion bash)"\n'
-        f"COMP_WORDS=({quoted})\nCOMP_CWORD={len(words) - 1}\n"
+        f"COMP_LINE='{line}'\nCOMP_POINT={len(line)}\n"
         '_adapter_completion adapter\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     found = output([shell("bash"), "--norc", "-c", script], environ)
@@ -112,7 +114,7 @@ def test_a_broken_configuration_completes_nothing_and_says_nothing(
     environ: dict[str, str], write: Callable[..., Path]
 ) -> None:
     write("[broken")
-    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_WORDS": "adapter -m g", "COMP_CWORD": "2"}
+    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_TYPED": "adapter -m g"}
     assert output(["adapter"], {**environ, **asked}).strip() == ""
 
 
@@ -121,8 +123,61 @@ def test_completing_imports_nothing_heavy(environ: dict[str, str]) -> None:
         "import sys\nfrom adapter.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n"
         "    sys.exit(any(m in sys.modules for m in ('litellm', 'httpx', 'yaml', 'tomlkit')))\n"
     )
-    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_WORDS": "adapter -m g", "COMP_CWORD": "2"}
+    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_TYPED": "adapter -m g"}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**environ, **asked}, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"plain,groq\n")
+
+
+def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
+    """Type ``keys`` into an interactive bash; return what it shows until ``until`` is there."""
+    bash = shell("bash")
+    user, program = pty.openpty()
+    command = [bash, "--norc", "--noprofile", "-i"]
+    calm = {**environ, "PS1": "ready> ", "TERM": "dumb"}
+    process = subprocess.Popen(
+        command, env=calm, stdin=program, stdout=program, stderr=program, start_new_session=True
+    )
+    os.close(program)
+    shown = ""
+
+    def wait_for(text: str) -> None:
+        nonlocal shown
+        while text not in shown:
+            ready, _, _ = select.select([user], [], [], PATIENCE)
+            assert ready, f"{text!r} did not come: {shown!r}"
+            shown += os.read(user, 65536).decode()
+
+    try:
+        wait_for("ready> ")
+        os.write(user, b'eval "$(adapter completion bash)"; echo set""up\n')
+        wait_for("setup\r\n")
+        shown = ""
+        os.write(user, keys.encode())
+        wait_for(until)
+        return shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(user)
+
+
+@pytest.mark.parametrize("option", ["-m ", "--model "])
+def test_bash_completes_past_a_colon(environ: dict[str, str], option: str) -> None:
+    """Readline breaks words at a colon: only what follows it is replaced."""
+    remember({"groq": ["llama3.2:1b", "llama3.2:3b"]}, load_config().providers)
+    typed = f"adapter {option}groq/llama3.2:1\t"
+    shown = type_into_bash(environ, typed, "1b ")
+    assert shown.endswith(f"adapter {option}groq/llama3.2:1b ")
+
+
+def test_what_a_server_calls_its_models_is_not_run(environ: dict[str, str]) -> None:
+    """Bash inserts a completion as it is, so that `$(...)` would be run with the line."""
+    evil = ["$(touch${IFS}made)", "`id`", "a;b", "a b", "x*", "a,b", "a\nb", "a'b", 'a"b', "fine"]
+    remember({"groq": evil}, load_config().providers)
+    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_TYPED": "adapter -m groq/"}
+    assert output(["adapter"], {**environ, **asked}) == "plain,groq/fine\n"
+    shown = type_into_bash(environ, 'adapter -m groq/\t; echo en""d\n', "end\r\n")
+    assert "groq/fine ;" in shown
+    assert not Path("made").exists()
