@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from adapter.discovery import AnswerError, models_of
 from adapter.errors import AdapterError
-from adapter.failures import explain
+from adapter.failures import UNREACHABLE, explain
 from adapter.keys import ResolvedKey
+from adapter.parallel import within
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
@@ -20,6 +23,14 @@ __all__ = ["STEPS", "Step", "check", "exit_code"]
 
 CONNECT_SECONDS = 10.0
 COMPLETION_SECONDS = 60.0
+MARGIN_SECONDS = 5.0
+"""How much longer a step may take in all, so that what it waits for can report its own limit."""
+
+_NO_CHAT = re.compile(
+    r"embed|whisper|tts|speech|audio|transcri|rerank|moderat|guard|dall-e|image|stable-diff|flux",
+    re.IGNORECASE,
+)
+"""Ids of models that take no chat. Only which model to try is chosen by it, where none is named."""
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
@@ -55,18 +66,32 @@ class _State:
         self.port = self.parts.port or (443 if self.parts.scheme == "https" else 80)
         self.key: ResolvedKey | None = None
         self.models: list[str] | None = None
+        self.error: AnswerError | None = None
+        """Why there are no ``models``, where the server gave no list."""
 
 
-def check(provider: Provider) -> Iterator[Step]:
-    """Yield each step as it is done; a failed one is the last. Every step is bounded in time."""
+def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
+    """Yield each step as it is done; a failed one is the last.
+
+    ``limit`` is in seconds, for each step, instead of the step's own. The time that importing
+    LiteLLM takes is no step's.
+    """
     state = _State(provider)
     for name, run in STEPS.items():
+        seconds = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
+        if run is _completion and _asked_model(state):
+            from adapter.oneshot import load_for_command
+
+            load_for_command()
         started = time.perf_counter()
         try:
-            result = run(state)
+            result = within(limit or seconds, partial(run, state))
         except AdapterError as error:
             what, _, fix = str(error).partition("\n")
             result = _Result(FAILED, what, fix.strip(), error.exit_code)
+        except TimeoutError as error:
+            fix = f"check base_url and the network: {provider.base_url}"
+            result = _Result(FAILED, str(error), fix, UNREACHABLE)
         yield Step(name, result.status, time.perf_counter() - started, *result[1:])
         if result.status == FAILED:
             return
@@ -118,11 +143,13 @@ def _connect(state: _State) -> _Result:
 def _tls(state: _State) -> _Result:
     import ssl
 
+    import httpx
+
     if state.parts.scheme != "https":
         return _Result(SKIPPED, "plain http")
     if _by_proxy(state):
         return _Result(SKIPPED, "an HTTP proxy does it")
-    context = ssl.create_default_context()
+    context = httpx.create_ssl_context()  # trusts whom the requests trust
     try:
         with (
             socket.create_connection((state.host, state.port), CONNECT_SECONDS) as plain,
@@ -139,17 +166,33 @@ def _tls(state: _State) -> _Result:
 
 
 def _authentication(state: _State) -> _Result:
+    """Ask for the models. Only a refused key is a failure of this step."""
     try:
         state.models = models_of(state.provider, CONNECT_SECONDS)
     except AnswerError as error:
-        if error.status not in (404, 405, 501):
+        if error.status in (401, 403):
             raise
-        likely = _likely_base(state)
-        if likely:
-            message = f"there is no {state.parts.path or ''}/models"
-            return _Result(FAILED, message, f'write base_url = "{likely}"', 4)
+        state.error = error
+        return _Result(SKIPPED, "GET /models does not tell")
+    found = state.key and state.key.found
+    return _Result(OK, "the key was not refused" if found else "no key needed")
+
+
+def _models(state: _State) -> _Result:
+    if state.models is not None:
+        return _Result(OK, f"{len(state.models)} model(s)")
+    assert state.error is not None
+    missing = state.error.status in (404, 405, 501)
+    if not missing and state.error.status != 200:
+        raise state.error
+    if likely := _likely_base(state):
+        there = "there is no" if missing else "no list of models is at"
+        message = f"{there} {state.parts.path.rstrip('/')}/models"
+        return _Result(FAILED, message, f'write base_url = "{likely}"', 4)
+    if missing or state.error.is_json:
         return _Result(SKIPPED, "the server lists no models, so the completion tells")
-    return _Result(OK, "the key was accepted" if state.key and state.key.found else "no key needed")
+    fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
+    return _Result(FAILED, str(state.error), fix, state.error.exit_code)
 
 
 def _likely_base(state: _State) -> str | None:
@@ -163,12 +206,6 @@ def _likely_base(state: _State) -> str | None:
     except AdapterError:
         return None
     return likely
-
-
-def _models(state: _State) -> _Result:
-    if state.models is None:
-        return _Result(SKIPPED, "the server lists no models")
-    return _Result(OK, f"{len(state.models)} model(s)")
 
 
 def _default(state: _State) -> _Result:
@@ -187,14 +224,22 @@ def _default(state: _State) -> _Result:
     return _Result(FAILED, f"the server has no model {model!r}", fix, 4)
 
 
+def _asked_model(state: _State) -> str | None:
+    """Return the model for the completion: the default, else the first listed one that chats."""
+    listed = state.models or []
+    chats = [m for m in listed if not _NO_CHAT.search(m)]
+    return state.provider.default_model or next(iter(chats or listed), None)
+
+
 def _completion(state: _State) -> _Result:
     from adapter.calls import drop_in
-    from adapter.engine import load_litellm
 
-    model = state.provider.default_model or next(iter(state.models or ()), "")
-    if not model:
-        return _Result(SKIPPED, "no model is known: set default_model")
-    load_litellm()
+    model = _asked_model(state)
+    if model is None and state.models is None:
+        fix = 'name one in the [[providers]] table: default_model = "..."'
+        return _Result(FAILED, "no model to ask: the server lists none", fix, 2)
+    if model is None:
+        return _Result(SKIPPED, "the server has no model")
     key = state.key or state.provider.resolve_key()
     target = Target(state.provider.name, state.provider.base_url, model, key, {})
     try:
@@ -202,8 +247,12 @@ def _completion(state: _State) -> _Result:
             model=f"{state.provider.name}/{model}",
             messages=[{"role": "user", "content": "Hi"}],
             max_tokens=1,
-            max_retries=0,
             timeout=COMPLETION_SECONDS,
+            # one request, to this provider, whatever the configuration says
+            max_retries=0,
+            num_retries=0,
+            fallbacks=[],
+            context_window_fallback_dict={},
         )
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
         failure = explain(error, target, model)

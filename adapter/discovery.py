@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from adapter.errors import AdapterError
 from adapter.facts import Facts
-from adapter.failures import explain, explain_facts
+from adapter.failures import PROVIDER_FAILED, explain, explain_facts, where
 from adapter.keys import ResolvedKey, Secret
+from adapter.parallel import at_once
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
@@ -21,11 +23,17 @@ MAX_BYTES = 16 * 1024 * 1024
 
 
 class AnswerError(AdapterError):
-    """A server did not list its models; ``status`` is the HTTP status of its answer, if any."""
+    """A server did not list its models; ``status`` is the HTTP status of its answer, if any.
 
-    def __init__(self, message: str, exit_code: int, status: int | None) -> None:
+    ``is_json`` tells, of an answer that is no list, an API's from a web page.
+    """
+
+    def __init__(
+        self, message: str, exit_code: int, status: int | None, is_json: bool = False
+    ) -> None:
         self.exit_code = exit_code
         self.status = status
+        self.is_json = is_json
         super().__init__(message)
 
 
@@ -34,9 +42,9 @@ def models_of(
 ) -> list[str]:
     """Return the ids of the provider's models in the server's order, asking it now.
 
-    ``timeout`` is in seconds, of each wait; ``keyless`` sends no key. Redirects are not followed:
-    they would take the key elsewhere. Raises :class:`MissingKeyError`, and :class:`AdapterError`
-    with the command's exit code for what the server answers.
+    ``timeout`` is in seconds, of each wait and of the whole list; ``keyless`` sends no key.
+    Redirects are not followed: they would take the key elsewhere. Raises :class:`MissingKeyError`,
+    and :class:`AdapterError` with the command's exit code for what the server answers.
     """
     import httpx
 
@@ -48,11 +56,13 @@ def models_of(
             httpx.Client(timeout=timeout, headers=_headers(provider, key)) as client,
             client.stream("GET", url) as response,
         ):
-            body = b""
+            body, end = b"", time.monotonic() + timeout
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > MAX_BYTES:
                     raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes")
+                if time.monotonic() > end:
+                    raise httpx.ReadTimeout("the list of models came too slowly")
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, UnicodeError) as error:
         failure = explain(error, target, provider.name)
         raise AnswerError(str(failure), failure.exit_code, None) from None
@@ -60,7 +70,8 @@ def models_of(
         raise _failed(target, response.status_code, _said(body))
     ids = _ids(body)
     if ids is None:
-        raise _failed(target, 502, "the reply to GET /models is no list of models")
+        message = f"{where(target)}: the reply to GET /models is no list of models"
+        raise AnswerError(message, PROVIDER_FAILED, response.status_code, _is_json(body))
     return ids
 
 
@@ -68,18 +79,19 @@ def discover(
     providers: Iterable[Provider], timeout: float = TIMEOUT_SECONDS, *, keyless: bool = False
 ) -> tuple[dict[str, list[str]], dict[str, AdapterError]]:
     """Ask all providers at once; return the models by provider, and the errors by provider."""
-    from concurrent.futures import ThreadPoolExecutor
 
-    found: dict[str, list[str]] = {}
-    failed: dict[str, AdapterError] = {}
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        asked = {p.name: pool.submit(models_of, p, timeout, keyless=keyless) for p in providers}
-        for name, answer in asked.items():
-            try:
-                found[name] = answer.result()
-            except AdapterError as error:
-                failed[name] = error
-    return found, failed
+    def ask(provider: Provider) -> list[str] | AdapterError:
+        try:
+            return models_of(provider, timeout, keyless=keyless)
+        except AdapterError as error:
+            return error
+
+    asked = list(providers)
+    answers = dict(zip((p.name for p in asked), at_once(ask, asked), strict=True))
+    return (
+        {name: a for name, a in answers.items() if isinstance(a, list)},
+        {name: a for name, a in answers.items() if isinstance(a, AdapterError)},
+    )
 
 
 def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
@@ -99,6 +111,16 @@ def _ids(body: bytes) -> list[str] | None:
         return None
     ids = [e.get("id", e.get("name")) if isinstance(e, dict) else e for e in entries]
     return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
+
+
+def _is_json(body: bytes) -> bool:
+    import json
+
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _said(body: bytes) -> str:

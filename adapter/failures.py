@@ -109,18 +109,18 @@ def explain(
 
 def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     """Return what ``facts`` mean for a call of ``model`` to ``target``."""
-    where = _where(target, model)
+    place = where(target, model)
     if words := _named(facts.kinds, _CANNOT_CONNECT):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
-        return Failure(UNREACHABLE, f"{where}: {words}", fix)
+        return Failure(UNREACHABLE, f"{place}: {words}", fix)
     status = facts.status
     broken = _named(facts.kinds, _BROKEN)
     if broken and (status is None or status >= 500):
-        return Failure(PROVIDER_FAILED, f"{where}: {broken}", "try again, or see the server's log")
+        return Failure(PROVIDER_FAILED, f"{place}: {broken}", "try again, or see the server's log")
     code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
     said = _clean(facts.said, target)
     shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
-    return Failure(code, f"{where} {shown}: {said}", _advice(code, target))
+    return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
 
 
 def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:
@@ -129,7 +129,8 @@ def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:
     return next((words for name, words in names.items() if name in there), None)
 
 
-def _where(target: Target | None, model: str) -> str:
+def where(target: Target | None, model: str = "") -> str:
+    """Return what failed, in words: the provider with its base URL and key's source, or a model."""
     if target is None:
         return f"model {model!r}"
     return f"provider {target.name!r} ({target.base_url}, {target.key})"

@@ -12,7 +12,7 @@ from adapter.calls import drop_in
 from adapter.engine import load_litellm
 from adapter.translation import PREFIX, Target
 
-__all__ = ["ask"]
+__all__ = ["ask", "load_for_command"]
 
 TIMEOUT_SECONDS = 600.0
 """How long the server may be silent, as in LiteLLM."""
@@ -21,16 +21,21 @@ CONNECT_SECONDS = 10.0
 """How long connecting may take. An address that swallows packets would else hang for minutes."""
 
 
+def load_for_command() -> Any:
+    """Return LiteLLM as the command uses it; the import takes seconds, the first time."""
+    # LiteLLM's default mode loads ./.env, where a cloned repository could redirect a key
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    os.environ.setdefault("LITELLM_LOG", "ERROR")  # its warnings are for those who run a proxy
+    return load_litellm()
+
+
 def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
 
     ``target`` is where the model goes, as resolved already. Nothing is retried unless the query or
     the configuration says so: a person is waiting. Raises LiteLLM's exceptions.
     """
-    # LiteLLM's default mode loads ./.env, where a cloned repository could redirect a key
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    os.environ.setdefault("LITELLM_LOG", "ERROR")  # its warnings are for those who run a proxy
-    litellm = load_litellm()
+    litellm = load_for_command()
     # LiteLLM's half a million objects stay until this process ends: not looking through them
     # again at each collection, and at the end, saves two of seven seconds
     gc.freeze()

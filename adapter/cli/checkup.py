@@ -6,12 +6,14 @@ import json
 import shutil
 import sys
 from threading import Lock
+from unicodedata import east_asian_width
 
 import click
 
 from adapter.checkup import STEPS, Step, check, exit_code
 from adapter.cli.options import config_option, load, providers_word
 from adapter.errors import printable
+from adapter.parallel import at_once
 from adapter.providers import Provider
 
 __all__ = ["test_providers"]
@@ -55,35 +57,66 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
 
 
 class _Table:
-    """Lines on a terminal, one for each provider, drawn anew in place as steps are done."""
+    """Lines on a terminal, one for each provider, drawn anew in place as steps are done.
+
+    A line is never wider than the terminal, and there are never more than it has rows: the cursor
+    can go back up to neither.
+    """
 
     def __init__(self, providers: list[Provider]) -> None:
         self._steps: dict[str, list[Step]] = {p.name: [] for p in providers}
         self._lock = Lock()
-        self._drawn = False
+        self._lines = 0
+        self._open = True
 
     def add(self, name: str, step: Step) -> None:
         with self._lock:
             self._steps[name].append(step)
             self.draw()
 
+    def close(self) -> None:
+        """Draw no more: what is left when the command is interrupted goes on without being seen."""
+        with self._lock:
+            self._open = False
+
     def draw(self) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        if self._drawn:
-            sys.stdout.write(f"\x1b[{len(self._steps)}A")
-        for name, steps in self._steps.items():
-            marks = "".join(MARKS[s.status] for s in steps)
-            done = len(steps) == len(STEPS) or (steps and steps[-1].status == "failed")
-            last = f"{steps[-1].step} ({sum(s.seconds for s in steps):.2f} s)" if steps else ""
-            line = printable(f"{marks:{len(STEPS)}} {name}  {last}{'' if done else ' ...'}")
-            sys.stdout.write(f"\x1b[2K{line[:width]}\n")
+        if not self._open:
+            return
+        size = shutil.get_terminal_size()
+        rows = [(*self._state(steps), name) for name, steps in self._steps.items()]
+        room = max(size.lines - 1, 1)
+        if len(rows) > room:  # what is not done yet first, and a line that counts the rest
+            rows.sort(key=lambda row: row[0])
+        lines = [
+            f"{marks:{len(STEPS)}} {name}  {last}{'' if done else ' ...'}"
+            for done, marks, last, name in rows[: room if len(rows) <= room else room - 1]
+        ]
+        lines += [f"and {len(rows) - len(lines)} more"] if len(lines) < len(rows) else []
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        body = "".join(f"\x1b[2K{_fit(printable(line), size.columns - 1)}\n" for line in lines)
+        sys.stdout.write(up + body)  # in one piece, so that nothing flickers
         sys.stdout.flush()
-        self._drawn = True
+        self._lines = len(lines)
+
+    @staticmethod
+    def _state(steps: list[Step]) -> tuple[bool, str, str]:
+        """Return whether a provider is done, its marks, and its last step with the time so far."""
+        done = len(steps) == len(STEPS) or bool(steps and steps[-1].status == "failed")
+        last = f"{steps[-1].step} ({sum(s.seconds for s in steps):.2f} s)" if steps else ""
+        return done, "".join(MARKS[s.status] for s in steps), last
+
+
+def _fit(text: str, cells: int) -> str:
+    """Return as much of ``text`` as a terminal shows in ``cells`` columns."""
+    used = 0
+    for index, char in enumerate(text):
+        used += 2 if east_asian_width(char) in "WF" else 1
+        if used > cells:
+            return text[:index]
+    return text
 
 
 def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
-    from concurrent.futures import ThreadPoolExecutor
-
     def one(provider: Provider) -> list[Step]:
         steps = []
         for step in check(provider):
@@ -94,8 +127,11 @@ def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step
 
     if table is not None:
         table.draw()
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        found = list(pool.map(one, providers))
+    try:
+        found = at_once(one, providers)
+    finally:
+        if table is not None:
+            table.close()
     return {p.name: steps for p, steps in zip(providers, found, strict=True)}
 
 

@@ -30,7 +30,7 @@ HOW = {
 }
 
 _PLAIN = re.compile(r"[\w./:@+][\w./:@+-]*", re.ASCII)
-"""What may be offered. Bash inserts it unquoted, and a server names its models: ``$(...)`` would run.
+"""What may be offered. Bash inserts it unquoted, and servers name models: ``$(...)`` would run.
 
 A comma or a wildcard would not arrive whole."""
 

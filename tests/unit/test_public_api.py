@@ -38,6 +38,7 @@ ORDER = [
     "attachments",
     "schemas",
     "extraction",
+    "parallel",
     "discovery",
     "exporting",
     "litellm_prefixes",

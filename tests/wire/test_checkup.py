@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -18,10 +20,13 @@ from typing import Any
 
 import pytest
 
-from adapter.checkup import STEPS, exit_code
+from adapter.checkup import STEPS, check, exit_code
 from adapter.config import load_config
+from adapter.discovery import models_of
+from adapter.errors import AdapterError
 from adapter.model_cache import cache_file, cached_models, remember
-from tests.command import PATIENCE, is_readable, run
+from adapter.providers import Provider
+from tests.command import PATIENCE, is_readable, run, started
 from tests.recorder import Recorder, Reply, Request, recording_server
 
 Write = Callable[..., Path]
@@ -180,8 +185,17 @@ def test_a_path_that_lacks_v1(server: Recorder, write: Write) -> None:
     write(table(server.origin, default_model="m"))
     server.script = lambda r: None if r.path.startswith("/v1/") else Reply(404, b"<html>")
     code, found = steps()
-    assert (code, failing(found)) == (4, "authentication")
-    assert found["authentication"]["fix"] == f'write base_url = "{server.base_url}"'
+    assert (code, failing(found)) == (4, "models")
+    assert found["models"]["fix"] == f'write base_url = "{server.base_url}"'
+
+
+def test_a_web_page_where_the_api_is_below_v1(server: Recorder, write: Write) -> None:
+    """As servers with a page of their own do, which they give for every path they do not know."""
+    write(table(server.origin, default_model="m"))
+    server.script = lambda r: None if r.path.startswith("/v1/") else Reply(200, b"<html>")
+    code, found = steps()
+    assert (code, failing(found)) == (4, "models")
+    assert found["models"]["fix"] == f'write base_url = "{server.base_url}"'
 
 
 def test_a_server_that_lists_no_models(server: Recorder, write: Write) -> None:
@@ -198,7 +212,140 @@ def test_a_reply_that_is_no_list(server: Recorder, write: Write) -> None:
     write(table(server.base_url))
     server.script = lambda r: Reply(200, b"<html>")
     code, found = steps()
-    assert (code, failing(found)) == (7, "authentication")
+    assert (code, failing(found)) == (7, "models")
+    assert "is no list of models" in found["models"]["message"]
+    assert "502" not in found["models"]["message"]
+    assert "Often it ends in /v1" in found["models"]["fix"]
+
+
+def test_json_that_is_no_list_leaves_it_to_the_completion(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, default_model="m"))
+    server.script = lambda r: Reply(200, {"hello": 1}) if r.method == "GET" else None
+    code, found = steps()
+    assert (code, found["models"]["status"], found["completion"]["status"]) == (0, "skipped", "ok")
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "status"),
+    [(Reply(404, {}), 2, "failed"), (Reply(200, {"data": []}), 0, "skipped")],
+)
+def test_no_model_to_ask(
+    server: Recorder, write: Write, reply: Reply, code: int, status: str
+) -> None:
+    write(table(server.base_url))
+    server.script = lambda r: reply
+    found_code, found = steps()
+    assert (found_code, found["completion"]["status"]) == (code, status)
+    assert ("default_model" in found["completion"]["fix"]) is (code == 2)
+
+
+def test_without_a_default_a_model_that_chats_is_asked(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    ids = ["whisper-large-v3", "text-embedding-3", "llama", "qwen"]
+    server.script = lambda r: (
+        Reply(200, {"data": [{"id": i} for i in ids]}) if r.method == "GET" else None
+    )
+    assert steps()[0] == 0
+    assert server.last.body["model"] == "llama"
+
+
+def test_one_request_to_this_provider_whatever_is_configured(
+    server: Recorder, other_server: Recorder, write: Write
+) -> None:
+    write(
+        table(server.base_url, default_model="m")
+        + table(other_server.base_url, "other", default_model="m")
+        + '[plugin.litellm.providers.p]\nfallbacks = ["other"]\nnum_retries = 2\n'
+    )
+    server.script = lambda r: Reply(500, {}) if r.method == "POST" else None
+    code, found = steps("p")
+    assert (code, failing(found)) == (7, "completion")
+    assert [r.method for r in server.requests] == ["GET", "POST"]
+    assert not other_server.requests
+
+
+def test_the_working_directory_cannot_send_the_key_elsewhere(
+    server: Recorder, other_server: Recorder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``./.env``, which LiteLLM would load in a program without a file (see ``test_query``)."""
+    monkeypatch.delenv("NO_PROXY")
+    write(table(server.base_url, default_model="m", api_key="sk-canary"))
+    Path(".env").write_text(f"http_proxy={other_server.origin}\n", encoding="utf-8")
+    program = "from adapter.cli.main import main; main()"
+    asked = [sys.executable, "-c", program, "providers", "test"]
+    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not other_server.requests
+    assert [r.method for r in server.requests] == ["GET", "POST"]
+
+
+def test_importing_litellm_is_no_part_of_the_completions_time(
+    server: Recorder, write: Write
+) -> None:
+    """It comes after the list of models and before the completion, and takes most of that time."""
+    write(table(server.base_url, default_model="m"))
+    came: list[float] = []
+    server.script = lambda r: came.append(time.perf_counter())
+    with started("providers", "test", "--json") as process:
+        out, _ = process.communicate()
+    (row,) = json.loads(out)
+    listed, asked = came
+    assert row["steps"][-1]["seconds"] < asked - listed
+
+
+def test_a_list_that_never_ends_is_given_up(server: Recorder) -> None:
+    over = threading.Event()
+
+    def drip() -> Iterator[bytes]:
+        while not over.wait(0.05):
+            yield b" "
+
+    server.script = lambda r: Reply(200, drip())
+    provider = Provider(name="p", base_url=server.base_url)
+    try:
+        with pytest.raises(AdapterError, match="no answer within the time limit") as caught:
+            models_of(provider, timeout=0.3)
+        assert caught.value.exit_code == 6
+    finally:
+        over.set()
+
+
+def test_every_step_has_a_limit(server: Recorder) -> None:
+    over = threading.Event()
+
+    def hang(request: Request) -> None:
+        over.wait(PATIENCE)
+
+    server.script = hang
+    try:
+        *_, last = check(Provider(name="p", base_url=server.base_url), limit=0.5)
+        assert (last.step, last.status, last.exit_code) == ("authentication", "failed", 6)
+        assert last.message == "no answer within 0.5 s"
+        assert last.seconds < PATIENCE / 2
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("args", [["providers", "test", "--all"], ["models"]], ids=" ".join)
+def test_ctrl_c_waits_for_no_server(server: Recorder, write: Write, args: list[str]) -> None:
+    write(table(server.base_url, "a") + table(server.base_url, "b"))
+    over, both = threading.Event(), threading.Barrier(3)
+
+    def hang(request: Request) -> None:
+        both.wait(PATIENCE)
+        over.wait(PATIENCE)
+
+    server.script = hang
+    try:
+        with started(*args) as process:
+            both.wait(PATIENCE)
+            begun = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE)
+            assert time.monotonic() - begun < 5  # the servers would be given 10 s
+        assert (process.returncode, err) == (130, b"\n")
+    finally:
+        over.set()
 
 
 def test_a_model_that_is_not_there(server: Recorder, write: Write) -> None:
@@ -268,15 +415,16 @@ def test_the_exit_code_of_several(codes: list[int], code: int) -> None:
     assert exit_code(codes) == code
 
 
-def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
-    write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
+def on_terminal(*args: str, **environ: str) -> tuple[int, str]:
+    """Run the command on a terminal; return its exit code and all that it showed."""
     user, program = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", "providers", "test", "--all"],
+        [sys.executable, "-m", "adapter", *args],
         stdin=program,
         stdout=program,
         stderr=program,
         start_new_session=True,
+        env={**os.environ, **environ},
     )
     os.close(program)
     shown = b""
@@ -286,13 +434,32 @@ def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
         except OSError:
             break
     os.close(user)
-    assert process.wait(PATIENCE) == 6
-    text = shown.decode()
+    return process.wait(PATIENCE), shown.decode()
+
+
+def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
+    code, text = on_terminal("providers", "test", "--all")
+    assert code == 6
     assert "\x1b[2A\x1b[2K" in text  # two lines up, drawn anew
     last = text.rpartition("\x1b[2A")[2]
     assert "✔✔✔–✔✔✔✔ well  completion (" in last  # noqa: RUF001 - a dash, as shown
     assert "✔✔✘      dead  connect (" in last
     assert "❌ dead" in last
+
+
+def test_the_table_fits_a_small_terminal(write: Write) -> None:
+    """A line that wraps, or one above the first row, could not be drawn again in its place."""
+    names = ["模型" * 20, *(f"dead{i}" for i in range(15))]
+    write("".join(table("http://127.0.0.1:1", name) for name in names))
+    code, text = on_terminal("providers", "test", "--all", COLUMNS="30", LINES="8")
+    drawn, _, reports = text.partition("❌")
+    assert code == 6
+    assert reports.count("❌") == 15
+    assert {int(up) for up in re.findall(r"\x1b\[(\d+)A", drawn)} == {7}
+    lines = re.findall(r"\x1b\[2K(.*)\r\n", drawn)
+    assert max(sum(2 if c in "模型" else 1 for c in line) for line in lines) == 29
+    assert lines[-1] == "and 10 more"
 
 
 # ---- adapter models
