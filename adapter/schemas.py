@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from adapter.errors import ConfigError, printable
 
 __all__ = ["load_schema", "response_format", "violation"]
+
+LONGEST_REASON = 300
+"""In characters; jsonschema's messages repeat the value, which may be the whole answer."""
+
+_SCHEMAS = frozenset({"items", "additionalProperties"})
+_LISTS_OF_SCHEMAS = frozenset({"anyOf"})
+_TABLES_OF_SCHEMAS = frozenset({"properties", "$defs", "definitions"})
+_STRICT_KEYWORDS = (
+    _SCHEMAS
+    | _LISTS_OF_SCHEMAS
+    | _TABLES_OF_SCHEMAS
+    | {"$ref", "const", "description", "enum", "exclusiveMaximum", "exclusiveMinimum", "format"}
+    | {"maxItems", "maximum", "minItems", "minimum", "multipleOf", "pattern", "required"}
+    | {"title", "type"}
+)
+_STRICT_FORMATS = frozenset(
+    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"}
+)
+_DATA = frozenset({"const", "default", "enum", "examples"})
+"""Keywords whose values are no schemas, whatever they look like."""
 
 
 def load_schema(given: str) -> dict[str, Any]:
@@ -34,25 +55,112 @@ def load_schema(given: str) -> dict[str, Any]:
     try:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
-        raise ConfigError(f"{where}: no JSON schema: {printable(error.message)}") from None
+        raise ConfigError(f"{where}: no JSON schema: {_short(error.message)}") from None
+    _check_references(schema, where)
     return schema
 
 
+def _check_references(schema: dict[str, Any], where: str) -> None:
+    """Raise :class:`ConfigError` for a ``$ref`` to what is not in the schema, before it is sent.
+
+    A schema with an ``$id`` inside has several roots, so there the answer's check tells.
+    """
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    tables = list(_tables(schema))
+    if any("$id" in table for table in tables):
+        return
+    root: Registry[Any] = Registry().with_resource("", DRAFT202012.create_resource(schema))
+    for table in tables:
+        reference = table.get("$ref")
+        if not isinstance(reference, str):  # a property may have that name
+            continue
+        try:
+            root.resolver("").lookup(reference)
+        except Unresolvable:
+            raise ConfigError(f"{where}: {_short(reference)} is not in the schema") from None
+
+
+def _tables(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every JSON object in a schema but those that are data."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            yield value
+            pending += [inner for name, inner in value.items() if name not in _DATA]
+        elif isinstance(value, list):
+            pending += value
+
+
 def response_format(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return OpenAI's ``response_format`` for a schema."""
+    """Return OpenAI's ``response_format`` for a schema; strict where OpenAI allows that.
+
+    Strict servers generate nothing else. They refuse a schema that is not within their rules, so
+    such a schema is sent as a wish, and the answer's check decides.
+    """
     title = str(schema.get("title", ""))
     name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in title)[:64]
-    return {"type": "json_schema", "json_schema": {"name": name or "answer", "schema": schema}}
+    wanted: dict[str, Any] = {"name": name or "answer", "schema": schema}
+    if schema.get("type") == "object" and _may_be_strict(schema):
+        wanted["strict"] = True
+    return {"type": "json_schema", "json_schema": wanted}
+
+
+def _may_be_strict(schema: Any) -> bool:
+    """Return whether OpenAI's rules for Structured Outputs allow this schema ("supported schemas").
+
+    Each object is closed and requires all its properties; only the listed keywords are used.
+    """
+    if not isinstance(schema, dict) or not schema.keys() <= _STRICT_KEYWORDS:
+        return False
+    if schema.get("format", "date") not in _STRICT_FORMATS:
+        return False
+    kind = schema.get("type")
+    if kind == "object" or (isinstance(kind, list) and "object" in kind) or "properties" in schema:
+        properties = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False:
+            return False
+        if set(schema.get("required", ())) != set(properties):
+            return False
+    inner = [schema[name] for name in _SCHEMAS & schema.keys() if schema[name] is not False]
+    for name in _LISTS_OF_SCHEMAS & schema.keys():
+        inner += schema[name]
+    for name in _TABLES_OF_SCHEMAS & schema.keys():
+        inner += schema[name].values()
+    return all(_may_be_strict(one) for one in inner)
 
 
 def violation(schema: dict[str, Any], answer: str) -> str | None:
     """Return why ``answer`` does not hold ``schema``, with the place in it; ``None`` if it does."""
     try:
-        value = json.loads(answer)
+        value = json.loads(answer, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         return f"the answer is not JSON: {error}"
     from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
-    for wrong in validator_for(schema)(schema).iter_errors(value):
-        return f"the answer does not hold the schema: {wrong.json_path}: {printable(wrong.message)}"
-    return None
+    # with a registry of its own, jsonschema downloads nothing that a $ref names
+    check = validator_for(schema)(schema, registry=Registry())
+    try:
+        wrong = next(check.iter_errors(value), None)
+    except Unresolvable as error:
+        raise ConfigError(f"--schema: {_short(str(error.ref))} is not in the schema") from None
+    except RecursionError:
+        return "the answer cannot be checked: it, or the schema, is nested without end"
+    if wrong is None:
+        return None
+    place = _short(wrong.json_path)
+    return f"the answer does not hold the schema: {place}: {_short(wrong.message)}"
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _short(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "…"
