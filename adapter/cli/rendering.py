@@ -3,21 +3,76 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from adapter.cli.output import without_controls
 from adapter.errors import ConfigError
 
-__all__ = ["MarkdownWriter"]
+__all__ = ["Blocks", "MarkdownWriter"]
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+# CommonMark 0.31, 4.5, but with any indentation: in a list, a fence stands as deep as its item
+_FENCE = re.compile(r"[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>.*)")
+
+
+class Blocks:
+    """Cuts Markdown that comes in pieces into blocks: a paragraph, a list item, a code block.
+
+    A block ends at a blank line outside of a fenced code block, when what follows it begins at the
+    margin. Where the pieces were cut makes no difference. Each line is looked at once.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._open = ""
+        self._fence = ""
+        self._after_blank = False
+
+    def take(self, text: str) -> list[str]:
+        """Return the blocks that ``text`` completes."""
+        done: list[str] = []
+        *lines, rest = text.split("\n") if "\n" in text else [text]
+        for line in lines:
+            self._begin(self._open + line, done)
+            self._end_line(self._open + line)
+            self._open = ""
+        self._open += rest
+        self._begin(self._open, done)
+        return done
+
+    def end(self) -> list[str]:
+        """Return what is left, as one block or none."""
+        left = "\n".join([*self._lines, self._open])
+        self._lines, self._open, self._fence, self._after_blank = [], "", "", False
+        return [left] if left.strip() else []
+
+    def _begin(self, line: str, done: list[str]) -> None:
+        """End the block before ``line``, or before its beginning, if a new one begins there."""
+        if self._after_blank and line and not line[0].isspace():
+            done.append("\n".join(self._lines))
+            self._lines = []
+            self._after_blank = False
+
+    def _end_line(self, line: str) -> None:
+        self._after_blank = bool(self._lines) and not self._fence and not line.strip()
+        if self._lines or line.strip():
+            self._lines.append(line)
+        found = _FENCE.fullmatch(line)
+        if found is None:
+            return
+        fence, info = found["fence"], found["info"].strip()
+        if self._fence:
+            if fence.startswith(self._fence) and not info:
+                self._fence = ""
+        elif fence[0] == "~" or "`" not in info:
+            self._fence = fence
 
 
 class MarkdownWriter:
-    """Prints each block (a paragraph, a list, a code block) once, when all of it is there.
+    """Prints each block once, when all of it is there, with a blank line between two.
 
     What is printed is never drawn again, so nothing flickers and the scrollback stays whole.
-    Control characters are dropped, so that no answer can drive the terminal. Raises
-    :class:`ConfigError` when rich is not installed.
+    Control characters are dropped and links show where they lead, so that no answer can drive the
+    terminal or hide an address. Raises :class:`ConfigError` when rich is not installed.
     """
 
     def __init__(self) -> None:
@@ -28,40 +83,36 @@ class MarkdownWriter:
                 '--render needs rich. Run: pip install "gptme-litellm[render]"'
             ) from None
         self._console = Console()
-        self._held = ""
+        self._blocks = Blocks()
         self.wrote = False
 
     def write(self, text: str) -> None:
         """Take ``text``, and print the blocks that it completes."""
-        self._held += without_controls(text)
-        end = _end_of_blocks(self._held)
-        self._print(self._held[:end])
-        self._held = self._held[end:]
+        for block in self._blocks.take(without_controls(text)):
+            self._print(block)
 
     def close(self) -> None:
         """Print what is left."""
-        self._print(self._held)
-        self._held = ""
+        for block in self._blocks.end():
+            self._print(block)
 
     def _print(self, block: str) -> None:
-        if block.strip():
-            from rich.markdown import Markdown
+        from rich.markdown import Markdown
+        from rich.segment import SegmentLines
 
-            self.wrote = True
-            self._console.print(Markdown(block))
+        lines = self._console.render_lines(Markdown(block, hyperlinks=False), pad=False)
+        # some blocks bring blank lines of their own, which would add up with those in between
+        while lines and _is_blank(lines[0]):
+            del lines[0]
+        while lines and _is_blank(lines[-1]):
+            del lines[-1]
+        if not lines:
+            return
+        if self.wrote:
+            self._console.print()
+        self.wrote = True
+        self._console.print(SegmentLines(lines, new_lines=True), end="")
 
 
-def _end_of_blocks(text: str) -> int:
-    """Return where the last whole block ends: at a blank line outside a fenced code block."""
-    end = position = 0
-    fence = ""
-    for line in text.splitlines(keepends=True):
-        position += len(line)
-        found = _FENCE.match(line)
-        if found and not fence:
-            fence = found[1]
-        elif found and found[1].startswith(fence) and not line.strip(" `~\r\n"):
-            fence = ""
-        if not fence and line.endswith("\n") and not line.strip():
-            end = position
-    return end
+def _is_blank(line: list[Any]) -> bool:
+    return not any(part.text.strip() or (part.style and part.style.bgcolor) for part in line)
