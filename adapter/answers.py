@@ -38,12 +38,15 @@ class Kept:
             self.response = _plain(chunk)
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """Return LiteLLM's object, or the gateway's, as dictionaries and lists."""
+def _plain(value: Any) -> dict[str, Any] | None:
+    """Return LiteLLM's object, or the gateway's, as dictionaries and lists.
+
+    ``None`` for what is no JSON object: a proxy may send anything where usage belongs.
+    """
     if callable(getattr(value, "model_dump", None)):
         value = value.model_dump(mode="json", exclude_none=True)
-    found: dict[str, Any] = json.loads(json.dumps(value, default=vars))
-    return found
+    found = json.loads(json.dumps(value, default=vars))
+    return found if isinstance(found, dict) else None
 
 
 def pieces(chunks: Iterable[Any], kept: Kept | None = None) -> Iterator[str]:

@@ -12,7 +12,7 @@ import sys
 from base64 import b64encode
 from typing import Any
 
-from adapter.errors import ConfigError
+from adapter.errors import ConfigError, printable
 
 __all__ = ["MAX_BYTES", "message_content"]
 
@@ -35,6 +35,8 @@ def message_content(prompt: str, attachments: tuple[str, ...]) -> str | list[dic
     """
     if not attachments:
         return prompt
+    if attachments.count("-") > 1:
+        raise ConfigError("--attach -: stdin can be attached once only")
     parts = [_part(name) for name in attachments]
     return [*([{"type": "text", "text": prompt}] if prompt else []), *parts]
 
@@ -42,8 +44,10 @@ def message_content(prompt: str, attachments: tuple[str, ...]) -> str | list[dic
 def _part(name: str) -> dict[str, Any]:
     if name.startswith(("http://", "https://")):
         return {"type": "image_url", "image_url": {"url": name}}
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _read(name)
-    shown = "stdin" if name == "-" else os.path.basename(name)
+    data = _read_stdin() if name == "-" else _read(name)
+    # a name that is not valid UTF-8 holds surrogates, which no request can carry
+    shown = "stdin" if name == "-" else printable(os.path.basename(name))
+    name = printable(name)
     if not data:
         raise ConfigError(f"--attach {name}: it is empty")
     if len(data) > MAX_BYTES:
@@ -57,16 +61,22 @@ def _part(name: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
+def _read_stdin() -> bytes:
+    if sys.stdin is None:  # closed by whoever started this process
+        raise ConfigError("--attach -: there is no stdin")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
 def _read(name: str) -> bytes:
     path = os.path.expanduser(name)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError(f"--attach {name}: not a regular file")
+            raise ConfigError(f"--attach {printable(name)}: not a regular file")
         with open(path, "rb") as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"--attach {name}: {why}") from None
+        raise ConfigError(f"--attach {printable(name)}: {why}") from None
 
 
 def _kind(data: bytes) -> str | None:

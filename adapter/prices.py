@@ -35,8 +35,8 @@ def cost(model: str, target: Target | None, usage: Mapping[str, Any]) -> float |
     try:
         parts = litellm.cost_per_token(
             model=model,
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
+            # all of it: tokens read from a cache, of audio or of an image have other prices
+            usage_object=litellm.Usage(**usage),
         )
     except Exception:  # noqa: BLE001 - a model without a price raises what it likes
         return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import click
 
 from adapter.answers import Kept, Query
-from adapter.cli.output import AnswerWriter
+from adapter.cli.output import AnswerWriter, json_text
 from adapter.config import Config
 from adapter.errors import AdapterError, printable
 from adapter.failures import PROVIDER_FAILED, Failure, explain
@@ -78,7 +77,7 @@ def print_answer(config: Config, attempts: Iterator[Attempt | Failure], shape: S
         kept = Kept()
         writer = _writer(shape)
         whole = _Collected()
-        failed = _ask(config, attempt, kept, writer, whole)
+        failed = _ask(config, attempt, kept, writer, whole, shape)
         if failed is None:
             if failure is not None:
                 click.echo(f"adapter: {printable(attempt.query.model)} answered", err=True)
@@ -103,7 +102,7 @@ def _writer(shape: Shape) -> Writer:
 
 
 def _ask(
-    config: Config, attempt: Attempt, kept: Kept, writer: Writer, whole: _Collected
+    config: Config, attempt: Attempt, kept: Kept, writer: Writer, whole: _Collected, shape: Shape
 ) -> Failure | None:
     """Write one answer, and keep it; return what went wrong, if anything did."""
     query, target = attempt.query, attempt.target
@@ -120,7 +119,8 @@ def _ask(
         writer.close()
         raise
     writer.close()
-    if whole.wrote:
+    # a refusal, or reasoning that took all tokens, has no text but is a response
+    if whole.wrote or (shape.as_json and kept.response is not None):
         return None
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
     return Failure(PROVIDER_FAILED, f"{where}: the reply held no answer", "")
@@ -129,7 +129,7 @@ def _ask(
 def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:
     """Print what needs the whole answer, and return the exit code."""
     if shape.as_json:
-        click.echo(json.dumps(kept.response, indent=2, ensure_ascii=False))
+        click.echo(json_text(kept.response))
     elif shape.extract:
         _print_code(text)
     if shape.usage:
@@ -155,17 +155,23 @@ def _print_code(text: str) -> None:
 
 
 def _usage(attempt: Attempt, kept: Kept) -> str:
-    usage = kept.usage
-    if usage is None:
+    usage = kept.usage or {}
+    tokens_in, tokens_out = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if tokens_in is None or tokens_out is None:
         return "adapter: the server told no usage"
-    numbers = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    said = f"adapter: {numbers[0]} tokens in, {numbers[1]} out"
+    said = f"adapter: {tokens_in} tokens in, {tokens_out} out"
     if attempt.way.route is None:
         from adapter.prices import cost
 
         price = cost(attempt.query.model, attempt.target, usage)
         said += f", ${price:.6f}" if price is not None else ""
     return said
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    """Return a number of tokens; ``None`` for anything else that a proxy says instead."""
+    count = usage.get(name)
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
 def resolved(error: AdapterError) -> Failure:

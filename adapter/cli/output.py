@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+import json
+import re
+from typing import Any, TextIO
 
-__all__ = ["AnswerWriter", "without_controls"]
+__all__ = ["AnswerWriter", "json_text", "without_controls"]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
@@ -13,6 +15,19 @@ _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\
 def without_controls(text: str) -> str:
     """Return ``text`` without what could drive a terminal."""
     return text.translate(_CONTROLS)
+
+
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\ud800-\udfff]")
+"""What json.dumps leaves alone: C1 controls, and halves of characters, which no stream takes."""
+
+
+def json_text(value: Any) -> str:
+    """Return ``value`` as JSON to read, with nothing in it that could drive a terminal.
+
+    Nothing is lost: what is unsafe is escaped as JSON does it.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class AnswerWriter:

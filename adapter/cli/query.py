@@ -137,7 +137,9 @@ def query(ctx: click.Context, /, prompt: tuple[str, ...], verbose: bool, **given
             click.echo("adapter: no model was named; using the embedded one", err=True)
     params["stream"] = given["stream"] and not shape.as_json
     if shape.usage and params["stream"]:
-        params["stream_options"] = {"include_usage": True}
+        asked_for = params.get("stream_options")
+        more = asked_for if isinstance(asked_for, dict) else {}
+        params["stream_options"] = {**more, "include_usage": True}
     if shape.schema is not None:
         from adapter.schemas import response_format
 
@@ -159,6 +161,10 @@ def _shape(given: dict[str, Any]) -> Shape:
     if len(chosen) > 1:
         first, second = (f"--{name.removeprefix('as_')}" for name in chosen[:2])
         raise click.UsageError(f"{first} and {second} exclude each other")
+    for name in ("extract", "render"):
+        if given["schema"] is not None and given[name]:
+            # the answer is JSON then: it has no code block and is no Markdown
+            raise click.UsageError(f"--schema and --{name} exclude each other")
     schema = None
     if given["schema"] is not None:
         from adapter.schemas import load_schema

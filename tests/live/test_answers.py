@@ -71,6 +71,22 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
     assert result.choices[0].message.content
 
 
+def test_an_answer_holds_a_strict_schema(
+    adapter: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "green"]}, "n": {"type": "integer"}},
+        "required": ["colour", "n"],
+        "additionalProperties": False,
+    }
+    done = adapter("-m", "embedded", "--schema", json.dumps(schema), "-u", "Pick a colour.")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["colour"] in ("red", "green")
+    assert "tokens in" in done.stderr
+
+
 def test_an_answer_holds_its_schema(
     adapter: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

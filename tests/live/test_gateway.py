@@ -325,6 +325,50 @@ def test_the_request_of_a_query_is_the_same_as_without(setup: Setup) -> None:
     assert first.headers["x-team"] == second.headers["x-team"] == "blue"
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}},
+    "required": ["n"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "code"),
+    [
+        (["-a", "x.png", "-a", "x.pdf", "-a", "x.txt"], "seen", 0),
+        (["-a", "https://example.com/x.png"], "seen", 0),
+        (["--schema", json.dumps(SCHEMA)], '{"n": 1}', 0),
+        (["--schema", json.dumps(SCHEMA)], '{"n": "x"}', 7),
+        (["-x"], "```\ncode\n```", 0),
+    ],
+)
+def test_options_of_a_query_mean_the_same_as_without(
+    setup: Setup, tmp_path: Path, options: list[str], answer: str, code: int
+) -> None:
+    for name, data in {"x.png": b"\x89PNG\r\n\x1a\n", "x.pdf": b"%PDF-1", "x.txt": b"x"}.items():
+        (tmp_path / name).write_bytes(data)
+    options = [str(tmp_path / o) if o.startswith("x.") else o for o in options]
+    setup.first.script = lambda r: Reply(200, chat_stream([answer]))
+    through, without = both("-m", "groq", *options, "hi")
+    assert through == without
+    assert through.code == code
+    first, second = setup.first.requests
+    assert first.body == second.body
+
+
+def test_the_whole_response_and_its_usage_are_there(setup: Setup) -> None:
+    # not by both(), which leaves out what is told on stderr
+    through = run("-m", "groq", "--json", "-u", "hi")
+    without = run("-m", "groq", "--json", "-u", "--no-gateway", "hi")
+    assert through.code == without.code == 0
+    assert through.err == without.err == "adapter: 1 tokens in, 1 out\n"
+    first, second = (json.loads(done.out) for done in (through, without))
+    for part in ("message", "finish_reason"):
+        assert first["choices"][0][part] == second["choices"][0][part]
+    assert first["usage"]["total_tokens"] == second["usage"]["total_tokens"] == 2
+
+
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
 CALL_END = {"index": 0, "function": {"arguments": '": 1}'}}
 

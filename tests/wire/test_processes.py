@@ -85,3 +85,12 @@ def test_a_price_is_for_exactly_that_model_at_its_vendor() -> None:
     assert cost("gpt-4o", None, usage) is not None
     assert cost("no-such-model", None, usage) is None
     assert cost("p", target("https://api.openai.com/v1", "gpt-4o"), usage) is not None
+
+
+def test_tokens_from_a_cache_cost_what_the_vendor_takes_for_them() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0}
+    cached = {**usage, "prompt_tokens_details": {"cached_tokens": 1000}}
+    row = litellm.model_cost["gpt-4o"]
+    assert row["cache_read_input_token_cost"] < row["input_cost_per_token"]
+    assert cost("gpt-4o", None, cached) == pytest.approx(1000 * row["cache_read_input_token_cost"])
+    assert cost("gpt-4o", None, usage) == pytest.approx(1000 * row["input_cost_per_token"])

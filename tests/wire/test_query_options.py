@@ -16,10 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.cli.rendering import _end_of_blocks
 from adapter.extraction import first_block
 from adapter.schemas import violation
-from tests.command import PATIENCE, is_readable, provider, run
+from tests.command import PATIENCE, is_readable, provider, read_terminal, run, terminal
 from tests.recorder import Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
@@ -106,6 +105,36 @@ def test_what_cannot_be_attached(server: Recorder, make: Callable[[Path], Any], 
     assert not server.requests
 
 
+def test_a_name_that_no_request_can_carry(server: Recorder) -> None:
+    name = os.fsdecode(b"n\xff\x1b[2J.txt")
+    Path(name).write_text("x")
+    assert run("-m", "p", "-a", name, "hi").code == 0
+    assert content(server)[1]["text"] == "n\\udcff\\x1b[2J.txt:\n\nx"
+
+
+def test_stdin_is_attached_once(server: Recorder) -> None:
+    done = run("-m", "p", "-a", "-", "-a", "-", "hi", stdin=PNG)
+    assert (done.code, done.err) == (2, "Error: --attach -: stdin can be attached once only\n")
+    assert not server.requests
+
+
+def test_there_may_be_no_stdin(server: Recorder) -> None:
+    command = f'exec "{sys.executable}" -m adapter -m p -a - hi <&-'
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: --attach -: there is no stdin\n"
+    assert not server.requests
+
+
+def test_what_is_attached_is_on_no_stream(server: Recorder) -> None:
+    Path("n.txt").write_text("canary")
+    server.fail(500, "no")
+    done = run("-m", "p", "-v", "-a", "n.txt", "hi")
+    assert done.code == 7
+    assert "canary" in str(content(server))
+    assert "canary" not in done.out + done.err
+
+
 # ---- schema
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -144,6 +173,7 @@ def test_an_answer_that_does_not_hold_it(server: Recorder, answer: str, words: s
         ("{", "not valid JSON"),
         ('{"type": 3}', "no JSON schema"),
         ("[]", "No such file"),
+        ('{"$ref": "#/$defs/none"}', "#/$defs/none is not in the schema"),
     ],
 )
 def test_a_schema_that_is_none(server: Recorder, schema: str, words: str) -> None:
@@ -151,6 +181,13 @@ def test_a_schema_that_is_none(server: Recorder, schema: str, words: str) -> Non
     assert done.code == 2
     assert words in done.err
     assert not server.requests
+
+
+def test_a_closed_schema_is_sent_as_strict(server: Recorder) -> None:
+    answers(server, '{"n": 3}')
+    schema = json.dumps({**SCHEMA, "additionalProperties": False})
+    assert run("-m", "p", "--schema", schema, "hi").code == 0
+    assert server.only.body["response_format"]["json_schema"]["strict"] is True
 
 
 # ---- json, extract, usage
@@ -163,6 +200,36 @@ def test_the_whole_response(server: Recorder) -> None:
     assert response["choices"][0]["message"]["content"] == "Hello, world"
     assert response["usage"]["total_tokens"] == 2
     assert not server.only.body.get("stream")
+
+
+@pytest.mark.parametrize("gateway", [True, False])
+def test_a_response_without_text_is_still_one(server: Recorder, gateway: bool) -> None:
+    reply = chat_reply("")
+    reply["choices"][0].update(message={"role": "assistant", "content": None})
+    reply["choices"][0].update(finish_reason="length")
+    server.script = lambda r: Reply(200, reply)
+    way = ["--gateway", server.base_url] if gateway else []
+    done = run("-m", "p", *way, "--json", "hi")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["choices"][0]["finish_reason"] == "length"
+    assert run("-m", "p", *way, "--no-stream", "hi").code == 7
+
+
+def test_json_holds_nothing_that_drives_a_terminal(server: Recorder) -> None:
+    text = "a\x9b2J\x1b[2J\x7f é \ud800"
+    server.script = lambda r: Reply(200, chat_reply(text))
+    done = run("-m", "p", "--gateway", server.base_url, "--json", "hi")
+    assert "é" in done.out
+    assert not {"\x9b", "\x1b", "\x7f"} & set(done.out)
+    assert json.loads(done.out)["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 99])
+def test_code_is_the_same_however_it_arrives(server: Recorder, size: int) -> None:
+    text = "Here:\n````md\n```\nx\n```\n````\nend"
+    cut = [text[start : start + size] for start in range(0, len(text), size)]
+    server.script = lambda r: Reply(200, chat_stream(cut))
+    assert run("-m", "p", "-x", "hi") == (0, "```\nx\n```\n", "")
 
 
 def test_only_the_code(server: Recorder) -> None:
@@ -218,9 +285,33 @@ def test_usage_at_once(server: Recorder) -> None:
     assert run("-m", "p", "-u", "--no-stream", "hi").err == "adapter: 1 tokens in, 1 out\n"
 
 
-@pytest.mark.parametrize("pair", [("--json", "--extract"), ("--extract", "--render")])
+@pytest.mark.parametrize(
+    "usage", ["x", [1], {}, {"prompt_tokens": "\x1b[2J", "completion_tokens": True}]
+)
+def test_usage_that_is_none(server: Recorder, usage: Any) -> None:
+    server.script = lambda r: Reply(200, {**chat_reply("Hi"), "usage": usage})
+    done = run("-m", "p", "--gateway", server.base_url, "-u", "--no-stream", "hi")
+    assert done == (0, "Hi\n", "adapter: the server told no usage\n")
+
+
+def test_other_stream_options_are_kept(server: Recorder) -> None:
+    assert run("-m", "p", "-u", "-o", "stream_options", '{"x": 1}', "hi").code == 0
+    assert server.only.body["stream_options"] == {"x": 1, "include_usage": True}
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("--json", "--extract"),
+        ("--extract", "--render"),
+        ("--json", "--render"),
+        ("--schema", "--extract"),
+        ("--schema", "--render"),
+    ],
+)
 def test_what_excludes_each_other(server: Recorder, pair: tuple[str, str]) -> None:
-    done = run("-m", "p", *pair, "hi")
+    first = [pair[0], "{}"] if pair[0] == "--schema" else [pair[0]]
+    done = run("-m", "p", *first, pair[1], "hi")
     assert done.code == 2
     assert f"{pair[0]} and {pair[1]} exclude each other" in done.err
     assert not server.requests
@@ -305,18 +396,17 @@ def test_markdown_into_a_pipe_stays_as_it_is(server: Recorder) -> None:
     assert run("-m", "p", "--render", "hi").out == "# Title\n"
 
 
-@given(st.lists(st.sampled_from(["a", "", "```", "- x", "~~~"])), st.integers(1, 5))
-def test_blocks_end_in_the_same_places_however_the_text_arrives(
-    lines: list[str], size: int
+def test_without_rich_there_is_one_message(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "\n".join(lines) + "\n"
-    held, blocks = "", ""
-    for start in range(0, len(text), size):
-        held += text[start : start + size]
-        end = _end_of_blocks(held)
-        blocks, held = blocks + held[:end], held[end:]
-    whole = _end_of_blocks(text)
-    assert blocks == text[:whole]
+    monkeypatch.setitem(sys.modules, "rich.console", None)  # what an import then fails with
+    with terminal() as (user, program):
+        with os.fdopen(os.dup(program), "w", encoding="utf-8") as screen:
+            done = run("-m", "p", "--render", "hi", stdout=screen)
+        assert read_terminal(user, program) == b""
+    assert done.code == 2
+    assert done.err == ('Error: --render needs rich. Run: pip install "gptme-litellm[render]"\n')
+    assert not server.requests
 
 
 def test_no_option_no_import(server: Recorder) -> None:
