@@ -44,7 +44,9 @@ def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterat
     configured = target.params if target else {}
     call = dict(query.params)
     if query.retries is not None:
-        call["max_retries"] = query.retries
+        # a configured num_retries would else be the one that counts
+        name = "num_retries" if "num_retries" in {*call, *configured} else "max_retries"
+        call[name] = query.retries
     if not {"max_retries", "num_retries"} & {*call, *configured}:
         call["max_retries"] = 0
     if query.timeout is not None or "timeout" not in configured:

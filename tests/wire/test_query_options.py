@@ -356,6 +356,18 @@ def test_retries(server: Recorder, option: list[str], requests: int) -> None:
     assert len(server.requests) == requests
 
 
+@pytest.mark.parametrize("name", ["max_retries", "num_retries"])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_retries_asked_for_beat_configured_ones(
+    write: Callable[..., Path], server: Recorder, name: str, asked: int
+) -> None:
+    settings = f"[plugin.litellm.providers.p]\n{name} = 2\n"
+    write(provider(server.base_url, default_model="m") + settings)
+    server.fail(500, "no", **{"Retry-After": "0.01"})
+    assert run("-m", "p", "--retries", str(asked), "hi").code == 7
+    assert len(server.requests) == asked + 1
+
+
 # ---- Markdown
 
 
