@@ -26,8 +26,9 @@ __all__ = ["Config", "load_config"]
 class Config:
     """What the configuration files say, merged. Immutable; a changed file gives a new one.
 
-    ``files`` are the files that were read, lowest precedence first. ``warnings`` are the problems
-    that stop nothing. ``settings`` holds LiteLLM's own sections, each a mapping.
+    ``files`` are the files that were read, lowest precedence first; ``paths`` are these and those
+    that were looked for in vain. ``warnings`` are the problems that stop nothing. ``settings``
+    holds LiteLLM's own sections, each a mapping.
     """
 
     providers: tuple[Provider, ...] = ()
@@ -35,6 +36,7 @@ class Config:
     default_model: str | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     files: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
     _by_name: Mapping[str, Provider] = field(init=False, repr=False, compare=False)
 
@@ -126,6 +128,7 @@ def read_config(paths: Sequence[str], required: bool) -> Config:
         default_model=_table(merged, "models").get("default") or None,
         settings={s: ours[s] for s in SECTIONS if s in ours},
         files=tuple(d.path for d in documents),
+        paths=tuple(paths),
         warnings=tuple(problems),
     )
 

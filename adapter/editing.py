@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def edit(
     cannot be parsed, edited or written, and leaves it as it was.
     """
     target = Path(os.path.realpath(path))
-    with locked(target, not dry_run):
+    with nullcontext() if dry_run else locked(target):
         old = _read(target)
         bom, newline = _layout(target)
         new = _changed(target, old, change)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from adapter.errors import MissingKeyError
@@ -26,14 +28,19 @@ NETWORK = (
 """Variables that decide how a call reaches its host."""
 
 
+_PACKAGES = ("gptme_litellm-", "litellm-", "openai-")
+"""What answers, by the beginning of its metadata folder (PyPA, "Recording installed projects")."""
+
+
 def references(settings: str) -> tuple[str, ...]:
     """Return the variables that LiteLLM settings refer to as ``os.environ/VAR``, sorted."""
     return tuple(sorted(set(_REFERENCE.findall(settings))))
 
 
 def fingerprints(config: Config, salt: str) -> dict[str, str]:
-    """Return digests of all that a gateway is made from: under ``""`` of the configuration and the
-    variables that decide how a call goes out, under each provider's name of its key.
+    """Return digests of all that a gateway is made from: under ``""`` of the configuration, the
+    versions of the packages that answer and the variables that decide how a call goes out, under
+    each provider's name of its key.
 
     Made with a random ``salt`` for each gateway, so that they say nothing about a key to who finds
     them. Keys are read now; none is kept.
@@ -42,17 +49,15 @@ def fingerprints(config: Config, salt: str) -> dict[str, str]:
 
 
 def is_current(
-    known: Mapping[str, str], config: Config, salt: str, provider: Provider | None = None
+    known: Mapping[str, str], config: Config, salt: str, providers: Iterable[Provider]
 ) -> bool:
     """Whether ``config`` still gives the digests ``known``: equal digests mean equal answers.
 
-    With ``provider`` only its key is read: reading another's may run a command.
+    Of the keys only those of ``providers`` are read: reading another's may run a command.
     """
-    if provider is None:
-        return fingerprints(config, salt) == dict(known)
     if _of_config(config, salt) != known.get(""):
         return False
-    return _of_key(provider, salt) == known.get(provider.name)
+    return all(_of_key(p, salt) == known.get(p.name) for p in providers)
 
 
 def _of_config(config: Config, salt: str) -> str:
@@ -61,7 +66,21 @@ def _of_config(config: Config, salt: str) -> str:
     ]
     settings = json.dumps([providers, config.settings], sort_keys=True, default=str)
     named = [(name, config.getenv(name)) for name in references(settings)]
-    return _digest([settings, named, [os.environ.get(name) for name in NETWORK]], salt)
+    network = [os.environ.get(name) for name in NETWORK]
+    return _digest([settings, named, network, _versions()], salt)
+
+
+def _versions() -> list[str]:
+    """Return name and version of each package that answers.
+
+    Read from folder names, which takes a fraction of a millisecond; ``importlib.metadata`` takes
+    longer than everything else that a query through a gateway does.
+    """
+    found: set[str] = set()
+    for folder in {*sys.path} - {""}:
+        with suppress(OSError):
+            found.update(n for n in os.listdir(folder) if n.startswith(_PACKAGES))
+    return sorted(n for n in found if n.endswith(".dist-info"))
 
 
 def _of_key(provider: Provider, salt: str) -> str:

@@ -97,7 +97,7 @@ def start(
                 key=master,
                 salt=salt,
                 fingerprints=fingerprints(config, salt),
-                config=config.files,
+                config=config.paths,
                 detached=detach,
                 log=str(log) if log else None,
                 started=time.time(),

@@ -65,6 +65,12 @@ class Provider:
         other = self._other_source()
         return other[1] if other else key_source(self.name, self.api_key, self.api_key_env)[0]
 
+    @property
+    def asks_for_key(self) -> bool:
+        """Whether reading the key runs a command or opens the keyring, which may ask its user."""
+        other = self._other_source()
+        return other is not None and other[0] != "api_key_file"
+
     def _other_source(self) -> tuple[str, str] | None:
         """Return the command, file or keyring that comes before the conventional variable."""
         named = (self.api_key and not self.api_key.isspace()) or self.api_key_env

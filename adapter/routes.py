@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adapter.config import Config
     from adapter.relay import Route
 
-__all__ = ["Way", "answer", "foreign_way", "own_way"]
+__all__ = ["Way", "answer", "foreign_way", "gateway_only", "own_way"]
 
 PLAIN_PARAMS = frozenset(
     {
@@ -48,10 +48,35 @@ PLAIN_PARAMS = frozenset(
 )
 """OpenAI's parameters, which mean the same through a gateway. LiteLLM's own may not."""
 
-STALE = (
-    "the gateway is stale: the configuration or a key has changed since it started. Answering "
-    "without it (adapter serve --stop, then adapter serve --detach)"
+SAME_ANSWERS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "general_settings": frozenset(
+            {"alerting", "alerting_threshold", "database_url", "disable_spend_logs", "master_key"}
+        ),
+        "litellm_settings": frozenset(
+            {
+                *("allowed_fails", "content_policy_fallbacks", "context_window_fallbacks"),
+                *("default_fallbacks", "fallbacks", "json_logs", "num_retries", "set_verbose"),
+            }
+        ),
+        "router_settings": frozenset(
+            {
+                *("content_policy_fallbacks", "context_window_fallbacks", "default_fallbacks"),
+                *("fallbacks", "max_fallbacks", "model_group_alias", "num_retries"),
+                *("redis_host", "redis_password", "redis_port", "redis_url", "routing_strategy"),
+            }
+        ),
+    }
 )
+"""LiteLLM's settings that change no answer of a gateway that is told ``ALONE``."""
+
+STALE = (
+    "the gateway is stale: the configuration, a key or a package has changed since it started. "
+    "Answering without it (adapter serve --stop, then adapter serve --detach)"
+)
+
+LIMITS = ("rpm", "tpm", "max_parallel_requests", "max_budget", "budget_duration")
+"""What a router checks before a call, and a call without one does not."""
 
 TIMEOUT_SECONDS = 600.0
 """How long a gateway may be silent, as in ``oneshot``."""
@@ -85,17 +110,20 @@ class Way(NamedTuple):
 
 def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
     """Return the way through a detached gateway of ours, where the answer is the same."""
-    gateway = _find(config)
-    if gateway is None:
+    gateways = _find(config)
+    if not gateways:
         return Way(None, "no gateway runs")
     if reason := _differs(config, query, resolution):
         return Way(None, reason)
-    if not is_current(gateway.fingerprints, config, gateway.salt, resolution.provider):
+    provider = resolution.provider
+    assert provider is not None
+    gateway = next(
+        (g for g in gateways if is_current(g.fingerprints, config, g.salt, [provider])), None
+    )
+    if gateway is None:
         return Way(None, STALE, stale=True)
     from adapter.relay import Route
 
-    provider = resolution.provider
-    assert provider is not None
     extras = provider.extras
     retries = query.retries
     if retries is None:
@@ -112,10 +140,21 @@ def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
     )
 
 
-def _find(config: Config) -> Gateway | None:
+def _find(config: Config) -> list[Gateway]:
     if os.name != "posix":  # where no gateway can be started
-        return None
-    return next((g for g in running() if g.detached and g.config == config.files), None)
+        return []
+    return [g for g in running() if g.detached and g.config == config.paths]
+
+
+def gateway_only(config: Config) -> str | None:
+    """Return which of LiteLLM's settings could make a gateway's answers differ, in words.
+
+    Only its gateway reads them: a cache, limits, callbacks that change requests, and so on.
+    """
+    for section, settings in config.settings.items():
+        if other := sorted(settings.keys() - SAME_ANSWERS[section]):
+            return f"{section}.{other[0]} acts in a gateway only"
+    return None
 
 
 def _differs(config: Config, query: Query, resolution: Resolution) -> str | None:
@@ -125,7 +164,9 @@ def _differs(config: Config, query: Query, resolution: Resolution) -> str | None
         return "the gateway offers the configured providers only"
     if other := sorted(query.params.keys() - PLAIN_PARAMS):
         return f"-o {other[0]} is LiteLLM's own"
-    if other := [name for name in OWN_ATTEMPTS if name in provider.extras]:
+    if reason := gateway_only(config):
+        return reason
+    if other := [name for name in (*OWN_ATTEMPTS, *LIMITS) if name in provider.extras]:
         return f"provider {provider.name!r} has {other[0]}"
     numbers = ("timeout", "max_retries", "num_retries")
     if any(isinstance(provider.extras.get(n, 0), str | list | dict) for n in numbers):

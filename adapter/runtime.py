@@ -20,16 +20,20 @@ from adapter.keys import Secret
 
 __all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "running"]
 
-FORMAT = 2
+FORMAT = 3
 """Of the file. One of another version of this package is not read."""
+
+
+KEPT_LOGS = 3
+"""How many logs of gateways that have ended stay: the newest, to find out why."""
 
 
 class Gateway(NamedTuple):
     """A gateway that runs: where, its master key, and what it was started with.
 
     ``fingerprints`` are of the configuration and of each key, made with ``salt``. ``config`` are
-    the files it was made from. ``started`` is in seconds since 1970. ``path`` is the file of all
-    this.
+    the files it is made from, or would be if they were there. ``started`` is in seconds since 1970.
+    ``path`` is the file of all this.
     """
 
     url: str
@@ -87,11 +91,15 @@ class Slot:
         import fcntl
         import tempfile  # costs milliseconds, which a query need not pay
 
+        from adapter.writing import locked
+
         self.folder = private_folder()
-        self._sweep()
-        self.fd, name = tempfile.mkstemp(prefix=".starting-", dir=self.folder)  # mode 0600
-        self.path = Path(name)
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        # or another start would take this file, not locked yet, for one left behind
+        with locked(self.folder / "start"):
+            self._sweep()
+            self.fd, name = tempfile.mkstemp(prefix=".starting-", dir=self.folder)  # mode 0600
+            self.path = Path(name)
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
 
     def publish(self, **facts: Any) -> Gateway:
         """Write what is known of the gateway and make it visible to :func:`running`."""
@@ -117,6 +125,16 @@ class Slot:
                     if not _is_locked(path):
                         path.unlink()
                         path.with_suffix(".yaml").unlink(missing_ok=True)
+        logs = [p for p in self.folder.glob("gateway-*.log") if not p.with_suffix(".json").exists()]
+        for path in sorted(logs, key=_age)[KEPT_LOGS:]:
+            path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def running() -> Iterator[Gateway]:

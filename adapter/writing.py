@@ -26,7 +26,7 @@ def write_file(path: str | os.PathLike[str], text: str, *, secret: bool = False)
     Through a symbolic link the file it points to is written. Raises :class:`ConfigError`.
     """
     target = Path(os.path.realpath(path))
-    with locked(target, True):
+    with locked(target):
         replace(target, text.encode(), mode_for(target, secret))
 
 
@@ -62,11 +62,8 @@ def replace(target: Path, data: bytes, mode: int) -> None:
 
 
 @contextmanager
-def locked(target: Path, wanted: bool) -> Iterator[None]:
+def locked(target: Path) -> Iterator[None]:
     """Hold a lock on the folder itself, so that writers of any file in it take turns."""
-    if not wanted:
-        yield
-        return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(target.parent, os.O_RDONLY)

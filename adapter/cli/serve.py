@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from types import FrameType
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from adapter.cli.options import config_option, load
-from adapter.errors import GatewayError, printable
+from adapter.errors import ConfigError, GatewayError, printable
 from adapter.runtime import Gateway, left_behind, running
 
 if TYPE_CHECKING:
+    from adapter.config import Config
     from adapter.gateway import Started
 
 __all__ = ["serve"]
@@ -88,7 +90,7 @@ def _start(host: str, port: int, detach: bool) -> None:
     started = None
     try:
         started = start(loaded, host, port, detach=detach)
-        _tell(started)
+        _tell(started, loaded)
         if detach:
             return
         code = started.process.wait()
@@ -104,10 +106,14 @@ def _start(host: str, port: int, detach: bool) -> None:
     raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", 1)
 
 
-def _tell(started: Started) -> None:
+def _tell(started: Started, loaded: Config) -> None:
+    from adapter.routes import gateway_only
+
     for reason in started.left_out:
         click.echo(f"warning: left out: {reason}", err=True)
     click.echo(_describe(started))
+    if started.gateway.detached and (why := gateway_only(loaded)):
+        click.echo(f"note: queries of `adapter` go without it: {why}", err=True)
     if started.gateway.detached:
         click.echo(f"Log: {started.gateway.log}. `adapter serve --stop` ends it.", err=True)
 
@@ -142,31 +148,44 @@ def _describe(started: Started) -> str:
 
 
 def _show_status() -> int:
-    from adapter.fingerprints import is_current
-
     gateways = list(running())
     for url in left_behind():
         click.echo(printable(f"the gateway at {url} ended without being stopped"), err=True)
     if not gateways:
         click.echo("no gateway runs", err=True)
         return 1
-    loaded = load()
+    try:
+        loaded = load()
+    except ConfigError as error:
+        loaded = None
+        click.echo(f"error: {error}", err=True)
     for gateway in gateways:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gateway.started))
         how = "in the background" if gateway.detached else "in a terminal"
-        if gateway.config != loaded.files:
-            state = "another configuration"
-        elif is_current(gateway.fingerprints, loaded, gateway.salt):
-            state = "up to date"
-        else:
-            state = "stale: the configuration or a key has changed since it started"
+        files = [path for path in gateway.config if os.path.exists(path)]
         lines = [
             f"Gateway: {gateway.url} (pid {gateway.pid}, {how}, since {since})",
-            f"Configuration: {', '.join(gateway.config) or 'none'} ({state})",
+            f"Configuration: {', '.join(files) or 'none'} ({_state(gateway, loaded)})",
         ]
         lines += [f"Log: {gateway.log}"] if gateway.log else []
         click.echo(printable("\n".join(lines)))
     return 0
+
+
+def _state(gateway: Gateway, loaded: Config | None) -> str:
+    """Return whether queries go through it, in words; no command is run to read a key."""
+    from adapter.fingerprints import is_current
+    from adapter.routes import gateway_only
+
+    if loaded is None:
+        return "unknown: the configuration of now has errors"
+    if gateway.config != loaded.paths:
+        return "another configuration"
+    unasked = [p for p in loaded.providers if not p.asks_for_key]
+    if not is_current(gateway.fingerprints, loaded, gateway.salt, unasked):
+        return "stale: something it was started with has changed"
+    why = gateway_only(loaded)
+    return f"up to date, but queries go without it: {why}" if why else "up to date"
 
 
 def _stop(port: int | None) -> None:

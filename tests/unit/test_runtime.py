@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_another_gateway_in_its_place_is_not_it() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"format": 2}', '{"format": 99}', "null", '{"format": 2, "key": 3}', "\0"],
+    ["", "{", "[]", '{"format": 3}', '{"format": 99}', "null", '{"format": 3, "key": 3}', "\0"],
 )
 def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: str) -> None:
     path = private_folder() / "gateway-1.json"
@@ -110,7 +111,7 @@ def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: st
 
 def test_links_fifos_and_folders_are_no_gateways(runtime_dir: Path, tmp_path: Path) -> None:
     real = tmp_path / "real.json"
-    real.write_text(json.dumps({"format": 2, **FACTS, "path": "x"}))
+    real.write_text(json.dumps({"format": 3, **FACTS, "path": "x"}))
     base = private_folder()
     (base / "gateway-1.json").symlink_to(real)
     os.mkfifo(base / "gateway-2.json")
@@ -152,3 +153,24 @@ def test_a_file_in_place_of_the_folder_is_refused(runtime_dir: Path) -> None:
     runtime_dir.write_text("")
     with pytest.raises(GatewayError, match="gptme-litellm"):
         private_folder()
+
+
+def test_starts_at_the_same_time_do_not_remove_each_other(runtime_dir: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        slots = list(pool.map(lambda _: Slot(), range(100)))
+    assert [s.path for s in slots if not s.path.exists()] == []
+    for slot in slots:
+        slot.close(discard=True)
+
+
+def test_logs_of_ended_gateways_are_kept_but_not_all(runtime_dir: Path) -> None:
+    living = Slot()
+    living.publish(**FACTS)
+    for port in range(4000, 4008):
+        log = runtime_dir / f"gateway-{port}.log"
+        log.write_text("")
+        os.utime(log, (port, port))
+    Slot().close(discard=True)
+    left = sorted(p.name for p in runtime_dir.glob("*.log"))
+    assert left == [f"gateway-{port}.log" for port in (4000, 4005, 4006, 4007)]
+    living.close(discard=True)
