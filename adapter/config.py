@@ -7,7 +7,9 @@ gptme's five fields stands under ``[plugin.litellm]``, which gptme leaves alone.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -58,6 +60,14 @@ class Config:
         """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
         return lookup(variable, os.environ if environ is None else environ, self.env)
 
+    def references(self) -> tuple[str, ...]:
+        """Return the variables that LiteLLM's settings name as ``os.environ/VAR``, sorted."""
+        extras = [dict(provider.extras) for provider in self.providers]
+        text = json.dumps([dict(self.settings), extras], default=str)
+        return tuple(sorted(set(_REFERENCE.findall(text))))
+
+
+_REFERENCE = re.compile(r"os\.environ/(\w+)")
 
 Signature = tuple[tuple[int, int, int, int, int] | None, ...]
 

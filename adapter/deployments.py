@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adapter.errors import did_you_mean
+from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
@@ -25,13 +26,17 @@ CONSUMED = frozenset(
 )
 """What becomes a field of the provider; every other parameter is an extra."""
 
+NEVER_IMPORTED = frozenset(KEY_SETTINGS)
+"""Settings of ours that run a command or read a file: only the user's own files may say them."""
+
 
 class Deployment(NamedTuple):
     """What an entry calls: ``model`` is the id on the wire, ``*`` for a wildcard.
 
     ``prefix`` is LiteLLM's; ``own_base`` says that the base is the one LiteLLM has for it.
     ``variable`` and ``literal`` are the key, at most one of them. ``pattern`` says that the name
-    takes several models, but not in the form ``NAME/*`` -> ``prefix/*``.
+    takes several models, but not in the form ``NAME/*`` -> ``prefix/*``. ``lost`` are parameters
+    that are not taken over.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Deployment(NamedTuple):
     mode: str | None = None
     pattern: bool = False
     notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self.model!r}, {safe_url(self.base_url)!r})"
@@ -88,10 +94,11 @@ def read_deployment(
         own_base=own_base,
         variable=key.variable,
         literal=key.literal,
-        extras={k: v for k, v in params.items() if k not in CONSUMED},
+        extras={k: v for k, v in params.items() if k not in CONSUMED | NEVER_IMPORTED},
         mode=str(mode) if mode else None,
         pattern=pattern,
         notes=(*notes, *([key.note] if key.note else [])),
+        lost=tuple(sorted(NEVER_IMPORTED & params.keys())),
     )
 
 

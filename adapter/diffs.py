@@ -9,27 +9,37 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tomli
+import tomlkit
 
-from adapter.keys import MASK, holds_secret
+from adapter.keys import MASK
+from adapter.redaction import is_secret
 
 __all__ = ["masked_diff"]
 
 _NO_SECRETS = ("api_key_env", "name", "default_model")
+_PROVIDERS = ("plugin", "litellm", "providers")
 
 
 def masked_diff(old: str, new: str, name: str) -> str:
     """Return the unified diff of two TOML texts, ``""`` for none, with ``***`` for each secret.
 
-    A secret is a string under a name like ``api_key`` or ``Authorization``, any value of
-    ``[env]``, and a URL with a password.
+    A secret is what :func:`adapter.redaction.is_secret` says, and any value of ``[env]``.
     """
     secrets = {s for text in (old, new) for s in _secrets(tomli.loads(text))}
-    pieces = {line for s in secrets for line in (*s.splitlines(), json.dumps(s)[1:-1]) if line}
+    pieces = {piece for secret in secrets for piece in _spellings(secret) if piece}
     ordered = sorted(pieces, key=len, reverse=True)
     lines = difflib.unified_diff(
         old.splitlines(keepends=True), new.splitlines(keepends=True), fromfile=name, tofile=name
     )
     return "".join(_masked(line, ordered) for line in lines)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield the ways a string may stand in a TOML file: as it is, line by line, or escaped."""
+    yield from secret.splitlines()
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield tomlkit.string(secret).as_string()[1:-1]
 
 
 def _masked(line: str, secrets: list[str]) -> str:
@@ -47,12 +57,13 @@ def _masked(line: str, secrets: list[str]) -> str:
     return sign + text
 
 
-def _secrets(value: Any, name: str = "", inside: bool = False) -> Iterator[str]:
+def _secrets(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secrets(item, key, inside or (name == "" and key == "env"))
+            # what a provider is called says nothing about its settings
+            yield from _secrets(item, ("provider",) if path == _PROVIDERS else (*path, key))
     elif isinstance(value, list):
         for item in value:
-            yield from _secrets(item, name or "-", inside)
-    elif isinstance(value, str) and value and name not in _NO_SECRETS:
-        yield from [value] if inside or holds_secret(name, value) else ()
+            yield from _secrets(item, path)
+    elif isinstance(value, str) and value and path[-1] not in _NO_SECRETS:
+        yield from [value] if path[0] == "env" or is_secret(path, value) else ()

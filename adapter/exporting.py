@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from datetime import date, datetime, time
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +21,12 @@ from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
 from adapter.key_sources import other_source
-from adapter.keys import PLACEHOLDER_KEY, default_variable, holds_secret, variable_of
+from adapter.keys import PLACEHOLDER_KEY, default_variable, variable_of
 from adapter.providers import Provider
+from adapter.redaction import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
 
-__all__ = ["Export", "entries", "export", "sections"]
+__all__ = ["Export", "entries", "export", "sections", "yaml_text"]
 
 NO_STATIC_MODELS: Mapping[str, Any] = {"models_by_provider": {"openai": []}}
 """Keeps LiteLLM from listing its 211 static OpenAI ids for each ``openai/*`` wildcard."""
@@ -76,16 +79,22 @@ def export(
     wanted = list(names)
     chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
     notes: list[str] = []
+    variables = _Variables(config)
     lines = ["# LiteLLM configuration, written by `adapter config export`."]
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
     lines.append("model_list:" if chosen else "model_list: []")
     for provider in chosen:
-        key = _key(provider, config, include_secrets, notes)
+        key = _key(provider, variables, include_secrets, notes)
         models = (discovered or {}).get(provider.name, ())
         made: Any = entries(provider, key, _headers(provider, config, notes), models)
         if not include_secrets:
             made = [
-                {**e, "litellm_params": _named(e["litellm_params"], (provider.name,), notes)}
+                {
+                    **e,
+                    "litellm_params": _named(
+                        e["litellm_params"], (provider.name,), variables, notes
+                    ),
+                }
                 for e in made
             ]
         notes += [
@@ -98,12 +107,28 @@ def export(
         lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
         lines += [f"  {line}" for entry in made for line in _dump([entry])]
     for section, settings in sections(config).items():
-        shown = settings if include_secrets else _named(settings, (section,), notes)
+        shown = settings if include_secrets else _named(settings, (section,), variables, notes)
         lines += ["", *_dump({section: shown})]
     return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
 
 
-def _key(provider: Provider, config: Config, include_secrets: bool, notes: list[str]) -> str:
+class _Variables:
+    """Names of variables for secrets that are not written: each secret has one of its own."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        named = [
+            p.api_key_env or default_variable(p.name) for p in config.providers if not p.api_key
+        ]
+        self._secrets: dict[str, object] = dict.fromkeys((*named, *config.references()))
+
+    def name(self, wanted: str, secret: object) -> str:
+        """Return ``wanted``, numbered if it stands for another secret already."""
+        numbered = (wanted if n == 1 else f"{wanted}_{n}" for n in count(1))
+        return next(n for n in numbered if self._secrets.setdefault(n, secret) == secret)
+
+
+def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes: list[str]) -> str:
     """Return what to write as ``api_key``.
 
     Where no key is known the placeholder is written: left out, or naming a variable that is not
@@ -112,7 +137,7 @@ def _key(provider: Provider, config: Config, include_secrets: bool, notes: list[
     if provider.api_key:
         if include_secrets:
             return str(provider.api_key)
-        variable = default_variable(provider.name)
+        variable = variables.name(default_variable(provider.name), provider.api_key)
         notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
         return f"os.environ/{variable}"
     variable = provider.api_key_env or default_variable(provider.name)
@@ -123,7 +148,7 @@ def _key(provider: Provider, config: Config, include_secrets: bool, notes: list[
         )
         return f"os.environ/{variable}"
     if provider.api_key_env or provider.resolve_key().found:
-        notes.extend(_unless_set(variable, config))
+        notes.extend(_unless_set(variable, variables.config))
         return f"os.environ/{variable}"
     return PLACEHOLDER_KEY
 
@@ -148,24 +173,44 @@ def _unless_set(variable: str, config: Config) -> list[str]:
     return [f"set {variable}: {why}, and without it LiteLLM sends $OPENAI_API_KEY"]
 
 
-def _named(value: Any, path: tuple[str, ...], notes: list[str]) -> Any:
-    """Return ``value`` with each secret in it replaced by a reference to a variable."""
+def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list[str]) -> Any:
+    """Return ``value`` with each secret in it replaced by a reference to a variable.
+
+    The first name of ``path`` is a section's or a provider's, which says nothing of a secret.
+    """
     if isinstance(value, Mapping):
-        return {k: _named(v, (*path, str(k)), notes) for k, v in value.items()}
+        return {k: _named(v, (*path, str(k)), variables, notes) for k, v in value.items()}
     if isinstance(value, list):
-        return [_named(v, path, notes) for v in value]
+        return [_named(v, path, variables, notes) for v in value]
     ours = path[-1] == "api_key" and (
         value == PLACEHOLDER_KEY or (len(path) == 2 and path[0] not in SECTIONS)
     )
-    if ours or not holds_secret(path[-1], value):
+    if ours or not is_secret(path[1:], value):
         return value
     variable = re.sub(r"\W", "_", "_".join(path)).upper()
     if path == ("general_settings", "master_key"):
         variable = "LITELLM_MASTER_KEY"
+    variable = variables.name(variable, value)
     notes.append(f"set {variable}: {'.'.join(path)} was not written")
     return f"os.environ/{variable}"
 
 
 def _dump(value: Any) -> list[str]:
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000)
-    return text.rstrip("\n").split("\n")
+    return yaml_text(value).rstrip("\n").split("\n")
+
+
+def yaml_text(value: Any) -> str:
+    """Return ``value`` as YAML that LiteLLM reads; dates and times are text, as JSON needs them."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """What YAML, unlike TOML, has no type for, or LiteLLM could not send, becomes text."""
+
+
+def _as_text(dumper: Any, value: Any) -> Any:
+    return dumper.represent_str(value.isoformat())
+
+
+for _kind in (date, datetime, time):
+    _Dumper.add_representer(_kind, _as_text)

@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 from adapter.errors import AdapterError, did_you_mean, printable
 from adapter.facts import Facts, facts_of
-from adapter.keys import MASK, Secret, holds_secret
+from adapter.keys import MASK, Secret
+from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
     from adapter.translation import Target
@@ -158,7 +159,7 @@ def _clean(text: str, target: Target | None) -> str:
     if target is not None and target.key.found and len(target.key.value) > 7:
         keys.append(str(target.key.value))
     headers = (target.params.get("extra_headers") if target else None) or {}
-    keys += [str(v) for n, v in headers.items() if isinstance(v, Secret) or holds_secret(n, v)]
+    keys += [str(v) for n, v in headers.items() if isinstance(v, Secret) or is_secret((n,), v)]
     for key in sorted(keys, key=len, reverse=True):
         text = text.replace(key, MASK)
     text = printable(" ".join(text.split()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from adapter.config import Config
     from adapter.providers import Provider
 
-__all__ = ["NETWORK", "fingerprints", "is_current", "references"]
-
-_REFERENCE = re.compile(r"os\.environ/(\w+)")
+__all__ = ["NETWORK", "fingerprints", "is_current"]
 
 NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -30,11 +27,6 @@ NETWORK = (
 
 _PACKAGES = ("gptme_litellm-", "litellm-", "openai-")
 """What answers, by the beginning of its metadata folder (PyPA, "Recording installed projects")."""
-
-
-def references(settings: str) -> tuple[str, ...]:
-    """Return the variables that LiteLLM settings refer to as ``os.environ/VAR``, sorted."""
-    return tuple(sorted(set(_REFERENCE.findall(settings))))
 
 
 def fingerprints(config: Config, salt: str) -> dict[str, str]:
@@ -65,7 +57,7 @@ def _of_config(config: Config, salt: str) -> str:
         [p.name, p.base_url, p.default_model, p.key_source, p.extras] for p in config.providers
     ]
     settings = json.dumps([providers, config.settings], sort_keys=True, default=str)
-    named = [(name, config.getenv(name)) for name in references(settings)]
+    named = [(name, config.getenv(name)) for name in config.references()]
     network = [os.environ.get(name) for name in NETWORK]
     return _digest([settings, named, network, _versions()], salt)
 

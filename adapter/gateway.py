@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError, printable
+from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
 from adapter.gateway_setup import configuration, environment, is_loopback, master_key
 from adapter.runtime import Gateway, Slot, is_alive, running
@@ -169,9 +170,7 @@ def _address(host: str) -> str:
 
 
 def _write_private(path: Path, content: Mapping[str, Any]) -> None:
-    import yaml
-
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text = yaml_text(content)
     with suppress(FileNotFoundError):
         path.unlink()
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
-from adapter.fingerprints import references
-from adapter.keys import Secret, holds_secret
+from adapter.keys import Secret
+from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config
@@ -66,7 +66,7 @@ def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[
             continue
         key, headers = "", {}
         for header, value in values.items():
-            if header and not isinstance(value, Secret) and not holds_secret(header, value):
+            if header and not isinstance(value, Secret) and not is_secret((header,), value):
                 headers[header] = value
                 continue
             variable = f"GATEWAY_KEY_{len(keys) + 1}"
@@ -98,7 +98,7 @@ def environment(config: Config, own: Mapping[str, str], yaml_path: Path) -> dict
     settings = json.dumps(
         [dict(config.settings), [dict(p.extras) for p in config.providers]], default=str
     )
-    kept = references(settings)
+    kept = config.references()
     dropped = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
     environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     environ.update({k: v for k in kept if (v := config.getenv(k))})

@@ -10,9 +10,11 @@ from typing import Any
 from adapter.config import Config
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, read_document
-from adapter.importing import Import, ImportedProvider
-from adapter.keys import default_variable, holds_secret
+from adapter.import_routes import ImportedProvider
+from adapter.importing import Import
+from adapter.keys import default_variable
 from adapter.providers import Provider, safe_url
+from adapter.redaction import has_secret
 from adapter.translation import api_base
 
 __all__ = ["SECRETS_FILE", "check_import", "differing_fields"]
@@ -59,18 +61,32 @@ def _differences(
             for key, value in _leaves(values):
                 has = _at(config.settings.get(section, {}), key)
                 if has is not None and has != value:
-                    shown = not holds_secret(key[-1], has) and not holds_secret(key[-1], value)
-                    message = f"{section}.{'.'.join(key)} is {_shown(has, shown)}, and the import "
-                    message += f"says {_shown(value, shown)}"
+                    message = f"{section}.{'.'.join(key)} is {_shown(key, has, value)}, and the "
+                    message += f"import says {_shown(key, value, has)}"
                     yield Problem(target, None, None, message, "use --replace to overwrite it")
+    yield from _hidden_names(plan, config, target)
     for name, value in (plan.settings.environment if include_secrets else {}).items():
         if config.env.get(name) not in (None, value):
             message = f"[env] {name} has another value"
             yield Problem(target, None, None, message, "use --replace to overwrite it")
 
 
-def _shown(value: Any, shown: bool) -> str:
-    return repr(value) if shown else "a secret"
+def _shown(path: tuple[str, ...], value: Any, other: Any) -> str:
+    """Return ``value`` in words; neither is shown where the other is a secret."""
+    return "a secret" if has_secret(path, [value, other]) else repr(value)
+
+
+def _hidden_names(plan: Import, config: Config, target: str) -> Iterator[Problem]:
+    """Yield the new aliases by which a gateway would hide a provider that the import leaves be."""
+    planned = {provider.name for provider in plan.providers}
+    has = config.settings.get("router_settings", {}).get("model_group_alias", {})
+    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
+    for alias in aliases.keys() - has.keys():
+        name = alias.partition("/")[0]
+        if name not in planned and config.find(name) is not None:
+            message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
+            fix = "rename one of them, or use --replace"
+            yield Problem(target, None, name, message, fix)
 
 
 def differing_fields(
@@ -87,8 +103,7 @@ def differing_fields(
     for path, value in (*_leaves(new.extras), *_leaves(secret)):
         has = _at(existing.extras, path)
         if path and has not in (None, value):
-            shown = not holds_secret(path[-1], has) and not holds_secret(path[-1], value)
-            yield ".".join(path), _shown(has, shown), _shown(value, shown)
+            yield ".".join(path), _shown(path, has, value), _shown(path, value, has)
 
 
 def _key(

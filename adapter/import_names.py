@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from itertools import count
 from urllib.parse import urlsplit
 
+from adapter.checks import VARIABLE
 from adapter.config import Config
 from adapter.deployments import Deployment
 from adapter.keys import default_variable
@@ -16,64 +19,105 @@ __all__ = ["provider_names"]
 
 
 def provider_names(groups: list[list[Deployment]], config: Config) -> list[tuple[str, bool]]:
-    """Return for each group its provider's name, and whether the file itself gives it."""
-    wildcards = [_wildcard(group) for group in groups]
-    taken = {name for name in wildcards if name}
-    names: list[tuple[str, bool]] = []
-    for group, wildcard in zip(groups, wildcards, strict=True):
-        if wildcard:
-            names.append((wildcard, True))
-            continue
-        others = {d.name for g in groups if g is not group for d in g} | taken
-        name, chosen = _name(group, config, others)
-        taken.add(name)
-        names.append((name, chosen))
-    return names
+    """Return for each group its provider's name, and whether the file itself gives it.
+
+    A group whose key is no variable of the file takes the variable that belongs to its name, so
+    that must not be another server's.
+    """
+    naming = _Naming(groups, config)
+    wildcards = [naming.wildcard(group) for group in groups]
+    return [
+        (wildcard, True) if wildcard else naming.name(group)
+        for group, wildcard in zip(groups, wildcards, strict=True)
+    ]
 
 
-def _wildcard(group: list[Deployment]) -> str | None:
-    names = ((d.wildcard, d) for d in group)
-    return next((name for name, d in names if name and _is_free(name, d)), None)
+class _Naming:
+    """The names given so far, and the variables that are spoken for."""
+
+    def __init__(self, groups: list[list[Deployment]], config: Config) -> None:
+        self._groups = groups
+        self._config = config
+        self._taken: set[str] = set()
+        self._conventional: set[str] = set()
+        self._variables = {group[0].variable for group in groups}
+        self._variables |= {p.api_key_env for p in config.providers}
+
+    def wildcard(self, group: list[Deployment]) -> str | None:
+        """Return NAME of the first ``NAME/*`` that can be the group's, and take it."""
+        for d in group:
+            name = d.wildcard
+            if name and name not in self._taken and self._is_free(name, d):
+                return self._take(name, d)
+        return None
+
+    def name(self, group: list[Deployment]) -> tuple[str, bool]:
+        """Return a name for a provider whose file says no ``NAME/*``, and take it."""
+        first = group[0]
+        others = {d.name for g in self._groups if g is not group for d in g} | self._taken
+        for provider in self._config.providers:
+            if _is(provider, first) and provider.name not in others:
+                return self._take(provider.name, first), False
+        prefix = first.prefix.removeprefix("text-completion-")
+        if first.own_base and prefix not in others:
+            return self._take(prefix, first), True
+        own = {d.name for d in group}
+        if len(own) == 1 and not own & others and self._is_free(first.name, first):
+            return self._take(first.name, first), True
+        base = prefix if first.own_base else _base_name(first.base_url)
+        taken = others | {p.name for p in self._config.providers}
+        numbered = (base if n == 1 else f"{base}-{n}" for n in count(1))
+        free = (n for n in numbered if n not in taken and self._has_free_variable(n, first))
+        return self._take(next(free), first), False
+
+    def _take(self, name: str, deployment: Deployment) -> str:
+        self._taken.add(name)
+        if deployment.variable is None:
+            self._conventional.add(default_variable(name))
+        return name
+
+    def _has_free_variable(self, name: str, deployment: Deployment) -> bool:
+        """Whether the variable that goes with ``name`` is nobody else's, where it counts."""
+        if deployment.variable is not None:
+            return True
+        variable = default_variable(name)
+        if deployment.literal is not None and not VARIABLE.fullmatch(variable):
+            return False  # the user is told to set it
+        return variable not in self._variables and variable not in self._conventional
+
+    def _is_free(self, name: str, deployment: Deployment) -> bool:
+        """Whether a ``model_name`` can be a provider's name.
+
+        A server without a key must not be called ``openai``: by gptme's rule it would be sent
+        ``$OPENAI_API_KEY``, which is meant for another host.
+        """
+        if name_fault(name) is not None or "*" in name:
+            return False
+        known = {row.api_key_env for row in OPENAI_COMPATIBLE.values()}
+        if not is_private_host(urlsplit(deployment.base_url).hostname or ""):
+            known |= {default_variable(prefix) for prefix in NOT_EXPRESSIBLE}
+        keyless = deployment.variable is None and deployment.literal is None
+        if keyless and default_variable(name) in known:
+            return False
+        return self._has_free_variable(name, deployment)
 
 
-def _name(group: list[Deployment], config: Config, others: set[str]) -> tuple[str, bool]:
-    """Return a name for a provider whose file says none: see the module's order of choices."""
-    first = group[0]
-    same = next((p.name for p in config.providers if _is(p, first)), None)
-    if same and same not in others:
-        return same, False
-    own = {name for d in group if _is_free(name := d.name, first)}
-    prefix = first.prefix.removeprefix("text-completion-")
-    if first.own_base and prefix not in others:
-        return prefix, True
-    if len(own) == 1 and {d.name for d in group} == own and not own & others:
-        return own.pop(), True
-    parts = urlsplit(first.base_url)
-    base = prefix if first.own_base else (parts.hostname or "provider").replace(".", "-")
-    base = f"{base}-{parts.port}" if parts.port and not first.own_base else base
-    taken = others | {p.name for p in config.providers}
-    numbered = (base if n == 1 else f"{base}-{n}" for n in range(1, len(taken) + 2))
-    return next(name for name in numbered if name not in taken), False
+def _base_name(url: str) -> str:
+    """Return host and port as a name whose variable a shell can set: ``10-0-0-1-8000``."""
+    parts = urlsplit(url)
+    host = re.sub(r"[^a-z0-9]+", "-", (parts.hostname or "").lower()).strip("-")
+    name = f"{host}-{parts.port}" if parts.port else host
+    return name if name[:1].isalpha() else f"host-{name}".rstrip("-")
 
 
 def _is(provider: Provider, deployment: Deployment) -> bool:
-    """Whether a configured provider is the one that a deployment calls: same base, same key."""
-    if api_base(provider.base_url) != deployment.base_url or provider.api_key:
-        return False
-    variable = provider.api_key_env or default_variable(provider.name)
-    return deployment.variable in (variable, None) and deployment.literal is None
+    """Whether a configured provider is the one that a deployment calls: same base, same key.
 
-
-def _is_free(name: str, deployment: Deployment) -> bool:
-    """Whether a ``model_name`` can be a provider's name.
-
-    A server without a key must not be called ``openai``: by gptme's rule it would be sent
-    ``$OPENAI_API_KEY``, which is meant for another host.
+    A key that stood in the file may not have been written, and then is none here.
     """
-    if name_fault(name) is not None or "*" in name:
+    if api_base(provider.base_url) != deployment.base_url:
         return False
-    known = {row.api_key_env for row in OPENAI_COMPATIBLE.values()}
-    if not is_private_host(urlsplit(deployment.base_url).hostname or ""):
-        known |= {default_variable(prefix) for prefix in NOT_EXPRESSIBLE}
-    keyless = deployment.variable is None and deployment.literal is None
-    return not (keyless and default_variable(name) in known)
+    if deployment.variable is not None:
+        variable = provider.api_key_env or default_variable(provider.name)
+        return not provider.api_key and variable == deployment.variable
+    return not provider.api_key_env and provider.api_key in (None, deployment.literal)

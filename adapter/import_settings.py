@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from adapter.checks import SECTIONS
 from adapter.exporting import NO_STATIC_MODELS
-from adapter.keys import holds_secret
 from adapter.litellm_yaml import Loaded, reference
+from adapter.redaction import has_secret
 
-__all__ = ["Report", "Settings", "read_settings", "split_secrets"]
+__all__ = ["Report", "Settings", "plain", "read_settings", "split_secrets"]
 
 HANDLED = frozenset(
     {"model_list", "credential_list", "environment_variables", "include", *SECTIONS}
@@ -19,7 +19,14 @@ HANDLED = frozenset(
 
 LITELLM_SECTIONS = frozenset(
     {
-        *("agent_list", "assistant_settings", "callback_settings", "fine_tuning_settings"),
+        *(
+            "agent_list",
+            "agents",
+            "assistant_settings",
+            "default_vertex_config",
+            "callback_settings",
+            "fine_tuning_settings",
+        ),
         *("files_settings", "finetune_settings", "guardrails", "mcp_aliases", "mcp_servers"),
         *("mcp_tools", "pass_through_endpoints", "policies", "policy_attachments", "prompts"),
         *("sandbox_tools", "search_tools", "vector_store_registry", "worker_registry"),
@@ -71,11 +78,11 @@ def read_settings(
             sections.update({section: public} if public else {})
             secrets.update({section: secret} if secret else {})
     left_out = report.left_out
-    router = sections.get("router_settings", {})
-    given = router.get("model_group_alias")
+    router = sections.pop("router_settings", {})
+    given = router.pop("model_group_alias", None)
     merged = {**aliases, **_aliases(loaded, given, routes, left_out)}
-    if merged:
-        sections["router_settings"] = {**router, "model_group_alias": merged}
+    router |= {"model_group_alias": merged} if merged else {}
+    sections = {**({"router_settings": router} if router else {}), **sections}
     for section in ("litellm_settings", "router_settings"):
         _check_fallbacks(loaded, section, sections.get(section, {}), {**routes, **merged}, left_out)
     _other_sections(loaded, report)
@@ -88,7 +95,8 @@ def _read_section(
     """Return what of a section can be written anywhere, and what is secret."""
     public: dict[str, Any] = {}
     secret: dict[str, Any] = {}
-    for key, value in found.items():
+    for name, value in found.items():
+        key = str(name)
         code = _code_in(section, key, value)
         if value is None:
             report.notes.append(f"{where}.{key}: null, which is not set")
@@ -97,8 +105,10 @@ def _read_section(
             report.left_out.append(f"{where}.{key}: {names}: Python code, which is not imported")
             if isinstance(value, list) and len(value) > len(code):
                 public[key] = [v for v in value if v not in code]
+        elif (said := plain(value)) is None:
+            report.left_out.append(f"{where}.{key}: TOML has no such value")
         elif value != NO_STATIC_MODELS.get(key):
-            parts = split_secrets(key, _plain(value))
+            parts = split_secrets((key,), said)
             for kept, part in zip((public, secret), parts, strict=True):
                 kept.update({key: part} if part is not None else {})
     return public, secret
@@ -109,13 +119,15 @@ def _aliases(
 ) -> dict[str, Any]:
     """Return the file's own aliases, pointed at what their targets are called now: none chain."""
     found: dict[str, Any] = {}
+    where = f"{loaded.sections.get('router_settings')}: model_group_alias"
+    if given and not isinstance(given, Mapping):
+        left_out.append(f"{where}: is not a mapping")
     for alias, target in (given if isinstance(given, Mapping) else {}).items():
         name = target.get("model") if isinstance(target, Mapping) else target
         wild = next((w for w in routes if w.endswith("/*") and str(name).startswith(w[:-1])), None)
-        typed = name if wild else routes.get(str(name))
+        typed = routes.get(str(name)) or (name if wild else None)
         if typed is None:
-            where = f"{loaded.sections['router_settings']}: model_group_alias {alias}"
-            left_out.append(f"{where}: its target {name!r} is not there")
+            left_out.append(f"{where} {alias}: its target {name!r} is not there")
             continue
         found[str(alias)] = {**target, "model": typed} if isinstance(target, Mapping) else typed
     return found
@@ -154,35 +166,36 @@ def _code_in(section: str, key: str, value: Any) -> list[str]:
     if key not in CALLBACKS and (not key.startswith("custom_") or section == "router_settings"):
         return []
     values = value if isinstance(value, list) else [value]
+    if key == "custom_provider_map":
+        values = [v.get("custom_handler") for v in values if isinstance(v, Mapping)]
+        return [str(v) for v in values]
     return [v for v in values if isinstance(v, str) and "." in v and reference(v) is None]
 
 
-def split_secrets(name: str, value: Any) -> tuple[Any, Any]:
+def split_secrets(path: tuple[str, ...], value: Any) -> tuple[Any, Any]:
     """Return what of a setting is no secret and what is one, ``None`` for nothing."""
-    if isinstance(value, Mapping):
-        if not value:
-            return value, None
-        parts = {k: split_secrets(k, v) for k, v in value.items()}
+    if isinstance(value, Mapping) and value:
+        parts = {k: split_secrets((*path, k), v) for k, v in value.items()}
         public, secret = (
             {k: both[n] for k, both in parts.items() if both[n] is not None} for n in (0, 1)
         )
         return public or None, secret or None
-    items = value if isinstance(value, list) else [value]
-    hidden = any(holds_secret(name, v) or (isinstance(v, Mapping) and _hidden(v)) for v in items)
-    return (None, value) if hidden else (value, None)
+    return (None, value) if has_secret(path, value) else (value, None)
 
 
-def _hidden(value: Mapping[str, Any]) -> bool:
-    return split_secrets("", value)[1] is not None
+def plain(value: Any) -> Any:
+    """Return ``value`` as TOML can say it; ``None`` where it cannot.
 
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` without nulls, which TOML cannot say, and with keys as text."""
+    Keys become text, a set a list, and nulls go.
+    """
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+        said = {str(k): plain(v) for k, v in value.items()}
+        return {k: v for k, v in said.items() if v is not None}
+    if isinstance(value, set):
+        value = sorted(value, key=str)
     if isinstance(value, list):
-        return [_plain(v) for v in value if v is not None]
-    return value
+        return [v for v in map(plain, value) if v is not None]
+    return None if isinstance(value, bytes) else value
 
 
 def _environment(loaded: Loaded, environ: Mapping[str, str], left_out: list[str]) -> dict[str, str]:
@@ -190,19 +203,25 @@ def _environment(loaded: Loaded, environ: Mapping[str, str], left_out: list[str]
     found = loaded.data.get("environment_variables")
     literal: dict[str, str] = {}
     for name, value in (found if isinstance(found, Mapping) else {}).items():
+        if value is None:
+            continue
         where = f"{loaded.sections['environment_variables']}: environment_variables.{name}"
         if variable := reference(value):
             left_out.append(f"{where}: set it yourself, to the value of ${variable}")
         elif environ.get(str(name)) != str(value):
-            literal[str(name)] = value if isinstance(value, str) else json.dumps(value)
+            literal[str(name)] = value if isinstance(value, str) else json.dumps(value, default=str)
     return literal
 
 
 def _other_sections(loaded: Loaded, report: Report) -> None:
     for key, value in loaded.data.items():
+        where = f"{loaded.sections.get(key)}: {key}"
+        kind = list if key in ("model_list", "credential_list") else Mapping
+        if key in HANDLED and key != "include" and value and not isinstance(value, kind):
+            wanted = "list" if kind is list else "mapping"
+            report.left_out.append(f"{where}: is no {wanted}, and LiteLLM does not start with it")
         if key in HANDLED or not value:
             continue
-        where = f"{loaded.sections[key]}: {key}"
         if key in LITELLM_SECTIONS:
             report.left_out.append(f"{where}: a section of LiteLLM's gateway only")
         else:

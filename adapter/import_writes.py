@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from adapter.config import Config
 from adapter.editing import edit, merge_table, set_extras, set_provider
 from adapter.import_differences import SECRETS_FILE, differing_fields
-from adapter.importing import Import, ImportedProvider
+from adapter.import_routes import ImportedProvider
+from adapter.importing import Import
 from adapter.keys import default_variable
 from adapter.translation import api_base
 

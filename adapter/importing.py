@@ -8,41 +8,22 @@ looks up before it looks for a ``model_name`` and which may point at a wildcard.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adapter.checks import VARIABLE
 from adapter.config import Config
 from adapter.deployments import Deployment, Refused, read_deployment
 from adapter.import_names import provider_names
-from adapter.import_settings import Report, Settings, read_settings, split_secrets
-from adapter.keys import Secret, default_variable
+from adapter.import_routes import ImportedProvider, find_routes, with_fallbacks
+from adapter.import_settings import Report, Settings, plain, read_settings, split_secrets
+from adapter.keys import default_variable
 from adapter.litellm_yaml import Loaded, Place, read_config_yaml, reference
 from adapter.providers import Provider
 
-__all__ = ["Import", "ImportedProvider", "plan_import"]
+__all__ = ["Import", "plan_import"]
 
 KNOWN_ENTRY_KEYS = frozenset({"model_name", "litellm_params", "rpm", "tpm"})
-
-
-class ImportedProvider(NamedTuple):
-    """A provider to write. ``literal`` is a key that stood in the file itself.
-
-    ``chosen`` says that the name is the file's own, so that an existing provider of that name must
-    be the same one. ``default_model`` may be ``None`` where the file names none.
-    """
-
-    name: str
-    base_url: str
-    api_key_env: str | None
-    default_model: str | None
-    extras: Mapping[str, Any]
-    secret_extras: Mapping[str, Any]
-    literal: Secret | None
-    chosen: bool
-
-    def __repr__(self) -> str:
-        return f"ImportedProvider({self.name!r}, {self.base_url!r})"
 
 
 class Import(NamedTuple):
@@ -84,7 +65,8 @@ def plan_import(
         for (name, chosen), group in zip(names, groups.values(), strict=True)
     ]
     owner = {id(d): p for p, group in zip(providers, groups.values(), strict=True) for d in group}
-    routes, aliases = _routes([(place, d, owner[id(d)]) for place, d in found], report)
+    routes, aliases = find_routes([(place, d, owner[id(d)]) for place, d in found], report)
+    providers = [with_fallbacks(p, routes, report) for p in providers]
     settings = read_settings(loaded, routes, aliases, environ, report)
     left_out, notes = map(tuple, report)
     return Import(tuple(providers), settings, routes, left_out, notes)
@@ -96,9 +78,12 @@ def _deployments(
     """Return the entries that can be expressed, with their places."""
     left_out, notes = report
     credentials = {}
-    for item in _list(loaded.data.get("credential_list")):
+    for number, item in enumerate(_list(loaded.data.get("credential_list")), 1):
         if isinstance(item, Mapping) and isinstance(item.get("credential_values"), Mapping):
             credentials[str(item.get("credential_name"))] = item["credential_values"]
+        else:
+            where = f"{loaded.sections['credential_list']}: credential_list, item {number}"
+            left_out.append(f"{where}: has no credential_values")
     set_later = loaded.data.get("environment_variables")
     later = dict(environ)
     for name, value in (set_later if isinstance(set_later, Mapping) else {}).items():
@@ -118,8 +103,25 @@ def _deployments(
         lost = sorted(str(k) for k in entry.keys() - KNOWN_ENTRY_KEYS if entry[k])
         if lost:
             left_out.append(f"{where}: {', '.join(lost)}, for which there is no place")
+        left_out += [
+            f"{where}: {name} is a setting of ours that an import never writes: it would run a "
+            "command or read a file here"
+            for name in deployment.lost
+        ]
         found.append((place, deployment))
+    used = {_credential_of(entry) for entry in _list(loaded.data.get("model_list"))}
+    left_out += [
+        f"{loaded.sections['credential_list']}: credential {name!r}, which no entry names"
+        for name in credentials
+        if name not in used
+    ]
     return found
+
+
+def _credential_of(entry: Any) -> Any:
+    params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
+    name = params.get("litellm_credential_name") if isinstance(params, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def _list(value: Any) -> Sequence[Any]:
@@ -137,6 +139,8 @@ def _provider(
     extras = _common_extras(name, group, report)
     if any(d.prefix == "hosted_vllm" and d.wildcard == name for d in group):
         extras["custom_llm_provider"] = "hosted_vllm"  # what an export of ours says
+    if isinstance(headers := extras.get("extra_headers"), Mapping):
+        extras["extra_headers"] = {k: _header(v) for k, v in headers.items()}
     for key, value in extras.items():
         values = value.values() if isinstance(value, Mapping) else [value]
         if any(reference(v) is not None for v in values):
@@ -144,7 +148,7 @@ def _provider(
                 f"{key} of provider {name!r} refers to a variable, which LiteLLM resolves in its "
                 "Router and gateway only"
             )
-    split = {k: split_secrets(k, v) for k, v in extras.items()}
+    split = {k: split_secrets((k,), v) for k, v in extras.items()}
     return ImportedProvider(
         name=name,
         base_url=first.base_url,
@@ -153,7 +157,6 @@ def _provider(
         extras={k: public for k, (public, _) in split.items() if public is not None},
         secret_extras={k: secret for k, (_, secret) in split.items() if secret is not None},
         literal=first.literal,
-        chosen=chosen,
     )
 
 
@@ -163,13 +166,21 @@ def _key_variable(name: str, variable: str | None) -> str | None:
     return None if unusual and variable == default_variable(name) else variable
 
 
+def _header(value: Any) -> Any:
+    """Return what we write for a reference, so that it is resolved here as well."""
+    variable = reference(value)
+    return f"${variable}" if variable is not None and VARIABLE.fullmatch(variable) else value
+
+
 def _default(name: str, group: list[Deployment], existing: Provider | None) -> str | None:
     """Return the default model: of the entry with the provider's name, else of the first entry."""
     if existing is not None and existing.default_model:
         return existing.default_model
     plain = [d for d in group if d.model != "*"]
     exact = next((d.model for d in plain if d.name == name), None)
-    return exact or next((d.model for d in plain if d.name != f"{name}/{d.model}"), None)
+    others = [d for d in plain if d.name != f"{name}/{d.model}"]
+    chat = next((d.model for d in others if d.mode in (None, "chat")), None)
+    return exact or chat or next((d.model for d in others), None)
 
 
 def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[str, Any]:
@@ -177,8 +188,12 @@ def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[s
     common: dict[str, Any] = {}
     for key in dict.fromkeys(k for d in group for k in d.extras):
         values = [d.extras.get(key) for d in group]
-        if values[0] is not None and all(v == values[0] for v in values):
-            common[key] = values[0]
+        # NaN is not equal to itself
+        if values[0] is not None and all(v is values[0] or v == values[0] for v in values):
+            if (value := plain(values[0])) is None:
+                report.left_out.append(f"{key} of provider {name!r}: TOML has no such value")
+            else:
+                common[key] = value
             continue
         with_it = [d.name for d in group if d.extras.get(key) is not None]
         if with_it:
@@ -187,35 +202,3 @@ def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[s
                 "differ in it, and here it is one setting for all of them"
             )
     return common
-
-
-def _routes(
-    found: Iterable[tuple[Place, Deployment, ImportedProvider]], report: Report
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what to type for each ``model_name``, and the aliases that a gateway needs."""
-    routes: dict[str, str] = {}
-    aliases: dict[str, str] = {}
-    shared: dict[str, list[str]] = {}
-    for place, d, provider in found:
-        if d.pattern or (d.wildcard and d.wildcard != provider.name):
-            typed = f"{provider.name}/{'MODEL' if d.model == '*' else d.model}"
-            report.left_out.append(f"{place}: {d.name}: a pattern of names; use {typed}")
-            continue
-        if d.wildcard:
-            routes[d.name] = f"{provider.name}/MODEL"
-            continue
-        own = d.name == provider.name and d.model == provider.default_model
-        typed = provider.name if own else f"{provider.name}/{d.model}"
-        shared.setdefault(d.name, []).append(typed)
-        if d.name in routes:
-            continue
-        routes[d.name] = typed
-        if d.name != typed:
-            aliases[d.name] = typed
-    for name, all_typed in shared.items():
-        distinct = list(dict.fromkeys(all_typed))
-        if len(distinct) > 1:
-            report.left_out.append(
-                f"{name}: load balancing over {', '.join(distinct)}; it goes to the first of them"
-            )
-    return routes, aliases

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
 
@@ -18,7 +18,6 @@ __all__ = [
     "ResolvedKey",
     "Secret",
     "find_key",
-    "holds_secret",
     "key_source",
     "lookup",
     "sendable",
@@ -151,35 +150,3 @@ def sendable(name: str, value: str, source: str) -> Secret:
         provider=name,
         variable=source,
     )
-
-
-_SECRET_WORDS = frozenset(
-    {
-        *("key", "keys", "apikey", "token", "tokens", "secret", "secrets", "auth", "bearer"),
-        *("password", "passwd", "pwd", "passphrase", "credential", "credentials"),
-        *("authorization", "cookie", "webhook"),
-    }
-)
-_HARMLESS_ENDS = ("name", "system", "strategy", "type", "format", "header", "alias", "mode", "id")
-
-_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@", re.IGNORECASE)
-
-
-def secret_name(name: str) -> bool:
-    """Whether a setting of that name holds a secret when its value is written out."""
-    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace("-", "_").split("_")
-    return words[-1] not in _HARMLESS_ENDS and not _SECRET_WORDS.isdisjoint(words)
-
-
-def holds_secret(name: str, value: Any) -> bool:
-    """Whether ``value`` is a literal secret; a reference to a variable or a number is none."""
-    if isinstance(value, bytes):
-        return True
-    if not isinstance(value, str) or not value.strip() or value.startswith("os.environ/"):
-        return False
-    return secret_name(name) or _WITH_PASSWORD.match(value) is not None
-
-
-def masked(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``params`` with the key replaced by ``***``, fit to be printed."""
-    return {k: MASK if k == "api_key" else v for k, v in params.items()}

@@ -23,9 +23,18 @@ SECRET_MODE = 0o600
 def write_file(path: str | os.PathLike[str], text: str, *, secret: bool = False) -> None:
     """Write a whole file in one step. Its mode is kept, or 0600 with ``secret``.
 
-    Through a symbolic link the file it points to is written. Raises :class:`ConfigError`.
+    Through a symbolic link the file it points to is written; into a FIFO or a device, directly.
+    Raises :class:`ConfigError`.
     """
     target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # /dev/stdout, a FIFO: nothing to keep whole
+        if secret:
+            raise ConfigError(f"{path}: is no regular file, which could be kept from others")
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise unwritable(target, error) from None
+        return
     with locked(target):
         replace(target, text.encode(), mode_for(target, secret))
 
@@ -44,7 +53,10 @@ def mode_for(target: Path, secret: bool) -> int:
 
 def replace(target: Path, data: bytes, mode: int) -> None:
     """Put ``data`` in place of ``target`` in one step, on disk before it is visible."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise unwritable(target, error) from None
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,7 +63,7 @@ def export_config(
     if include_secrets and output is None:
         raise click.UsageError("--include-secrets writes to a file only: give -o FILE")
     loaded = load()
-    if output is not None and str(output.absolute()) in loaded.files:
+    if output is not None and os.path.realpath(output) in map(os.path.realpath, loaded.paths):
         raise click.UsageError(f"-o {output} is the configuration itself")
     found: dict[str, list[str]] = {}
     failed: dict[str, Exception] = {}

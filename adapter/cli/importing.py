@@ -51,16 +51,16 @@ def import_config(
     from adapter.import_writes import write_import
     from adapter.importing import plan_import
 
-    if target is None:
-        target, loaded = shared_file(), load_config()
-    elif os.path.realpath(target) in map(os.path.realpath, config_paths()[0]):
-        loaded = load_config()  # with the files that are read beside it
-    else:
-        loaded = load_config(target) if target.exists() else Config()
-    if include_secrets and config_paths()[1]:
+    paths, alone = config_paths()
+    target = target or shared_file()
+    read = os.path.realpath(target) in map(os.path.realpath, paths)
+    if include_secrets and (alone or not read):
         raise click.UsageError(
-            "--include-secrets writes to config.local.toml, which is not read with --config"
+            "--include-secrets writes to config.local.toml, which is not read with --config, nor "
+            "beside a file that is not read by itself"
         )
+    there = read or target.exists()
+    loaded = load_config(None if read else target) if there else Config()
     plan = plan_import(source, loaded)
     check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)

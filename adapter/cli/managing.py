@@ -159,7 +159,8 @@ def show_provider(name: str, as_json: bool) -> None:
 
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
-    from adapter.keys import MASK, holds_secret, masked
+    from adapter.keys import MASK
+    from adapter.redaction import masked
     from adapter.translation import params_for
 
     state = "set"
@@ -171,12 +172,6 @@ def _facts(provider: Provider, config: Config) -> dict[str, object]:
     model = provider.default_model or "MODEL"
     raw = provider.extras.get("extra_headers")
     params = masked(params_for(provider, model, MASK, raw if isinstance(raw, dict) else {}))
-    headers = params.get("extra_headers")
-    if isinstance(headers, dict):
-        params["extra_headers"] = {
-            k: MASK if holds_secret(k, v) and not str(v).startswith("$") else v
-            for k, v in headers.items()
-        }
     return {
         "name": provider.name,
         "base_url": provider.base_url,

@@ -12,7 +12,7 @@ import pytest
 
 from adapter.config import load_config
 from adapter.errors import GatewayError
-from adapter.fingerprints import fingerprints, references
+from adapter.fingerprints import fingerprints
 from adapter.gateway import start
 from adapter.gateway_setup import configuration, is_loopback
 from tests.command import run
@@ -193,9 +193,13 @@ def test_a_fingerprint_changes_with_the_environment(
     assert "value" not in str(fingerprints(load_config(), "salt"))
 
 
-def test_references() -> None:
-    text = '{"a": "os.environ/X", "b": ["os.environ/Y_2", "os.environ/X"], "c": "environ/Z"}'
-    assert references(text) == ("X", "Y_2")
+def test_references(write: Callable[..., Path]) -> None:
+    write(
+        CONFIG
+        + '[plugin.litellm.router_settings]\na = "os.environ/X"\nb = ["os.environ/Y_2", "env/Z"]\n'
+        + '[plugin.litellm.providers.groq]\nc = { d = "os.environ/X", e = "os.environ/W" }\n'
+    )
+    assert load_config().references() == ("W", "X", "Y_2")
 
 
 def test_a_start_that_fails_leaves_nothing(

@@ -20,8 +20,8 @@ from adapter.keys import (
     find_key,
     key_source,
     lookup,
-    masked,
 )
+from adapter.redaction import masked
 
 KEY = "sk-never-to-be-shown"
 

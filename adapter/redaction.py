@@ -1,0 +1,84 @@
+"""Which settings are secrets, so that they are neither shown nor written where others read them.
+
+Judged by the names on the way to a value (``redis_password``, ``Authorization``) and by the shape
+of the value (a URL with a password, ``Bearer ...``). Better one too many than one too few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from adapter.keys import MASK, variable_of
+
+__all__ = ["has_secret", "is_secret", "masked"]
+
+_SECRET_WORDS = frozenset(
+    {
+        *("key", "keys", "apikey", "token", "tokens", "secret", "secrets", "auth", "bearer"),
+        *("password", "passwd", "pwd", "passphrase", "credential", "credentials"),
+        *("authorization", "cookie", "jwt", "webhook"),
+    }
+)
+_HARMLESS_ENDS = (
+    *("name", "system", "strategy", "type", "format", "header", "alias", "mode", "id"),
+    *("settings", "config", "params"),
+)
+
+_SHAPES = re.compile(
+    r"""
+    [a-z][a-z0-9+.-]*://[^\s:@/]*:\S*@ |                # a URL with a password, whatever is in it
+    [a-z][a-z0-9+.-]*://\S*[?&]\w*                      # a URL with a secret in its query
+        (?:key|token|secret|passw|pwd|passphrase|sig|auth)\w*=[^&\s] |
+    (?:bearer|basic)\s+\S |
+    (?:sk-|gsk_|hf_|ghp_|glpat-|xox[abp]-)[\w-]{15} |    # OpenAI's and its likes, Groq, ...
+    eyJ[\w-]{15} |                                      # a JSON Web Token
+    AIza[\w-]{15}
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_REFERENCE = re.compile(r"os\.environ/\w+")
+
+_NAMES_ARE_MODELS = "model_group_alias"
+
+
+def is_secret(path: tuple[str, ...], value: Any) -> bool:
+    """Whether ``value``, to which the names of ``path`` lead, is a literal secret.
+
+    A reference to a variable or a number is none.
+    """
+    if isinstance(value, bytes):
+        return True
+    if not isinstance(value, str) or not value.strip() or _REFERENCE.fullmatch(value.strip()):
+        return False
+    named = _NAMES_ARE_MODELS not in path and any(map(_is_secret_name, path))
+    return named or _SHAPES.match(value.strip()) is not None
+
+
+def has_secret(path: tuple[str, ...], value: Any) -> bool:
+    """Whether ``value``, or anything in it, is a literal secret."""
+    if isinstance(value, Mapping):
+        return any(has_secret((*path, str(k)), v) for k, v in value.items())
+    if isinstance(value, list | tuple | set):
+        return any(has_secret(path, v) for v in value)
+    return is_secret(path, value)
+
+
+def _is_secret_name(name: str) -> bool:
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace("-", "_").split("_")
+    return words[-1] not in _HARMLESS_ENDS and not _SECRET_WORDS.isdisjoint(words)
+
+
+def masked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LiteLLM's ``params`` with ``***`` for the key and any other secret, to be printed."""
+    return {k: MASK if k == "api_key" else _masked((k,), v) for k, v in params.items()}
+
+
+def _masked(path: tuple[str, ...], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _masked((*path, str(k)), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(path, v) for v in value]
+    return MASK if is_secret(path, value) and not variable_of(value) else value
