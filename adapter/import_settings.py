@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 from adapter.checks import SECTIONS
@@ -78,11 +79,14 @@ def read_settings(
             sections.update({section: public} if public else {})
             secrets.update({section: secret} if secret else {})
     left_out = report.left_out
-    router = sections.pop("router_settings", {})
-    given = router.pop("model_group_alias", None)
+    router = sections.setdefault("router_settings", {})
+    given = router.get("model_group_alias")
     merged = {**aliases, **_aliases(loaded, given, routes, left_out)}
-    router |= {"model_group_alias": merged} if merged else {}
-    sections = {**({"router_settings": router} if router else {}), **sections}
+    router["model_group_alias"] = merged  # in the place of the file's own
+    if not merged:
+        del router["model_group_alias"]
+    if not router:
+        del sections["router_settings"]
     for section in ("litellm_settings", "router_settings"):
         _check_fallbacks(loaded, section, sections.get(section, {}), {**routes, **merged}, left_out)
     _other_sections(loaded, report)
@@ -106,7 +110,7 @@ def _read_section(
             if isinstance(value, list) and len(value) > len(code):
                 public[key] = [v for v in value if v not in code]
         elif (said := plain(value)) is None:
-            report.left_out.append(f"{where}.{key}: TOML has no such value")
+            report.left_out.append(f"{where}.{key}: a value that cannot be written")
         elif value != NO_STATIC_MODELS.get(key):
             parts = split_secrets((key,), said)
             for kept, part in zip((public, secret), parts, strict=True):
@@ -184,7 +188,7 @@ def split_secrets(path: tuple[str, ...], value: Any) -> tuple[Any, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as TOML can say it; ``None`` where it cannot.
+    """Return ``value`` as TOML and a JSON request can say it; ``None`` where they cannot.
 
     Keys become text, a set a list, and nulls go.
     """
@@ -195,7 +199,8 @@ def plain(value: Any) -> Any:
         value = sorted(value, key=str)
     if isinstance(value, list):
         return [v for v in map(plain, value) if v is not None]
-    return None if isinstance(value, bytes) else value
+    unsayable = isinstance(value, bytes) or (isinstance(value, float) and not isfinite(value))
+    return None if unsayable else value
 
 
 def _environment(loaded: Loaded, environ: Mapping[str, str], left_out: list[str]) -> dict[str, str]:

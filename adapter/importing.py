@@ -191,7 +191,9 @@ def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[s
         # NaN is not equal to itself
         if values[0] is not None and all(v is values[0] or v == values[0] for v in values):
             if (value := plain(values[0])) is None:
-                report.left_out.append(f"{key} of provider {name!r}: TOML has no such value")
+                report.left_out.append(
+                    f"{key} of provider {name!r}: a value that cannot be written"
+                )
             else:
                 common[key] = value
             continue

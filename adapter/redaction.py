@@ -47,11 +47,14 @@ _NAMES_ARE_MODELS = "model_group_alias"
 def is_secret(path: tuple[str, ...], value: Any) -> bool:
     """Whether ``value``, to which the names of ``path`` lead, is a literal secret.
 
-    A reference to a variable or a number is none.
+    A reference to a variable (LiteLLM's ``os.environ/VAR``, ``"$VAR"`` in our headers) or a number
+    is none.
     """
     if isinstance(value, bytes):
         return True
     if not isinstance(value, str) or not value.strip() or _REFERENCE.fullmatch(value.strip()):
+        return False
+    if "extra_headers" in path and variable_of(value):
         return False
     named = _NAMES_ARE_MODELS not in path and any(map(_is_secret_name, path))
     return named or _SHAPES.match(value.strip()) is not None
@@ -81,4 +84,4 @@ def _masked(path: tuple[str, ...], value: Any) -> Any:
         return {k: _masked((*path, str(k)), v) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(path, v) for v in value]
-    return MASK if is_secret(path, value) and not variable_of(value) else value
+    return MASK if is_secret(path, value) else value
