@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import string
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from adapter.exporting import entries, export
 from adapter.keys import Secret
 from adapter.providers import Provider
 from adapter.translation import model_list
-from tests.command import run
+from tests.command import PATIENCE, run
 
 BASIC = """\
 [[providers]]
@@ -268,3 +270,84 @@ def test_a_key_in_a_section_is_not_written(write: Callable[..., Path]) -> None:
     write('[plugin.litellm.litellm_settings]\napi_key = "canary"\n')
     done = run("config", "export")
     assert "canary" not in done.out + done.err
+
+
+def test_each_secret_has_a_variable_of_its_own(write: Callable[..., Path]) -> None:
+    write(
+        '[[providers]]\nname = "foo"\nbase_url = "http://a/v1"\napi_key = "canary-1"\n'
+        '[[providers]]\nname = "bar"\nbase_url = "http://b/v1"\napi_key_env = "FOO_API_KEY"\n'
+        '[[providers]]\nname = "my-gpu"\nbase_url = "http://c/v1"\napi_key = "canary-2"\n'
+        '[[providers]]\nname = "my_gpu"\nbase_url = "http://d/v1"\napi_key = "canary-3"\n'
+        "[plugin.litellm.general_settings]\npass_through_endpoints = [\n"
+        '  { path = "/a", headers = { Authorization = "canary-4" } },\n'
+        '  { path = "/b", headers = { Authorization = "canary-5" } },\n'
+        '  { path = "/c", headers = { Authorization = "canary-5" } },\n]\n'
+    )
+    done = run("config", "export")
+    made = loaded(done.out)
+    assert [e["litellm_params"]["api_key"] for e in made["model_list"]] == [
+        "os.environ/FOO_API_KEY_2",
+        "os.environ/FOO_API_KEY",
+        "os.environ/MY_GPU_API_KEY",
+        "os.environ/MY_GPU_API_KEY_2",
+    ]
+    base = "os.environ/GENERAL_SETTINGS_PASS_THROUGH_ENDPOINTS_HEADERS_AUTHORIZATION"
+    endpoints = made["general_settings"]["pass_through_endpoints"]
+    assert [e["headers"]["Authorization"] for e in endpoints] == [base, f"{base}_2", f"{base}_2"]
+    assert "note: set FOO_API_KEY_2: the key of provider 'foo'" in done.err
+    assert "canary" not in done.out + done.err
+
+
+def test_a_secret_may_be_a_whole_table(write: Callable[..., Path]) -> None:
+    write(
+        "[plugin.litellm.general_settings.alert_to_webhook_url]\n"
+        'budget = ["https://hooks.example/canary"]\n'
+    )
+    done = run("config", "export")
+    assert "canary" not in done.out + done.err
+    assert "set GENERAL_SETTINGS_ALERT_TO_WEBHOOK_URL_BUDGET" in done.err
+
+
+def test_dates_and_times_are_text(write: Callable[..., Path]) -> None:
+    write(
+        "[plugin.litellm.router_settings]\n"
+        "at = 07:32:00\non = 1979-05-27\nboth = 1979-05-27T07:32:00Z\n"
+    )
+    done = run("config", "export")
+    assert done.code == 0, done.err
+    assert loaded(done.out)["router_settings"] == {
+        "at": "07:32:00",
+        "on": "1979-05-27",
+        "both": "1979-05-27T07:32:00+00:00",
+    }
+
+
+@pytest.mark.parametrize("name", ["../gptme/gptme.toml", "link.toml", "config.local.toml"])
+def test_the_configuration_itself_is_not_overwritten(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write(BASIC)
+    (path.parent / "link.toml").symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    done = run("config", "export", "-o", name)
+    assert done.code == 2
+    assert "is the configuration itself" in done.err
+    assert path.read_text() == BASIC
+
+
+def test_into_what_is_no_regular_file(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(BASIC)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(pipe.read_text)
+        done = run("config", "export", "-o", str(pipe))
+        assert loaded(reader.result(timeout=PATIENCE))["model_list"]
+    assert done.code == 0
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    done = run("config", "export", "--include-secrets", "-o", str(pipe))
+    assert done.code == 2
+    assert "is no regular file" in done.err
+    done = run("config", "export", "-o", str(tmp_path))
+    assert done.code == 2
+    assert "is a directory" in done.err
