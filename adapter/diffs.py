@@ -16,6 +16,8 @@ from adapter.redaction import is_secret
 
 __all__ = ["masked_diff"]
 
+_ASSIGNMENT = re.compile(r"""([\w-]+)(["']?\s*=\s*)(["'])(.*?)(\3)""")
+
 _NO_SECRETS = ("api_key_env", "name", "default_model")
 _PROVIDERS = ("plugin", "litellm", "providers")
 
@@ -48,6 +50,8 @@ def _masked(line: str, secrets: list[str]) -> str:
         text += "\n"
     if line.startswith(("---", "+++", "@@")):
         return sign + text
+    # what is commented out is not parsed, but may be a key all the same
+    text = _ASSIGNMENT.sub(_hide, text) if "#" in text else text
     for secret in secrets:
         # a short one only as a whole value: the letter "a" is everywhere
         if len(secret) > 7:
@@ -55,6 +59,13 @@ def _masked(line: str, secrets: list[str]) -> str:
         else:
             text = re.sub(rf"""(["']){re.escape(secret)}\1""", rf"\g<1>{MASK}\1", text)
     return sign + text
+
+
+def _hide(found: re.Match[str]) -> str:
+    name, equals, quote, value, _ = found.groups()
+    if name in _NO_SECRETS or not is_secret((name,), value):
+        return found[0]
+    return f"{name}{equals}{quote}{MASK}{quote}"
 
 
 def _secrets(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -7,13 +7,11 @@ that two writers do not lose each other's change.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Mapping, MutableMapping
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import tomli
 import tomlkit
 import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
@@ -22,21 +20,36 @@ from adapter.diffs import masked_diff
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, config_paths, read_document
 from adapter.providers import FIELDS
-from adapter.writing import locked, mode_for, replace
+from adapter.toml_text import changed, provider_arrays
+from adapter.writing import locked, mode_for, replace_all
 
 __all__ = [
+    "Edit",
     "edit",
+    "edit_all",
     "merge_table",
     "remove_provider",
     "set_extras",
     "set_provider",
+    "set_providers",
     "shared_file",
 ]
 
-_HEADER = re.compile(r"^([ \t]*\[\[[ \t]*)providers([ \t]*\]\])", re.MULTILINE)
-_APART = "providers-apart-"
-"""tomlkit moves ``[[providers]]`` tables that stand apart together. Under names of their own,
-``providers-apart-1`` and so on while the document is edited, they stay where they are."""
+
+LARGE = 100
+"""Keys of a table, from which tomlkit's time for adding them (their square) begins to show."""
+
+
+class Edit(NamedTuple):
+    """A change to a TOML file. ``secret`` makes its mode 0600; otherwise the mode is kept.
+
+    ``change`` is called twice, on the document and on plain dictionaries, under the lock: what it
+    raises stops the edit.
+    """
+
+    path: str | os.PathLike[str]
+    change: Callable[[MutableMapping[str, Any]], None]
+    secret: bool = False
 
 
 def edit(
@@ -46,120 +59,76 @@ def edit(
     dry_run: bool = False,
     secret: bool = False,
 ) -> str:
-    """Apply ``change`` to the TOML file at ``path``; return the unified diff, ``""`` for none.
+    """Apply one :class:`Edit` as :func:`edit_all` does; return its diff."""
+    return edit_all([Edit(path, change, secret)], dry_run=dry_run)[str(path)]
 
-    The diff shows ``***`` for what may be a key. The file is created where it is missing, with
-    its folder. ``secret`` makes its mode 0600; otherwise the mode is kept. Through a symbolic
-    link the file it points to is written. ``dry_run`` writes nothing. ``change`` is called twice,
-    on the document and on plain dictionaries, and the new text must mean what the second became:
-    a layout that cannot be edited safely is refused. Raises :class:`ConfigError` when the file
-    cannot be parsed, edited or written, and leaves it as it was.
+
+def edit_all(edits: Sequence[Edit], *, dry_run: bool = False) -> dict[str, str]:
+    """Apply changes to several TOML files; return each file's unified diff, ``""`` for none.
+
+    Either all are written or none, in the order given. A diff shows ``***`` for what may be a key.
+    A file is created where it is missing, with its folder. Through a symbolic link the file it
+    points to is written. ``dry_run`` writes nothing. The new text must mean what the change made
+    of plain dictionaries: a layout that cannot be edited safely is refused. Raises
+    :class:`ConfigError` when a file cannot be parsed, edited or written.
     """
-    target = Path(os.path.realpath(path))
-    with nullcontext() if dry_run else locked(target):
-        old = _read(target)
-        bom, newline = _layout(target)
-        new = _changed(target, old, change)
-        mode = mode_for(target, secret)
-        if new != old and not dry_run:
-            replace(target, (bom + new.replace("\n", newline)).encode(), mode)
-        elif secret and not dry_run and target.exists():
-            os.chmod(target, mode)
-        return masked_diff(old, new, str(path))
+    targets = [Path(os.path.realpath(edit.path)) for edit in edits]
+    diffs: dict[str, str] = {}
+    files: list[tuple[Path, bytes, int]] = []
+    with ExitStack() as locks:
+        for folder in sorted({target.parent for target in targets} if not dry_run else ()):
+            locks.enter_context(locked(folder / "*.toml"))
+        for target, (path, change, secret) in zip(targets, edits, strict=True):
+            old = _read(target)
+            bom, newline = _layout(target)
+            new = changed(old, change)
+            if new is None:
+                what = (
+                    "its layout (dotted keys, inline or scattered tables) cannot be edited safely"
+                )
+                fix = "write these tables as [headers], or make the change by hand"
+                raise ConfigError([Problem(str(target), None, None, what, fix)])
+            mode = mode_for(target, secret)
+            diffs[str(path)] = masked_diff(old, new, str(path))
+            if new != old or (secret and target.exists() and mode != mode_for(target, False)):
+                files.append((target, (bom + new.replace("\n", newline)).encode(), mode))
+        if not dry_run:
+            replace_all(files)
+    return diffs
 
 
-def _changed(target: Path, old: str, change: Callable[[MutableMapping[str, Any]], None]) -> str:
-    """Return the new text, having read it back and compared."""
-    wanted = tomli.loads(old)
-    change(wanted)
-    if wanted == tomli.loads(old):
-        return old
-    try:
-        document = tomlkit.parse(_set_apart(old))
-        change(document)
-        new = re.sub(rf"(\[\[[ \t]*){_APART}\d+", r"\1providers", tomlkit.dumps(document))
-        new = _tidy(old, new.replace("\r\n", "\n"))
-        new.encode()
-        same = tomli.loads(new) == wanted
-    except (TOMLKitError, tomli.TOMLDecodeError, ValueError, TypeError, AttributeError):
-        # ValueError: an inline table cannot take a table; a surrogate cannot be encoded
-        same = False
-    if not same:
-        what = "its layout (dotted keys, inline or scattered tables) cannot be edited safely"
-        fix = "write these tables as [headers], or make the change by hand"
-        raise ConfigError([Problem(str(target), None, None, what, fix)])
-    return new
+def set_provider(document: MutableMapping[str, Any], fields: Mapping[str, str]) -> None:
+    """Set one provider, as :func:`set_providers` does."""
+    set_providers(document, [(fields, ())])
 
 
-def _set_apart(text: str) -> str:
-    """Give each run of ``[[providers]]`` tables after the first a name of its own."""
-    runs = 0
-    lines = text.split("\n")
-    inside = True
-    for number, line in enumerate(lines):
-        if _HEADER.match(line):
-            runs += not inside
-            if runs:
-                lines[number] = _HEADER.sub(rf"\g<1>{_APART}{runs}\2", line)
-            inside = True
-        elif re.match(r"[ \t]*\[", line):
-            # before the first of them there is nothing to be apart from
-            inside = not any(_HEADER.match(earlier) for earlier in lines[:number])
-    changed = "\n".join(lines)
-    # inside a multi-line string it was no header: then leave all as it is
-    return changed if tomli.loads(text) == _joined(tomli.loads(changed)) else text
-
-
-def _joined(data: dict[str, Any]) -> dict[str, Any]:
-    apart = [key for key in data if key.startswith(_APART)]
-    extra = [table for key in apart for table in data.pop(key)]
-    return {**data, "providers": [*data["providers"], *extra]} if extra else data
-
-
-def _tidy(old: str, new: str) -> str:
-    """Put a blank line between a table's end and a header that was added after or before it."""
-    lines = new.rstrip("\n").split("\n")
-    known = set(old.split("\n"))
-    out: list[str] = []
-    for line in lines:
-        header = re.match(r"\[[^\[\]=]+\]|\[\[[^\[\]=]+\]\]", line)
-        close = header and out and out[-1].strip() and not out[-1].startswith("#")
-        if close and (line not in known or f"{out[-1]}\n{line}" not in old):
-            out.append("")
-        out.append(line)
-    end = len(old) - len(old.rstrip("\n")) or 1
-    return "\n".join(out) + "\n" * end
-
-
-def _provider_tables(document: MutableMapping[str, Any]) -> list[Any]:
-    """Return the arrays that hold the providers, in the order of the file."""
-    names = [key for key in document if key == "providers" or key.startswith(_APART)]
-    return [document[name] for name in names]
-
-
-def set_provider(
-    document: MutableMapping[str, Any], fields: Mapping[str, str], remove: Collection[str] = ()
+def set_providers(
+    document: MutableMapping[str, Any],
+    providers: Iterable[tuple[Mapping[str, str], Collection[str]]],
 ) -> None:
-    """Add a ``[[providers]]`` table, or set ``fields`` of the one that has the same name.
+    """Add a ``[[providers]]`` table for each, or set the fields of the one with the same name.
 
-    Fields of ``remove`` are deleted from it; any other that is not given stays.
+    Each is (fields to set, names of fields to delete); any other that is not given stays.
     """
-    arrays = _provider_tables(document)
-    tables = [table for array in arrays for table in array]
-    given = {name: fields[name] for name in FIELDS if fields.get(name)}
-    table = next((t for t in tables if t.get("name") == fields["name"]), None)
-    if table is None:
+    arrays = list(provider_arrays(document).values())
+    # of several with one name the first counts
+    tables = {t.get("name"): t for array in reversed(arrays) for t in reversed(array)}
+    for fields, remove in providers:
+        given = {name: fields[name] for name in FIELDS if fields.get(name)}
+        table = tables.get(fields["name"])
+        if table is not None:
+            for name in remove:
+                table.pop(name, None)
+            for name, value in given.items():
+                if table.get(name) != value:
+                    table[name] = value
+            continue
         if arrays:
             arrays[-1].append(given)
         else:
             document["providers"] = [given]
-        return
-    for name in remove:
-        if name in table:
-            del table[name]
-    for name, value in given.items():
-        if table.get(name) != value:
-            table[name] = value
+            arrays.append(document["providers"])
+        tables[fields["name"]] = arrays[-1][-1]
 
 
 def set_extras(
@@ -186,7 +155,7 @@ def merge_table(
         if isinstance(value, Mapping) and isinstance(table.get(name), MutableMapping):
             merge_table(table, (name,), value)
         elif table.get(name) != value or type(table.get(name)) is bool is not type(value):
-            table[name] = _plain(value)
+            table[name] = _plain(value, table)
 
 
 def _new_table(parent: Any, *, header: bool) -> Any:
@@ -196,10 +165,26 @@ def _new_table(parent: Any, *, header: bool) -> Any:
     return {}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, into: Any) -> Any:
+    """Return ``value`` for tomlkit, and for plain dictionaries where ``into`` is one."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        flat = len(value) >= LARGE and all(isinstance(item, str) for item in value.values())
+        return (
+            _large_table(value)
+            if flat and isinstance(into, tomlkit.items.Table)
+            else {key: _plain(item, None) for key, item in value.items()}
+        )
+    return [_plain(item, None) for item in value] if isinstance(value, list) else value
+
+
+def _large_table(values: Mapping[str, str]) -> Any:
+    """Return a table of strings. As if parsed, or tomlkit looks through all of it for each key."""
+    table = tomlkit.table()
+    table.value.parsing(True)
+    for key, value in values.items():
+        table.append(key, value)
+    table.value.parsing(False)
+    return table
 
 
 def shared_file() -> Path:
@@ -248,9 +233,7 @@ def _layout(target: Path) -> tuple[str, str]:
 
 def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
     """Remove the ``[[providers]]`` table of that name, and ours under ``[plugin.litellm]``."""
-    keys = [k for k in document if k == "providers" or k.startswith(_APART)]
-    for key in keys:
-        array = document[key]
+    for key, array in provider_arrays(document).items():
         for number in reversed(range(len(array))):
             if array[number].get("name") == name:
                 del array[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -36,8 +37,8 @@ class _Naming:
     """The names given so far, and the variables that are spoken for."""
 
     def __init__(self, groups: list[list[Deployment]], config: Config) -> None:
-        self._groups = groups
         self._config = config
+        self._groups_of = Counter(name for group in groups for name in {d.name for d in group})
         self._taken: set[str] = set()
         self._conventional: set[str] = set()
         self._variables = {group[0].variable for group in groups}
@@ -54,21 +55,28 @@ class _Naming:
     def name(self, group: list[Deployment]) -> tuple[str, bool]:
         """Return a name for a provider whose file says no ``NAME/*``, and take it."""
         first = group[0]
-        others = {d.name for g in self._groups if g is not group for d in g} | self._taken
+        own = {d.name for d in group}
         for provider in self._config.providers:
-            if _is(provider, first) and provider.name not in others:
+            if _is(provider, first) and not self._is_others(provider.name, own):
                 return self._take(provider.name, first), False
         prefix = first.prefix.removeprefix("text-completion-")
-        if first.own_base and prefix not in others:
+        if first.own_base and not self._is_others(prefix, own):
             return self._take(prefix, first), True
-        own = {d.name for d in group}
-        if len(own) == 1 and not own & others and self._is_free(first.name, first):
+        alone = len(own) == 1 and not self._is_others(first.name, own)
+        if alone and self._is_free(first.name, first):
             return self._take(first.name, first), True
         base = prefix if first.own_base else _base_name(first.base_url)
-        taken = others | {p.name for p in self._config.providers}
         numbered = (base if n == 1 else f"{base}-{n}" for n in count(1))
-        free = (n for n in numbered if n not in taken and self._has_free_variable(n, first))
-        return self._take(next(free), first), False
+        name = next(n for n in numbered if self._is_new(n, own, first))
+        return self._take(name, first), False
+
+    def _is_others(self, name: str, own: set[str]) -> bool:
+        """Whether another group has the name, or an entry of that ``model_name``."""
+        return name in self._taken or self._groups_of[name] > (name in own)
+
+    def _is_new(self, name: str, own: set[str], deployment: Deployment) -> bool:
+        used = self._is_others(name, own) or self._config.find(name) is not None
+        return not used and self._has_free_variable(name, deployment)
 
     def _take(self, name: str, deployment: Deployment) -> str:
         self._taken.add(name)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapter.config import Config
-from adapter.editing import edit, merge_table, set_extras, set_provider
+from adapter.editing import Edit, edit_all, merge_table, set_extras, set_providers
 from adapter.import_differences import SECRETS_FILE, differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys import default_variable
+from adapter.providers import Provider
 from adapter.translation import api_base
 
 __all__ = ["Written", "write_import"]
@@ -40,15 +41,10 @@ def write_import(
     Raises :class:`ConfigError`, before anything is written, when a file cannot be edited.
     """
     secrets = Path(target).with_name(SECRETS_FILE)
-    to_write = [(Path(target), _public(plan, config), False)]
+    edits = [Edit(target, _public(plan, config))]
     if include_secrets and _has_secrets(plan):
-        to_write.append((secrets, _private(plan), True))
-    for path, change, secret in to_write:
-        edit(path, change, secret=secret, dry_run=True)
-    diffs = {
-        str(path): edit(path, change, secret=secret, dry_run=dry_run)
-        for path, change, secret in to_write
-    }
+        edits.append(Edit(secrets, _private(plan), secret=True))
+    diffs = edit_all(edits, dry_run=dry_run)
     left_out = () if include_secrets else tuple(_secrets_left_out(plan))
     return Written(diffs, left_out)
 
@@ -59,32 +55,38 @@ def _own(provider: ImportedProvider) -> str:
 
 def _public(plan: Import, config: Config) -> Any:
     def change(document: MutableMapping[str, Any]) -> None:
+        set_providers(document, [_fields(p, config.find(p.name)) for p in plan.providers])
         for provider in plan.providers:
-            existing = config.find(provider.name)
-            fields = {
-                "name": provider.name,
-                "base_url": provider.base_url,
-                "api_key_env": provider.api_key_env or "",
-                "default_model": provider.default_model or "",
-            }
-            remove = []
-            if existing is not None:
-                if api_base(existing.base_url) == api_base(provider.base_url):
-                    fields["base_url"] = existing.base_url  # a trailing slash, or Azure's form
-                if provider.api_key_env == default_variable(provider.name):
-                    fields["api_key_env"] = (existing.api_key_env and provider.api_key_env) or ""
-                if existing.api_key_env and not provider.api_key_env and not provider.literal:
-                    remove = ["api_key_env"]
-                if any(field == "api_key" for field, *_ in differing_fields(existing, provider)):
-                    remove.append("api_key")  # it goes before any variable, and to the new base
-                    if provider.api_key_env:
-                        fields["api_key_env"] = provider.api_key_env
-            set_provider(document, fields, remove)
             set_extras(document, provider.name, provider.extras)
         for section, values in plan.settings.sections.items():
             merge_table(document, ("plugin", "litellm", section), values)
 
     return change
+
+
+def _fields(
+    provider: ImportedProvider, existing: Provider | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return the fields to set and those to delete."""
+    fields = {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "api_key_env": provider.api_key_env or "",
+        "default_model": provider.default_model or "",
+    }
+    remove = []
+    if existing is not None:
+        if api_base(existing.base_url) == api_base(provider.base_url):
+            fields["base_url"] = existing.base_url  # a trailing slash, or Azure's form
+        if provider.api_key_env == default_variable(provider.name):
+            fields["api_key_env"] = (existing.api_key_env and provider.api_key_env) or ""
+        if existing.api_key_env and not provider.api_key_env and not provider.literal:
+            remove = ["api_key_env"]
+        if any(field == "api_key" for field, *_ in differing_fields(existing, provider)):
+            remove.append("api_key")  # it goes before any variable, and to the new base
+            if provider.api_key_env:
+                fields["api_key_env"] = provider.api_key_env
+    return fields, remove
 
 
 def _has_secrets(plan: Import) -> bool:
@@ -98,9 +100,9 @@ def _has_secrets(plan: Import) -> bool:
 
 def _private(plan: Import) -> Any:
     def change(document: MutableMapping[str, Any]) -> None:
+        keyed = [p for p in plan.providers if p.literal]
+        set_providers(document, [({"name": p.name, "api_key": str(p.literal)}, ()) for p in keyed])
         for provider in plan.providers:
-            if provider.literal:
-                set_provider(document, {"name": provider.name, "api_key": str(provider.literal)})
             set_extras(document, provider.name, provider.secret_extras)
         for section, values in plan.settings.secrets.items():
             merge_table(document, ("plugin", "litellm", section), values)

@@ -8,13 +8,22 @@ from typing import Any, NamedTuple
 
 from adapter.config import Config
 from adapter.discovery import discover
-from adapter.editing import edit, merge_table, remove_provider, set_provider, shared_file
+from adapter.editing import (
+    Edit,
+    edit,
+    edit_all,
+    merge_table,
+    remove_provider,
+    set_provider,
+    shared_file,
+)
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, config_paths, read_document
 from adapter.keys import Secret
 from adapter.known_providers import KNOWN, LOCAL
 from adapter.providers import Provider, base_url_fault, name_fault
 from adapter.resolution import local_provider
+from adapter.toml_text import provider_arrays
 
 __all__ = [
     "Found",
@@ -70,30 +79,32 @@ def add(
         "api_key_env": provider.api_key_env or "",
         "default_model": provider.default_model or "",
     }
-    edits: list[tuple[Path, dict[str, str], bool]] = []
+    edits = [Edit(target, _adding(fields, target), secret=local)]
     if provider.api_key:
         own = secrets_file()
         key = {"name": provider.name, "api_key": str(provider.api_key)}
         if own == target:
-            edits.append((target, {**fields, **key}, True))
+            edits = [Edit(target, _adding({**fields, **key}, target), secret=True)]
         else:
-            # the key first: a provider without its key would take the conventional variable's
-            edits += [(own, key, True), (target, fields, False)]
-    else:
-        edits.append((target, fields, local))
-    for path, values, secret in edits:
-        edit(path, _setting(values), secret=secret, dry_run=True)
-    return {
-        str(path): edit(path, _setting(values), secret=secret, dry_run=dry_run)
-        for path, values, secret in edits
-    }
+            # a key alone, without its base_url, is an error: it comes last, and goes first
+            edits.append(Edit(own, _adding(key, own), secret=True))
+    return edit_all(edits, dry_run=dry_run)
 
 
-def _setting(values: dict[str, str]) -> Any:
+def _adding(values: dict[str, str], target: Path) -> Any:
     def change(document: MutableMapping[str, Any]) -> None:
+        arrays = provider_arrays(document).values()
+        # somebody may have added one of that name since the configuration was read
+        if any(table.get("name") == values["name"] for array in arrays for table in array):
+            raise ConfigError([_taken(str(target), values["name"])])
         set_provider(document, values)
 
     return change
+
+
+def _taken(where: str, name: str) -> Problem:
+    fix = f"choose another name, edit the file, or: adapter providers remove {name}"
+    return Problem(where, None, name, "is configured already", fix)
 
 
 def _check(provider: NewProvider, config: Config, target: str) -> None:
@@ -106,8 +117,7 @@ def _check(provider: NewProvider, config: Config, target: str) -> None:
     existing = config.find(provider.name)
     if existing is not None:
         where = existing.origin[-1] if existing.origin else target
-        fix = f"choose another name, edit the file, or: adapter providers remove {provider.name}"
-        problems.append(Problem(where, None, provider.name, "is configured already", fix))
+        problems.append(_taken(where, provider.name))
     if problems:
         raise ConfigError(problems)
 
@@ -123,9 +133,7 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     def change(document: MutableMapping[str, Any]) -> None:
         remove_provider(document, name)
 
-    for path in paths:
-        edit(path, change, dry_run=True)
-    return {path: edit(path, change, dry_run=dry_run) for path in paths}
+    return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
 
 
 def _holds(path: str, name: str) -> bool:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapter.errors import ConfigError, Problem
 
-__all__ = ["SECRET_MODE", "locked", "mode_for", "replace", "write_file"]
+__all__ = ["SECRET_MODE", "locked", "mode_for", "replace", "replace_all", "write_file"]
+
+LOCK_SECONDS = 30.0
+"""How long to wait for another writer; one takes milliseconds."""
 
 SECRET_MODE = 0o600
 """For a file that may hold keys: the owner alone reads and writes it."""
@@ -53,24 +57,49 @@ def mode_for(target: Path, secret: bool) -> int:
 
 def replace(target: Path, data: bytes, mode: int) -> None:
     """Put ``data`` in place of ``target`` in one step, on disk before it is visible."""
+    replace_all([(target, data, mode)])
+
+
+def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
+    """Put ``data`` in place of each ``(target, data, mode)``, in that order.
+
+    All are on disk before the first takes its place, so that a folder that cannot be written or a
+    full disk changes none of them. Raises :class:`ConfigError`.
+    """
+    staged: list[tuple[str, Path]] = []
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError as error:
-        raise unwritable(target, error) from None
+        for target, data, mode in files:
+            try:
+                staged.append((_stage(target, data, mode), target))
+            except OSError as error:
+                raise unwritable(target, error) from None
+        for temporary, target in staged:
+            try:
+                os.replace(temporary, target)
+            except OSError as error:
+                raise unwritable(target, error) from None
+    finally:
+        for temporary, _ in staged:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _stage(target: Path, data: bytes, mode: int) -> str:
+    """Write ``data`` to a new file beside ``target``, with the same owner, and return its path."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
+            with suppress(OSError):  # a new file; or only root may give it away
+                owner = target.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise unwritable(target, error) from None
     except BaseException:
         os.unlink(temporary)
         raise
+    return temporary
 
 
 @contextmanager
@@ -82,12 +111,27 @@ def locked(target: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(target, error) from None
     try:
-        import fcntl  # not on Windows, where writers do not take turns
-
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _wait_for(handle, target)
         yield
     finally:
         os.close(handle)
+
+
+def _wait_for(handle: int, target: Path) -> None:
+    import fcntl  # not on Windows, where writers do not take turns
+
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                what = f"another program has been writing in {target.parent} for too long"
+                fix = f"end it (lsof {target.parent} shows which), then try again"
+                raise ConfigError([Problem(str(target), None, None, what, fix)]) from None
+            time.sleep(0.01)
+        except OSError as error:
+            raise unwritable(target, error) from None
 
 
 def unwritable(target: Path, error: OSError) -> ConfigError:

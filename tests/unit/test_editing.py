@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +15,16 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.editing import edit, merge_table, set_extras, set_provider, shared_file
+from adapter.editing import (
+    Edit,
+    edit,
+    edit_all,
+    merge_table,
+    remove_provider,
+    set_extras,
+    set_provider,
+    shared_file,
+)
 from adapter.errors import ConfigError
 from adapter.writing import write_file
 
@@ -220,3 +230,118 @@ def test_where_new_providers_go(config_dir: Path, monkeypatch: pytest.MonkeyPatc
     assert shared_file() == config_dir / "config.toml"
     monkeypatch.setenv("ADAPTER_CONFIG", "/somewhere/mine.toml")
     assert shared_file() == Path("/somewhere/mine.toml")
+
+
+ABOVE = """\
+# my configuration
+
+# account of Alice
+[[providers]]
+name = "a"
+base_url = "http://a"
+
+# account of Bob,
+# ask before use
+[[providers]]
+name = "b"
+base_url = "http://b"
+
+# model settings below
+[models]
+default = "a"
+"""
+
+
+def test_a_comment_above_a_header_stays_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "gptme.toml"
+    path.write_text(ABOVE)
+    edit(path, lambda d: set_provider(d, {"name": "c", "base_url": "http://c"}))
+    added = '[[providers]]\nname = "c"\nbase_url = "http://c"\n\n# model settings below\n[models]\n'
+    assert path.read_text() == ABOVE.replace("# model settings below\n[models]\n", added)
+    edit(path, lambda d: remove_provider(d, "c"))
+    assert path.read_text() == ABOVE
+    edit(path, lambda d: remove_provider(d, "b"))
+    assert (
+        path.read_text() == ABOVE.partition("# account of Bob")[0] + ABOVE[ABOVE.index("# mod") :]
+    )
+    path.write_text(ABOVE)
+    edit(path, lambda d: remove_provider(d, "a"))
+    assert path.read_text() == "# my configuration\n\n" + ABOVE[ABOVE.index("# account of Bob") :]
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", " # an account"])
+def test_a_last_line_without_an_end(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "gptme.toml"
+    path.write_bytes(f'[[providers]]\nname = "a"\nbase_url = "http://a"{end}'.encode())
+    edit(path, apply)
+    assert [p["name"] for p in tomli.loads(path.read_text())["providers"]] == ["a", "groq"]
+    assert end.strip() in path.read_text()
+
+
+@pytest.mark.parametrize("header", ["[[providers]]", "# comment\n[[providers]]\n[models]"])
+def test_a_header_inside_a_string_is_none(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "gptme.toml"
+    text = f'[prompt]\nx = """\n{header}\nname = "no"\n"""\n'
+    path.write_text(text + '[[providers]]\nname = "a"\nbase_url = "http://a"\n')
+    edit(path, apply)
+    assert path.read_text().startswith(text)
+    assert len(tomli.loads(path.read_text())["providers"]) == 2
+
+
+def test_several_files_are_written_all_or_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "one.toml", tmp_path / "two" / "two.toml"
+    first.write_text("")
+    second.parent.write_text("no folder")
+    with pytest.raises(ConfigError, match="cannot be"):
+        edit_all([Edit(first, apply), Edit(second, apply)])
+    assert first.read_text() == ""
+    second.parent.unlink()
+    diffs = edit_all([Edit(first, apply), Edit(second, apply, secret=True)])
+    assert list(diffs) == [str(first), str(second)]
+    assert first.read_text() == second.read_text() != ""
+    assert second.stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob("**/.*"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_the_owner_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "gptme.toml"
+    path.write_text("")
+    os.chown(path, 1234, 1235)
+    edit(path, apply)
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapter.writing.LOCK_SECONDS", 0.05)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(ConfigError, match="another program has been writing in"):
+            edit(tmp_path / "gptme.toml", apply)
+    finally:
+        os.close(handle)
+
+
+def test_a_diff_hides_keys_that_are_commented_out(tmp_path: Path) -> None:
+    path = tmp_path / "gptme.toml"
+    path.write_text('# api_key = "sk-old-canary"\n# name = "x"\n[env] # KEY = "canary"\n')
+    diff = edit(path, apply)
+    assert '# api_key = "***"' in diff
+    assert '# name = "x"' in diff
+    assert "canary" not in diff
+
+
+def test_a_large_table(tmp_path: Path) -> None:
+    path = tmp_path / "gptme.toml"
+    path.write_text("[models] # mine\n")
+    aliases = {f'm "{n}"\n': f"groq/é{n}" for n in range(1000)}
+    settings = {"model_group_alias": aliases, "num_retries": 2}
+
+    def change(document: Any) -> None:
+        merge_table(document, ("plugin", "litellm", "router_settings"), settings)
+
+    edit(path, change)
+    data = tomli.loads(path.read_text(encoding="utf-8"))
+    assert data == {"models": {}, "plugin": {"litellm": {"router_settings": settings}}}
+    assert edit(path, change) == ""

@@ -21,9 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.config import Config, load_config
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, ConfigError
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
+from adapter.keys import Secret
 from adapter.known_providers import KNOWN
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.managing import NewProvider, add, find_local, remove
@@ -499,3 +500,23 @@ def test_no_command_here_imports_litellm(write: Write) -> None:
         [sys.executable, "-c", code], check=False, capture_output=True, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_of_two_who_add_the_same_name_one_is_told(config_dir: Path) -> None:
+    config = load_config()
+    key = Secret("sk-canary-of-the-first")
+    add(NewProvider("same", "http://localhost:1/v1", api_key=key), config)
+    before = {p: p.read_text() for p in config_dir.iterdir()}
+    with pytest.raises(ConfigError, match="'same': is configured already"):  # as it was read before
+        add(NewProvider("same", "http://localhost:2/v1", api_key=Secret("sk-other")), config)
+    assert {p: p.read_text() for p in config_dir.iterdir()} == before
+
+
+def test_an_add_that_cannot_write_one_file_writes_none(config_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    config_dir.mkdir(parents=True, exist_ok=True)
+    (config_dir / "config.local.toml").symlink_to(tmp_path / "folder" / "local.toml")
+    new = NewProvider("new", "http://localhost:1/v1", api_key=Secret("sk-canary"))
+    with pytest.raises(ConfigError, match="cannot be written"):
+        add(new, load_config())
+    assert not (config_dir / "gptme.toml").exists()

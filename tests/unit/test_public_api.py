@@ -57,6 +57,7 @@ ORDER = [
     "diffs",
     "writing",
     "model_cache",
+    "toml_text",
     "editing",
     "import_writes",
     "prices",
