@@ -59,7 +59,7 @@ def output(command: list[str], environ: dict[str, str]) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("words", "expected"), WORDS, ids=" ".join)
+@pytest.mark.parametrize(("words", "expected"), WORDS, ids=[" ".join(w) for w, _ in WORDS])
 def test_bash(environ: dict[str, str], words: list[str], expected: set[str]) -> None:
     line = " ".join(words)
     script = (
@@ -71,7 +71,7 @@ def test_bash(environ: dict[str, str], words: list[str], expected: set[str]) -> 
     assert set(filter(None, found.splitlines())) == expected
 
 
-@pytest.mark.parametrize(("words", "expected"), WORDS, ids=" ".join)
+@pytest.mark.parametrize(("words", "expected"), WORDS, ids=[" ".join(w) for w, _ in WORDS])
 def test_fish(environ: dict[str, str], words: list[str], expected: set[str]) -> None:
     line = " ".join(words)
     script = f"adapter completion fish | source; complete -C '{line}'"
@@ -82,7 +82,7 @@ def test_fish(environ: dict[str, str], words: list[str], expected: set[str]) -> 
         assert offered <= expected
 
 
-@pytest.mark.parametrize(("words", "expected"), WORDS, ids=" ".join)
+@pytest.mark.parametrize(("words", "expected"), WORDS, ids=[" ".join(w) for w, _ in WORDS])
 def test_zsh(environ: dict[str, str], words: list[str], expected: set[str]) -> None:
     quoted = " ".join(f"'{word}'" for word in words)
     # the function of the script, with what zsh's completion system would give and take
