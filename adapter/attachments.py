@@ -28,13 +28,11 @@ _MAGIC = (
 )
 
 
-def message_content(prompt: str, attachments: tuple[str, ...]) -> str | list[dict[str, Any]]:
-    """Return the content of the user's message; plain text when there is nothing attached.
+def message_content(prompt: str, attachments: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the content of the user's message: the prompt, then what is attached.
 
     ``-`` stands for stdin. Raises :class:`ConfigError` (exit 2) for what cannot be attached.
     """
-    if not attachments:
-        return prompt
     if attachments.count("-") > 1:
         raise ConfigError("--attach -: stdin can be attached once only")
     parts = [_part(name) for name in attachments]

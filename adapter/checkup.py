@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from adapter.discovery import AnswerError, models_of
-from adapter.errors import AdapterError
-from adapter.failures import UNREACHABLE, explain
+from adapter.errors import UNREACHABLE, AdapterError
+from adapter.failures import explain
 from adapter.keys import ResolvedKey
 from adapter.parallel import within
 from adapter.providers import Provider
@@ -38,7 +38,7 @@ OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 class Step(NamedTuple):
     """One step: ``ok``, ``failed`` or ``skipped``, how long it took, and what to do about it.
 
-    ``exit_code`` is the command's for a step that failed (``failures.EXIT_CODES``), else 0.
+    ``exit_code`` is the command's for a step that failed (``errors.EXIT_CODES``), else 0.
     """
 
     step: str

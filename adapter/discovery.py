@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from adapter.errors import AdapterError
+from adapter.errors import PROVIDER_FAILED, AdapterError
 from adapter.facts import Facts
-from adapter.failures import PROVIDER_FAILED, explain, explain_facts, where
+from adapter.failures import explain, explain_facts, where
 from adapter.keys import ResolvedKey, Secret
 from adapter.parallel import at_once
 from adapter.providers import Provider

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
+    "EXIT_CODES",
     "AdapterError",
     "ConfigError",
     "EmbeddedError",
@@ -30,6 +31,21 @@ __all__ = [
     "UnknownProviderError",
     "did_you_mean",
 ]
+
+EXIT_CODES = {
+    0: "done",
+    1: "anything else",
+    2: "usage or configuration",
+    3: "authentication (401, 403, a key that is not set)",
+    4: "not found (unknown provider, model or path)",
+    5: "rate limited",
+    6: "timeout, or cannot connect",
+    7: "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
+    130: "interrupted",
+}
+"""Exit code of the command -> its meaning."""
+
+OTHER, AUTHENTICATION, NOT_FOUND, RATE_LIMITED, UNREACHABLE, PROVIDER_FAILED = 1, 3, 4, 5, 6, 7
 
 
 class Problem(NamedTuple):

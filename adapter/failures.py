@@ -12,7 +12,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from adapter.errors import AdapterError, did_you_mean, printable
+from adapter.errors import (
+    AUTHENTICATION,
+    NOT_FOUND,
+    OTHER,
+    PROVIDER_FAILED,
+    RATE_LIMITED,
+    UNREACHABLE,
+    AdapterError,
+    did_you_mean,
+    printable,
+)
 from adapter.facts import Facts, facts_of
 from adapter.keys import MASK, Secret
 from adapter.redaction import is_secret
@@ -21,27 +31,11 @@ if TYPE_CHECKING:
     from adapter.translation import Target
 
 __all__ = [
-    "EXIT_CODES",
     "Failure",
     "add_note",
     "explain",
     "explain_facts",
 ]
-
-EXIT_CODES = {
-    0: "done",
-    1: "anything else",
-    2: "usage or configuration",
-    3: "authentication (401, 403, a key that is not set)",
-    4: "not found (unknown provider, model or path)",
-    5: "rate limited",
-    6: "timeout, or cannot connect",
-    7: "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
-    130: "interrupted",
-}
-"""Exit code of the command -> its meaning."""
-
-OTHER, AUTHENTICATION, NOT_FOUND, RATE_LIMITED, UNREACHABLE, PROVIDER_FAILED = 1, 3, 4, 5, 6, 7
 
 _BY_STATUS = {
     401: AUTHENTICATION,

@@ -84,6 +84,9 @@ def _of_key(provider: Provider, salt: str) -> str:
 
 
 def _digest(facts: Any, salt: str) -> str:
-    from hashlib import blake2b
+    try:
+        from _blake2 import blake2b  # what hashlib hands on; hashlib itself loads OpenSSL
+    except ImportError:
+        from hashlib import blake2b
 
     return blake2b(json.dumps(facts).encode(), key=salt.encode(), digest_size=32).hexdigest()

@@ -11,13 +11,29 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter.answers import Kept, pieces
 from adapter.errors import GatewayError
 from adapter.facts import Facts, RemoteError
 from adapter.keys import Secret
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Reply(Protocol):
+        """What ``loopback`` and ``http.client`` give alike."""
+
+        status: int
+
+        @property
+        def headers(self) -> Any: ...
+
+        def readline(self, limit: int, /) -> bytes: ...
+
+        def read(self, limit: int, /) -> bytes: ...
+
 
 __all__ = ["Route", "UnsentError", "ask"]
 
@@ -40,19 +56,6 @@ class Route(NamedTuple):
     url: str
     key: Secret | None
     own: bool
-
-
-class Reply(Protocol):
-    """What ``loopback`` and ``http.client`` give alike."""
-
-    status: int
-
-    @property
-    def headers(self) -> Any: ...
-
-    def readline(self, limit: int, /) -> bytes: ...
-
-    def read(self, limit: int, /) -> bytes: ...
 
 
 class LostError(Exception):
@@ -107,8 +110,10 @@ def _send_own(
     from adapter.loopback import post
 
     parts = urlsplit(route.url)
+    host = (parts.hostname or "").encode()  # for a text Python loads tables of Unicode names
     try:
-        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout)
+        # getaddrinfo takes bytes, and typeshed does not say so here
+        connection = socket.create_connection((host, parts.port or 80), timeout)  # type: ignore[arg-type]
     except OSError as error:
         raise UnsentError from error
     try:

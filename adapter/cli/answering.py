@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from adapter.answers import Kept, Query
 from adapter.cli.output import AnswerWriter, json_text
 from adapter.config import Config
-from adapter.errors import AdapterError, printable
-from adapter.failures import PROVIDER_FAILED, Failure, explain
+from adapter.errors import PROVIDER_FAILED, AdapterError, printable
 from adapter.routes import Way, answer
 from adapter.translation import Target
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from adapter.failures import Failure
+
+    class Writer(Protocol):
+        """Takes an answer as it comes."""
+
+        wrote: bool
+
+        def write(self, text: str) -> None: ...
+
+        def close(self) -> None: ...
+
 
 __all__ = ["Attempt", "Shape", "print_answer", "resolved"]
 
@@ -35,16 +49,6 @@ class Attempt(NamedTuple):
     query: Query
     way: Way
     target: Target | None
-
-
-class Writer(Protocol):
-    """Takes an answer as it comes."""
-
-    wrote: bool
-
-    def write(self, text: str) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class _Collected:
@@ -71,7 +75,7 @@ def print_answer(config: Config, attempts: Iterator[Attempt | Failure], shape: S
     for attempt in attempts:
         if failure is not None:
             click.echo(f"adapter: {failure.what}; trying the next model", err=True)
-        if isinstance(attempt, Failure):
+        if not isinstance(attempt, Attempt):
             failure = attempt
             continue
         kept = Kept()
@@ -113,6 +117,8 @@ def _ask(
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
+        from adapter.failures import explain
+
         writer.close()
         return explain(error, target, query.model, [p.name for p in config.providers])
     except KeyboardInterrupt:
@@ -122,6 +128,8 @@ def _ask(
     # a refusal, or reasoning that took all tokens, has no text but is a response
     if whole.wrote or (shape.as_json and kept.response is not None):
         return None
+    from adapter.failures import Failure
+
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
     return Failure(PROVIDER_FAILED, f"{where}: the reply held no answer", "")
 
@@ -176,4 +184,6 @@ def _count(usage: Mapping[str, Any], name: str) -> int | None:
 
 def resolved(error: AdapterError) -> Failure:
     """Return the failure of a model that could not even be asked."""
+    from adapter.failures import Failure
+
     return Failure(error.exit_code, str(error), "")

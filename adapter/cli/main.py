@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from adapter.cli.options import config_option
-from adapter.errors import AdapterError
-from adapter.failures import EXIT_CODES
+from adapter.errors import EXIT_CODES, AdapterError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -113,7 +112,7 @@ def cli() -> None:
 
 
 def run(args: list[str]) -> int:
-    """Run the command line ``args`` and return its exit code (see ``failures.EXIT_CODES``)."""
+    """Run the command line ``args`` and return its exit code (see ``errors.EXIT_CODES``)."""
     code = 0
     try:
         # not click's own main(), which makes exit code 1 of a reader that left

@@ -6,20 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapter.answers import Query
-from adapter.attachments import message_content
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import config_option, load, models_word
 from adapter.config import Config
 from adapter.errors import AdapterError
-from adapter.failures import Failure
 from adapter.resolution import EMBEDDED, choose_model, resolve
 from adapter.routes import Way, foreign_way, own_way
 from adapter.translation import Target, target_of
+
+if TYPE_CHECKING:
+    from adapter.failures import Failure
 
 __all__ = ["query"]
 
@@ -146,8 +147,12 @@ def query(ctx: click.Context, /, prompt: tuple[str, ...], verbose: bool, **given
         params["response_format"] = response_format(shape.schema)
     system = given["system"]
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-    content_parts = message_content(content or "", given["attachments"])
-    messages.append({"role": "user", "content": content_parts})
+    said: Any = content
+    if given["attachments"]:
+        from adapter.attachments import message_content
+
+        said = message_content(content or "", given["attachments"])
+    messages.append({"role": "user", "content": said})
     asked = Query(model, messages, params, given["timeout"], given["retries"])
     started = time.monotonic()
     code = print_answer(config, _attempts(config, asked, given, verbose), shape)

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from adapter.cli.main import COMMANDS, cli
-from adapter.failures import EXIT_CODES
+from adapter.errors import EXIT_CODES
 from tests.command import PROJECT, console_script, provider, run, started, terminal
 
 Write = Callable[..., Path]

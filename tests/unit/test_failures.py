@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adapter
-from adapter.errors import MissingModelError, UnknownProviderError
+from adapter.errors import EXIT_CODES, MissingModelError, UnknownProviderError
 from adapter.facts import causes
-from adapter.failures import EXIT_CODES, Failure, add_note, add_text, explain
+from adapter.failures import Failure, add_note, add_text, explain
 from adapter.keys import ResolvedKey, Secret
 from adapter.resolution import resolve
 from adapter.translation import Target, target_of

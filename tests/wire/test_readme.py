@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from adapter.failures import EXIT_CODES
+from adapter.errors import EXIT_CODES
 from tests.conftest import ROOT
 from tests.recorder import ANSWER, Recorder
 
