@@ -28,6 +28,7 @@ ORDER = [
     "redaction",
     "providers",
     "files",
+    "plugin_checks",
     "checks",
     "config",
     "embedded",
