@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
-from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras
+from adapter.key_sources import KEY_SETTINGS
+from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras, header_of, holds
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
@@ -141,36 +142,71 @@ def check_merged(
     tables: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
     ours: Mapping[str, Any],
 ) -> Iterator[Problem]:
-    """Yield what is wrong in the merged whole: no base_url, extras for nobody, plain http."""
+    """Yield what is wrong in the merged whole: no base_url, extras for nobody, key sources."""
     at = {d.path: d for d in documents}
-
-    def line_of(path: str, name: str, key: str) -> int | None:
-        entries = at[path].data["providers"]
-        index = next(
-            i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name
-        )
-        return at[path].line(index, key)
-
+    extras = ours.get("providers")
     for name, (values, origin) in tables.items():
-        where = origin[0]
+        params = extras.get(name) if isinstance(extras, dict) else None
+        sources = _key_sources(values, params if isinstance(params, dict) else {})
         url = values.get("base_url")
         if url in (None, ""):
-            line = line_of(where, name, "base_url")
-            yield Problem(where, line, name, "base_url is missing", NO_BASE_URL)
-        elif isinstance(url, str) and not base_url_fault(url):
+            line = _line_of(at[origin[0]], name, "base_url")
+            yield Problem(origin[0], line, name, "base_url is missing", NO_BASE_URL)
+        elif isinstance(url, str) and sources and not base_url_fault(url):
             parts = urlsplit(url)
-            keyed = values.get("api_key") or values.get("api_key_env")
-            if parts.scheme == "http" and keyed and not is_private_host(parts.hostname or ""):
+            if parts.scheme == "http" and not is_private_host(parts.hostname or ""):
                 where = next(p for p in reversed(origin) if _gives(at[p], name, "base_url"))
                 yield Problem(
                     where,
-                    line_of(where, name, "base_url"),
+                    _line_of(at[where], name, "base_url"),
                     name,
                     f"the key is sent to {parts.hostname} over plain http, readable on the way",
                     "use https",
                     warning=True,
                 )
+        yield from _check_sources(documents, name, sources)
     yield from check_extras(documents, tables, ours)
+
+
+def _key_sources(values: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Return the fields and settings that say where the key is, the one that counts first."""
+    given = ((f, values.get(f)) for f in ("api_key", "api_key_env"))
+    fields = [field for field, value in given if isinstance(value, str) and value.strip()]
+    return [*fields, *(setting for setting in KEY_SETTINGS if params.get(setting))]
+
+
+def _check_sources(
+    documents: Sequence[Document], name: str, sources: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield the key sources without effect, but for those that a later file overrides."""
+
+    def file_of(source: str) -> Document:
+        return next(
+            d
+            for d in reversed(documents)
+            if (
+                _gives(d, name, source)
+                if source in FIELDS
+                else holds(d, ("providers", name, source))
+            )
+        )
+
+    for weaker in sources[1:]:
+        document = file_of(weaker)
+        if documents.index(file_of(sources[0])) > documents.index(document):
+            continue
+        if weaker in FIELDS:
+            path, line = document.path, _line_of(document, name, weaker)
+        else:
+            path, line = header_of(documents, "providers", name, holding=(weaker,))
+        message = f"{weaker} is not used, since {sources[0]} comes first"
+        yield Problem(path, line, name, message, "remove one of the two", warning=True)
+
+
+def _line_of(document: Document, name: str, key: str) -> int | None:
+    entries = document.data["providers"]
+    index = next(i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name)
+    return document.line(index, key)
 
 
 def _gives(document: Document, name: str, key: str) -> bool:
