@@ -180,23 +180,18 @@ def _check_sources(
 ) -> Iterator[Problem]:
     """Yield the key sources without effect, but for those that a later file overrides."""
 
-    def file_of(source: str) -> Document:
-        return next(
-            d
-            for d in reversed(documents)
-            if (
-                _gives(d, name, source)
-                if source in FIELDS
-                else holds(d, ("providers", name, source))
-            )
+    def file_of(source: str) -> int:
+        setting = ("providers", name, source)
+        given = (
+            _gives(d, name, source) if source in FIELDS else holds(d, setting) for d in documents
         )
+        return max(index for index, gives in enumerate(given) if gives)
 
     for weaker in sources[1:]:
-        document = file_of(weaker)
-        if documents.index(file_of(sources[0])) > documents.index(document):
+        if file_of(sources[0]) > (index := file_of(weaker)):
             continue
         if weaker in FIELDS:
-            path, line = document.path, _line_of(document, name, weaker)
+            path, line = documents[index].path, _line_of(documents[index], name, weaker)
         else:
             path, line = header_of(documents, "providers", name, holding=(weaker,))
         message = f"{weaker} is not used, since {sources[0]} comes first"

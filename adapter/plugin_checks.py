@@ -102,7 +102,7 @@ def _check_settings(
             yield problem(key, f"{key} in {header} has a wrong value", want)
     file = params.get("api_key_file")
     if isinstance(file, str) and file and not os.path.isabs(os.path.expanduser(file)):
-        message = f"api_key_file in {header} is not an absolute path"
+        message = f"api_key_file in {header} is no absolute path"
         yield problem("api_key_file", message, "begin it with / or ~/")
     for key in sorted(RESERVED.keys() & params.keys()):
         fix = f"set {RESERVED[key]} in its [[providers]] table"

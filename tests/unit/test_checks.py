@@ -124,7 +124,7 @@ ERRORS = [
          "unknown setting 'api_key_' in plugin.litellm.providers.p", "known are api_key_cmd"),
     *(
         Case(f"relative key file {path}", f'{GOOD}{EXTRAS}\napi_key_file = "{path}"\n', 4, "p",
-             "api_key_file in plugin.litellm.providers.p is not an absolute path",
+             "api_key_file in plugin.litellm.providers.p is no absolute path",
              "begin it with / or ~/")
         for path in ("groq", "./groq", "../.keys/groq", "~nobody-of-that-name/groq")
     ),
@@ -328,6 +328,16 @@ def test_a_later_file_that_gives_a_stronger_key_is_meant_to(write: Write) -> Non
     (warning,) = load_config().warnings
     assert (warning.path, warning.line) == (str(path), 3)
     assert warning.message == "api_key_env is not used, since api_key comes first"
+
+
+def test_a_key_field_under_plugin_is_an_error_and_no_other_trouble(write: Write) -> None:
+    write(KEYED + 'api_key_env = "K"\n', "config.toml")
+    path = write(f'{EXTRAS}\napi_key_env = "K"\n', "config.local.toml")
+
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+
+    assert next((p.path, p.warning) for p in caught.value.problems) == (str(path), False)
 
 
 def shown(config: Config | ConfigError) -> str:
