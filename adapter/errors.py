@@ -36,7 +36,8 @@ class Problem(NamedTuple):
     """One thing that is wrong in a configuration file, and how to put it right.
 
     ``line`` is counted from 1 and ``None`` where the file has no line to point at. A
-    ``warning`` is reported but never stops anything.
+    ``warning`` is reported but never stops anything. As text it begins with ``warning: ``, so
+    that it can be told from an error in the same list; formatted, it has no such label.
     """
 
     path: str
@@ -47,10 +48,15 @@ class Problem(NamedTuple):
     warning: bool = False
 
     def __str__(self) -> str:
+        return f"warning: {self}" if self.warning else f"{self}"
+
+    def __format__(self, spec: str) -> str:
+        # without the label, for what writes one of its own: f"warning: {problem}"
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         who = f"provider {self.provider!r}: " if self.provider else ""
         lines = f"{where}: {who}{self.message}", f"    fix: {self.fix}"
-        return "\n".join(printable(line).replace("\n", "\\n") for line in lines)
+        text = "\n".join(printable(line).replace("\n", "\\n") for line in lines)
+        return format(text, spec)
 
 
 class AdapterError(Exception):

@@ -97,7 +97,13 @@ def test_a_problem_reads_file_line_provider_message_and_fix() -> None:
 
 
 def test_a_problem_without_line_or_provider_leaves_them_out() -> None:
-    assert str(WARNING) == "/c/config.toml: no such file\n    fix: check the path"
+    assert f"{WARNING}" == "/c/config.toml: no such file\n    fix: check the path"
+
+
+def test_a_warning_is_labelled_in_a_list_and_not_twice_where_the_label_is_there_already() -> None:
+    assert str(WARNING) == "warning: /c/config.toml: no such file\n    fix: check the path"
+    assert f"warning: {WARNING}" == str(WARNING)
+    assert f"{PROBLEM}" == str(PROBLEM)
 
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -131,7 +137,7 @@ def test_a_config_error_says_every_problem_and_keeps_them() -> None:
     error = ConfigError(iter([PROBLEM, WARNING]))
 
     assert error.problems == (PROBLEM, WARNING)
-    assert str(error) == f"{PROBLEM}\n{WARNING}"
+    assert str(error) == f"{PROBLEM}\nwarning: {WARNING}"
 
 
 def test_a_config_error_from_words_has_no_problems() -> None:

@@ -45,6 +45,7 @@ ORDER = [
     "exporting",
     "litellm_prefixes",
     "litellm_refused",
+    "model_checks",
     "yaml_limits",
     "litellm_yaml",
     "litellm_keys",
