@@ -69,6 +69,7 @@ ORDER = [
     "attempts",
     "calls",
     "routing",
+    "reachability",
     "checkup",
     "oneshot",
     "fingerprints",

@@ -357,6 +357,64 @@ def test_a_model_that_is_not_there(server: Recorder, write: Write) -> None:
     assert found["default model"]["fix"].startswith("the nearest it has: llama-3.1-8b-instant")
 
 
+UNLISTED = ["gpt-4o-prod", "meta-llama/llama-3.3-70b-instruct:free", "gemini-2.5-flash"]
+LISTED = ["gpt-4o", "meta-llama/llama-3.3-70b-instruct", "models/gemini-2.5-flash"]
+
+
+def listing(ids: list[str], reply: Reply | None = None) -> Callable[[Request], Reply | None]:
+    """Return a script that lists ``ids`` and answers the rest with ``reply``."""
+    listed = Reply(200, {"data": [{"id": i} for i in ids]})
+    return lambda r: listed if r.method == "GET" else reply
+
+
+@pytest.mark.parametrize("model", UNLISTED)
+def test_a_model_that_is_not_listed_but_answers_is_a_warning(
+    server: Recorder, write: Write, model: str
+) -> None:
+    """Azure's deployments, OpenRouter's variants and Gemini's ids without ``models/``."""
+    write(table(server.base_url, default_model=model))
+    server.script = listing(LISTED)
+    code, found = steps()
+    assert code == 0
+    assert list(found) == list(STEPS)
+    step = found["default model"]
+    assert (step["status"], found["completion"]["status"]) == ("warning", "ok")
+    assert step["message"] == f"{model!r} is not listed by the server (the completion tells)"
+    near = dict(zip(UNLISTED, LISTED, strict=True))[model]
+    assert step["fix"].startswith(f"if it is misspelt, the nearest it has: {near}")
+    assert server.last.body["model"] == model
+    text = run("providers", "test").out
+    assert text.startswith("✅ p (")
+    assert "   ! default model" in text
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_model_that_is_not_listed_and_does_not_answer_fails(
+    server: Recorder, write: Write, status: int
+) -> None:
+    write(table(server.base_url, default_model="gpt-4o-prod"))
+    server.script = listing(LISTED, Reply(status, {"error": {"message": "no such model"}}))
+    code, found = steps()
+    assert (code, failing(found)) == (4, "default model")
+    step = found["default model"]
+    assert step["message"].startswith("'gpt-4o-prod' is not listed by the server: provider 'p' (")
+    assert f"answered {status}: " in step["message"]
+    assert "no such model" in step["message"]
+    assert step["fix"].startswith("the nearest it has: gpt-4o")
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 3), (403, 3), (429, 5), (408, 6)])
+def test_a_failure_that_says_nothing_of_the_model_is_the_completions(
+    server: Recorder, write: Write, status: int, code: int
+) -> None:
+    """As OpenRouter does, which lists its models to anybody and refuses the key afterwards."""
+    write(table(server.base_url, default_model="gpt-4o-prod"))
+    server.script = listing(LISTED, Reply(status, {"error": {"message": "no"}}))
+    found_code, found = steps()
+    assert (found_code, failing(found)) == (code, "completion")
+    assert found["default model"]["status"] == "warning"
+
+
 def test_a_tag_that_is_left_out_is_latest(server: Recorder, write: Write) -> None:
     write(table(server.base_url, default_model="llama3.2"))
     server.script = lambda r: (
