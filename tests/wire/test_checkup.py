@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from adapter import model_cache
 from adapter.checkup import STEPS, check, exit_code
 from adapter.config import load_config
 from adapter.discovery import models_of
@@ -562,16 +563,76 @@ def test_the_cache(server: Recorder, write: Write, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", '{"format": 9}', '{"format": 1, "lists": 3}']
+    "content",
+    ["", "{", "[]", "null", '{"format": 9}', '{"format": 1, "lists": 3}', "[" * 99999, "\ud800"],
 )
 def test_a_cache_that_makes_no_sense(server: Recorder, write: Write, content: str) -> None:
     write(table(server.base_url))
     provider = load_config().provider("p")
     cache_file().parent.mkdir(parents=True)
-    cache_file().write_text(content)
+    cache_file().write_bytes(content.encode("utf-8", "surrogatepass"))
     assert cached_models(provider) is None
     remember({"p": ["x"]}, [provider])
     assert cached_models(provider) == ["x"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_what_stands_in_the_caches_place_hangs_nothing(
+    server: Recorder, write: Write, make: Callable[[Path], None]
+) -> None:
+    """A shell that completes a word would wait for somebody to write into a FIFO."""
+    write(table(server.base_url))
+    cache_file().parent.mkdir(parents=True)
+    make(cache_file())
+    code = (
+        "from adapter.config import load_config; from adapter.model_cache import cached_models; "
+        "print(cached_models(load_config().provider('p')))"
+    )
+    assert run("models") == (0, "p/m\n", "")
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"None\n", b"")
+
+
+def test_a_cache_that_is_too_large_is_not_read_and_not_written(
+    server: Recorder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    remember({"p": ["x"]}, [provider])
+    size = cache_file().stat().st_size
+    monkeypatch.setattr(model_cache, "MAX_BYTES", size)
+    assert cached_models(provider) == ["x"]
+    remember({"p": ["x" * 99]}, [provider])
+    assert cached_models(provider) == ["x"]
+    monkeypatch.setattr(model_cache, "MAX_BYTES", size - 1)
+    assert cached_models(provider) is None
+
+
+@pytest.mark.parametrize(
+    "made", ["1e999", "-1e999", "NaN", f"1{'0' * 400}", f"-1{'0' * 400}", '"x"']
+)
+def test_a_time_that_is_none(server: Recorder, write: Write, made: str) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    remember({"p": ["x"]}, [provider])
+    kept = json.loads(cache_file().read_text())
+    text = json.dumps(kept | {"lists": {k: v | {"time": 0} for k, v in kept["lists"].items()}})
+    cache_file().write_text(text.replace('"time": 0', f'"time": {made}'))
+    assert cached_models(provider) is None
+    remember({"p": ["y"]}, [provider])
+    assert cached_models(provider) == ["y"]
+
+
+def test_a_model_in_the_cache_that_is_no_text_can_be_kept(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    entry = {"time": time.time(), "models": ["\ud800"]}
+    cache_file().parent.mkdir(parents=True)
+    cache_file().write_text(json.dumps({"format": 1, "lists": {"other http://h": entry}}))
+    remember({"p": ["é"]}, [provider])
+    assert cached_models(provider) == ["é"]
 
 
 def test_a_cache_that_cannot_be_written(server: Recorder, write: Write) -> None:
