@@ -1,52 +1,25 @@
 """What can be wrong in a configuration: every problem and warning, with its fix.
 
 Rules about one file are in :func:`check_document`, rules about the merged whole in
-:func:`check_merged`. Each problem names file, line, provider, field and fix, and shows no key.
+:func:`check_merged`, those about our own tables in ``plugin_checks``. Each problem names file,
+line, provider, field and fix, and shows no key.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
+from adapter.key_sources import KEY_SETTINGS
+from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras, header_of, holds
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
-
-SECTIONS = ("router_settings", "litellm_settings", "general_settings")
-"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
-
-OUR_TABLES = ("providers", *SECTIONS)
-"""The tables ``[plugin.litellm]`` may hold."""
-
-RESERVED = {
-    "model": "default_model",
-    "api_base": "base_url",
-    "base_url": "base_url",
-    "api_key": "api_key_env",
-}
-"""LiteLLM parameters that gptme's own fields already say; given twice they could disagree."""
-
-KEY_SETTING_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "api_key_cmd": (
-        lambda v: (
-            (isinstance(v, str) and bool(v.strip()))
-            or (isinstance(v, list) and bool(v) and all(isinstance(word, str) for word in v))
-        ),
-        'write a command, like api_key_cmd = ["pass", "show", "groq"]',
-    ),
-    "api_key_file": (
-        lambda v: isinstance(v, str) and bool(v),
-        'write the path of a file, like api_key_file = "~/.keys/groq"',
-    ),
-    "api_key_keyring": (lambda v: isinstance(v, bool), "write api_key_keyring = true"),
-}
-"""What the settings of ``key_sources`` must be, and how to write them."""
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -169,36 +142,66 @@ def check_merged(
     tables: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
     ours: Mapping[str, Any],
 ) -> Iterator[Problem]:
-    """Yield what is wrong in the merged whole: no base_url, extras for nobody, plain http."""
+    """Yield what is wrong in the merged whole: no base_url, extras for nobody, key sources."""
     at = {d.path: d for d in documents}
-
-    def line_of(path: str, name: str, key: str) -> int | None:
-        entries = at[path].data["providers"]
-        index = next(
-            i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name
-        )
-        return at[path].line(index, key)
-
+    extras = ours.get("providers")
     for name, (values, origin) in tables.items():
-        where = origin[0]
+        params = extras.get(name) if isinstance(extras, dict) else None
+        sources = _key_sources(values, params if isinstance(params, dict) else {})
         url = values.get("base_url")
         if url in (None, ""):
-            line = line_of(where, name, "base_url")
-            yield Problem(where, line, name, "base_url is missing", NO_BASE_URL)
-        elif isinstance(url, str) and not base_url_fault(url):
+            line = _line_of(at[origin[0]], name, "base_url")
+            yield Problem(origin[0], line, name, "base_url is missing", NO_BASE_URL)
+        elif isinstance(url, str) and sources and not base_url_fault(url):
             parts = urlsplit(url)
-            keyed = values.get("api_key") or values.get("api_key_env")
-            if parts.scheme == "http" and keyed and not is_private_host(parts.hostname or ""):
+            if parts.scheme == "http" and not is_private_host(parts.hostname or ""):
                 where = next(p for p in reversed(origin) if _gives(at[p], name, "base_url"))
                 yield Problem(
                     where,
-                    line_of(where, name, "base_url"),
+                    _line_of(at[where], name, "base_url"),
                     name,
                     f"the key is sent to {parts.hostname} over plain http, readable on the way",
                     "use https",
                     warning=True,
                 )
-    yield from _check_extras(documents, tables, ours)
+        yield from _check_sources(documents, name, sources)
+    yield from check_extras(documents, tables, ours)
+
+
+def _key_sources(values: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Return the fields and settings that say where the key is, the one that counts first."""
+    given = ((f, values.get(f)) for f in ("api_key", "api_key_env"))
+    fields = [field for field, value in given if isinstance(value, str) and value.strip()]
+    return [*fields, *(setting for setting in KEY_SETTINGS if params.get(setting))]
+
+
+def _check_sources(
+    documents: Sequence[Document], name: str, sources: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield the key sources without effect, but for those that a later file overrides."""
+
+    def file_of(source: str) -> int:
+        setting = ("providers", name, source)
+        given = (
+            _gives(d, name, source) if source in FIELDS else holds(d, setting) for d in documents
+        )
+        return max(index for index, gives in enumerate(given) if gives)
+
+    for weaker in sources[1:]:
+        if file_of(sources[0]) > (index := file_of(weaker)):
+            continue
+        if weaker in FIELDS:
+            path, line = documents[index].path, _line_of(documents[index], name, weaker)
+        else:
+            path, line = header_of(documents, "providers", name, holding=(weaker,))
+        message = f"{weaker} is not used, since {sources[0]} comes first"
+        yield Problem(path, line, name, message, "remove one of the two", warning=True)
+
+
+def _line_of(document: Document, name: str, key: str) -> int | None:
+    entries = document.data["providers"]
+    index = next(i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name)
+    return document.line(index, key)
 
 
 def _gives(document: Document, name: str, key: str) -> bool:
@@ -206,60 +209,3 @@ def _gives(document: Document, name: str, key: str) -> bool:
     return isinstance(entries, list) and any(
         isinstance(e, dict) and e.get("name") == name and e.get(key) for e in entries
     )
-
-
-def _holds(document: Document, keys: Sequence[str]) -> bool:
-    value: Any = document.data
-    for key in ("plugin", "litellm", *keys):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is not None
-
-
-def _check_extras(
-    documents: Sequence[Document], names: Mapping[str, Any], ours: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """Yield what is wrong under ``[plugin.litellm]``."""
-    for table in ours:
-        if table not in OUR_TABLES:
-            path, line = _header(documents, table)
-            message = f"unknown table plugin.litellm.{table}{did_you_mean(table, OUR_TABLES)}"
-            fix = f"known are {', '.join(OUR_TABLES)}"
-            yield Problem(path, line, None, message, fix, warning=True)
-    extras = ours.get("providers")
-    for name, params in extras.items() if isinstance(extras, dict) else ():
-        header = f"plugin.litellm.providers.{name}"
-        path, line = _header(documents, "providers", name)
-        if not isinstance(params, dict):
-            fix = f"write [{header}] and the parameters under it"
-            yield Problem(path, line, None, f"{header} is not a table", fix)
-            continue
-        if name not in names:
-            message = f"{header}: no provider is named {name!r}{did_you_mean(name, names)}"
-            fix = "correct the name, or add the provider"
-            yield Problem(path, line, None, message, fix, warning=True)
-        used = params.get("custom_llm_provider", "openai")
-        if used not in ("openai", "hosted_vllm"):
-            # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
-            message = f"{header}: custom_llm_provider cannot be {used!r}"
-            yield Problem(path, line, name, message, 'use "hosted_vllm", or leave it out')
-        for key, (fits, want) in KEY_SETTING_TYPES.items():
-            if key in params and not fits(params[key]):
-                path, line = _header(documents, "providers", name, holding=(key,))
-                yield Problem(path, line, name, f"{key} in {header} has a wrong value", want)
-        for key in sorted(RESERVED.keys() & params.keys()):
-            path, line = _header(documents, "providers", name, holding=(key,))
-            fix = f"set {RESERVED[key]} in its [[providers]] table"
-            yield Problem(path, line, name, f"{key} cannot be set in {header}", fix)
-
-
-def _header(
-    documents: Sequence[Document], *keys: str, holding: tuple[str, ...] = ()
-) -> tuple[str, int | None]:
-    """Return the file and line of ``[plugin.litellm.KEYS]``, as a search by text can find it."""
-    document = next(d for d in reversed(documents) if _holds(d, (*keys, *holding)))
-    header = ".".join(("plugin.litellm", *keys))
-    for number, text in enumerate(document.lines, 1):
-        bare = re.sub(r"[\s\"']", "", text)
-        if bare.startswith((f"[{header}]", f"[{header}.", f"[[{header}]]")):
-            return document.path, number
-    return document.path, document.line(key=keys[-1]) or document.line(key="plugin")

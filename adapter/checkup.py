@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from adapter.discovery import AnswerError, models_of
-from adapter.errors import UNREACHABLE, AdapterError
+from adapter.errors import NOT_FOUND, OTHER, PROVIDER_FAILED, UNREACHABLE, AdapterError
 from adapter.failures import explain
-from adapter.keys import ResolvedKey
 from adapter.parallel import within
 from adapter.providers import Provider
-from adapter.translation import Target, api_base
+from adapter.reachability import (
+    CONNECT_SECONDS,
+    FAILED,
+    OK,
+    SKIPPED,
+    WARNING,
+    Result,
+    State,
+    connect,
+    resolve_name,
+    shake_hands,
+)
+from adapter.translation import Target
 
 __all__ = ["STEPS", "Step", "check", "exit_code"]
 
-CONNECT_SECONDS = 10.0
 COMPLETION_SECONDS = 60.0
 MARGIN_SECONDS = 5.0
 """How much longer a step may take in all, so that what it waits for can report its own limit."""
@@ -32,11 +41,17 @@ _NO_CHAT = re.compile(
 )
 """Ids of models that take no chat. Only which model to try is chosen by it, where none is named."""
 
-OK, FAILED, SKIPPED = "ok", "failed", "skipped"
+_NO_SUCH_MODEL = (OTHER, NOT_FOUND, PROVIDER_FAILED)
+"""How a completion fails for want of a model: servers answer 400, 404 or 500.
+
+A refused key, a rate limit and silence say nothing about the model.
+"""
 
 
 class Step(NamedTuple):
-    """One step: ``ok``, ``failed`` or ``skipped``, how long it took, and what to do about it.
+    """One step: how it went, how long it took in seconds, and what to do about it.
+
+    ``status`` is ``ok``, ``failed``, ``skipped`` or ``warning``, which fails nothing.
 
     ``exit_code`` is the command's for a step that failed (``errors.EXIT_CODES``), else 0.
     """
@@ -49,34 +64,18 @@ class Step(NamedTuple):
     exit_code: int = 0
 
 
-class _Result(NamedTuple):
-    status: str
-    message: str
-    fix: str = ""
-    exit_code: int = 0
-
-
-class _State:
-    """What one step leaves to the next."""
-
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
-        self.parts = urlsplit(api_base(provider.base_url))
-        self.host = self.parts.hostname or ""
-        self.port = self.parts.port or (443 if self.parts.scheme == "https" else 80)
-        self.key: ResolvedKey | None = None
-        self.models: list[str] | None = None
-        self.error: AnswerError | None = None
-        """Why there are no ``models``, where the server gave no list."""
-
-
 def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
     """Yield each step as it is done; a failed one is the last.
+
+    A default model that is not listed waits for the completion: servers answer for models that
+    they do not list (Azure's deployments, OpenRouter's variants). Only where that fails as it
+    does for want of a model is the model at fault, and its step the last.
 
     ``limit`` is in seconds, for each step, instead of the step's own. The time that importing
     LiteLLM takes is no step's.
     """
-    state = _State(provider)
+    state = State(provider)
+    unlisted: Step | None = None
     for name, run in STEPS.items():
         seconds = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
         if run is _completion and _asked_model(state):
@@ -88,13 +87,28 @@ def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
             result = within(limit or seconds, partial(run, state))
         except AdapterError as error:
             what, _, fix = str(error).partition("\n")
-            result = _Result(FAILED, what, fix.strip(), error.exit_code)
+            result = Result(FAILED, what, fix.strip(), error.exit_code)
         except TimeoutError as error:
             fix = f"check base_url and the network: {provider.base_url}"
-            result = _Result(FAILED, str(error), fix, UNREACHABLE)
-        yield Step(name, result.status, time.perf_counter() - started, *result[1:])
-        if result.status == FAILED:
+            result = Result(FAILED, str(error), fix, UNREACHABLE)
+        step = Step(name, result.status, time.perf_counter() - started, *result[1:])
+        if run is _default and step.status == WARNING:
+            unlisted = step
+            continue
+        if unlisted is not None and step.exit_code in _NO_SUCH_MODEL:
+            yield _not_there(unlisted, step, state)
             return
+        if unlisted is not None:
+            yield unlisted._replace(message=f"{unlisted.message} (the completion tells)")
+        yield step
+        if step.status == FAILED:
+            return
+
+
+def _not_there(unlisted: Step, completion: Step, state: State) -> Step:
+    """Return the failed step of a model that is neither listed nor answers."""
+    message = f"{unlisted.message}: {completion.message}"
+    return unlisted._replace(status=FAILED, message=message, fix=state.nearest, exit_code=NOT_FOUND)
 
 
 def exit_code(codes: list[int]) -> int:
@@ -103,69 +117,12 @@ def exit_code(codes: list[int]) -> int:
     return 0 if not failed else failed.pop() if len(failed) == 1 else 1
 
 
-def _key(state: _State) -> _Result:
+def _key(state: State) -> Result:
     state.key = state.provider.resolve_key()
-    return _Result(OK, str(state.key))
+    return Result(OK, str(state.key))
 
 
-def _by_proxy(state: _State) -> str | None:
-    """Return the HTTP proxy that the environment names for the host, if any."""
-    from urllib.request import getproxies, proxy_bypass
-
-    proxy = getproxies().get(state.parts.scheme) or getproxies().get("all")
-    return proxy if proxy and not proxy_bypass(state.host) else None
-
-
-def _name(state: _State) -> _Result:
-    if _by_proxy(state):
-        return _Result(SKIPPED, "an HTTP proxy does it")
-    try:
-        found = socket.getaddrinfo(state.host, state.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        message = f"the name {state.host} is not known: {why}"
-        return _Result(FAILED, message, f"check base_url: {state.provider.base_url}", 6)
-    return _Result(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
-
-
-def _connect(state: _State) -> _Result:
-    if _by_proxy(state):
-        return _Result(SKIPPED, "an HTTP proxy does it")
-    try:
-        socket.create_connection((state.host, state.port), CONNECT_SECONDS).close()
-    except OSError as error:
-        why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        message = f"cannot connect to {state.host}:{state.port}: {why}"
-        return _Result(FAILED, message, "is the server running, and the port right?", 6)
-    return _Result(OK, f"{state.host}:{state.port}")
-
-
-def _tls(state: _State) -> _Result:
-    import ssl
-
-    import httpx
-
-    if state.parts.scheme != "https":
-        return _Result(SKIPPED, "plain http")
-    if _by_proxy(state):
-        return _Result(SKIPPED, "an HTTP proxy does it")
-    context = httpx.create_ssl_context()  # trusts whom the requests trust
-    try:
-        with (
-            socket.create_connection((state.host, state.port), CONNECT_SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=state.host) as secured,
-        ):
-            return _Result(OK, str(secured.version()))
-    except ssl.SSLCertVerificationError as error:
-        message = f"its certificate cannot be verified: {error.verify_message}"
-        fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
-        return _Result(FAILED, message, fix, 6)
-    except OSError as error:
-        fix = f"does the server speak TLS on port {state.port}? Otherwise write http://"
-        return _Result(FAILED, f"the TLS handshake failed: {error}", fix, 6)
-
-
-def _authentication(state: _State) -> _Result:
+def _authentication(state: State) -> Result:
     """Ask for the models. Only a refused key is a failure of this step."""
     try:
         state.models = models_of(state.provider, CONNECT_SECONDS)
@@ -173,14 +130,14 @@ def _authentication(state: _State) -> _Result:
         if error.status in (401, 403):
             raise
         state.error = error
-        return _Result(SKIPPED, "GET /models does not tell")
+        return Result(SKIPPED, "GET /models does not tell")
     found = state.key and state.key.found
-    return _Result(OK, "the key was not refused" if found else "no key needed")
+    return Result(OK, "the key was not refused" if found else "no key needed")
 
 
-def _models(state: _State) -> _Result:
+def _models(state: State) -> Result:
     if state.models is not None:
-        return _Result(OK, f"{len(state.models)} model(s)")
+        return Result(OK, f"{len(state.models)} model(s)")
     assert state.error is not None
     missing = state.error.status in (404, 405, 501)
     if not missing and state.error.status != 200:
@@ -188,14 +145,14 @@ def _models(state: _State) -> _Result:
     if likely := _likely_base(state):
         there = "there is no" if missing else "no list of models is at"
         message = f"{there} {state.parts.path.rstrip('/')}/models"
-        return _Result(FAILED, message, f'write base_url = "{likely}"', 4)
+        return Result(FAILED, message, f'write base_url = "{likely}"', 4)
     if missing or state.error.is_json:
-        return _Result(SKIPPED, "the server lists no models, so the completion tells")
+        return Result(SKIPPED, "the server lists no models, so the completion tells")
     fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
-    return _Result(FAILED, str(state.error), fix, state.error.exit_code)
+    return Result(FAILED, str(state.error), fix, state.error.exit_code)
 
 
-def _likely_base(state: _State) -> str | None:
+def _likely_base(state: State) -> str | None:
     """Return the same server's base that ends in ``/v1``, if there are models under it."""
     if state.parts.path.rstrip("/").endswith("/v1"):
         return None
@@ -208,38 +165,39 @@ def _likely_base(state: _State) -> str | None:
     return likely
 
 
-def _default(state: _State) -> _Result:
+def _default(state: State) -> Result:
     from difflib import get_close_matches
 
     model = state.provider.default_model
     if not model:
-        return _Result(SKIPPED, "no default_model is configured")
+        return Result(SKIPPED, "no default_model is configured")
     if not state.models:
-        return _Result(SKIPPED, "the server lists no models")
+        return Result(SKIPPED, "the server lists no models")
     if model in state.models or f"{model}:latest" in state.models:  # as Ollama takes it
-        return _Result(OK, model)
+        return Result(OK, model)
     near = [m for m in state.models if model in m or m in model][:3]
     near = near or get_close_matches(model, state.models, n=3, cutoff=0.4) or state.models[:3]
-    fix = f"the nearest it has: {', '.join(near)}"
-    return _Result(FAILED, f"the server has no model {model!r}", fix, 4)
+    state.nearest = f"the nearest it has: {', '.join(near)}"
+    message = f"{model!r} is not listed by the server"
+    return Result(WARNING, message, f"if it is misspelt, {state.nearest}")
 
 
-def _asked_model(state: _State) -> str | None:
+def _asked_model(state: State) -> str | None:
     """Return the model for the completion: the default, else the first listed one that chats."""
     listed = state.models or []
     chats = [m for m in listed if not _NO_CHAT.search(m)]
     return state.provider.default_model or next(iter(chats or listed), None)
 
 
-def _completion(state: _State) -> _Result:
+def _completion(state: State) -> Result:
     from adapter.calls import drop_in
 
     model = _asked_model(state)
     if model is None and state.models is None:
         fix = 'name one in the [[providers]] table: default_model = "..."'
-        return _Result(FAILED, "no model to ask: the server lists none", fix, 2)
+        return Result(FAILED, "no model to ask: the server lists none", fix, 2)
     if model is None:
-        return _Result(SKIPPED, "the server has no model")
+        return Result(SKIPPED, "the server has no model")
     key = state.key or state.provider.resolve_key()
     target = Target(state.provider.name, state.provider.base_url, model, key, {})
     try:
@@ -256,17 +214,17 @@ def _completion(state: _State) -> _Result:
         )
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
         failure = explain(error, target, model)
-        return _Result(FAILED, failure.what, failure.fix, failure.exit_code)
+        return Result(FAILED, failure.what, failure.fix, failure.exit_code)
     if not answer.choices:
-        return _Result(FAILED, "the reply held no answer", "see the server's log", 7)
-    return _Result(OK, f"{model} answered")
+        return Result(FAILED, "the reply held no answer", "see the server's log", 7)
+    return Result(OK, f"{model} answered")
 
 
-STEPS: dict[str, Callable[[_State], _Result]] = {
+STEPS: dict[str, Callable[[State], Result]] = {
     "key": _key,
-    "name": _name,
-    "connect": _connect,
-    "TLS": _tls,
+    "name": resolve_name,
+    "connect": connect,
+    "TLS": shake_hands,
     "authentication": _authentication,
     "models": _models,
     "default model": _default,

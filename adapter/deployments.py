@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adapter.errors import did_you_mean
-from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
 from adapter.litellm_prefixes import BASE_SUFFIX, OpenAICompatible
 from adapter.litellm_yaml import REFERENCE, reference, variable_in
+from adapter.plugin_checks import KEY_PREFIX
 from adapter.providers import base_url_fault, safe_url
 
 __all__ = ["Deployment", "Refused", "read_deployment"]
@@ -26,7 +26,7 @@ CONSUMED = frozenset(
 )
 """What becomes a field of the provider; every other parameter is an extra."""
 
-NEVER_IMPORTED = frozenset(KEY_SETTINGS)
+NEVER_IMPORTED = KEY_PREFIX
 """Settings of ours that run a command or read a file: only the user's own files may say them."""
 
 
@@ -86,6 +86,7 @@ def read_deployment(
     info = entry.get("model_info")
     mode = info.get("mode") if isinstance(info, Mapping) else None
     pattern, model = _pattern(name, model)
+    lost = tuple(sorted(k for k in params if k.startswith(NEVER_IMPORTED)))
     return Deployment(
         name=name,
         prefix=row.prefix,
@@ -94,11 +95,11 @@ def read_deployment(
         own_base=own_base,
         variable=key.variable,
         literal=key.literal,
-        extras={k: v for k, v in params.items() if k not in CONSUMED | NEVER_IMPORTED},
+        extras={k: v for k, v in params.items() if k not in CONSUMED and k not in lost},
         mode=str(mode) if mode else None,
         pattern=pattern,
         notes=(*notes, *([key.note] if key.note else [])),
-        lost=tuple(sorted(NEVER_IMPORTED & params.keys())),
+        lost=lost,
     )
 
 

@@ -52,7 +52,8 @@ class Problem(NamedTuple):
     """One thing that is wrong in a configuration file, and how to put it right.
 
     ``line`` is counted from 1 and ``None`` where the file has no line to point at. A
-    ``warning`` is reported but never stops anything.
+    ``warning`` is reported but never stops anything. As text it begins with ``warning: ``, so
+    that it can be told from an error in the same list; formatted, it has no such label.
     """
 
     path: str
@@ -63,9 +64,10 @@ class Problem(NamedTuple):
     warning: bool = False
 
     def __str__(self) -> str:
+        label = "warning: " if self.warning else ""
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         who = f"provider {self.provider!r}: " if self.provider else ""
-        lines = f"{where}: {who}{self.message}", f"    fix: {self.fix}"
+        lines = f"{label}{where}: {who}{self.message}", f"    fix: {self.fix}"
         return "\n".join(printable(line).replace("\n", "\\n") for line in lines)
 
 

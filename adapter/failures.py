@@ -7,7 +7,7 @@ plain ``APIError``), so the status code and the chain of causes decide.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
@@ -152,8 +152,9 @@ def _clean(text: str, target: Target | None) -> str:
     keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
     if target is not None and target.key.found and len(target.key.value) > 7:
         keys.append(str(target.key.value))
-    headers = (target.params.get("extra_headers") if target else None) or {}
-    keys += [str(v) for n, v in headers.items() if isinstance(v, Secret) or is_secret((n,), v)]
+    headers = target.params.get("extra_headers") if target else None
+    given = headers.items() if isinstance(headers, Mapping) else ()  # a caller may give anything
+    keys += [str(v) for n, v in given if isinstance(v, Secret) or is_secret((n,), v)]
     for key in sorted(keys, key=len, reverse=True):
         text = text.replace(key, MASK)
     text = printable(" ".join(text.split()))

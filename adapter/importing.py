@@ -139,8 +139,11 @@ def _provider(
     extras = _common_extras(name, group, report)
     if any(d.prefix == "hosted_vllm" and d.wildcard == name for d in group):
         extras["custom_llm_provider"] = "hosted_vllm"  # what an export of ours says
-    if isinstance(headers := extras.get("extra_headers"), Mapping):
-        extras["extra_headers"] = {k: _header(v) for k, v in headers.items()}
+    if (headers := extras.pop("extra_headers", None)) is not None:
+        if isinstance(headers, Mapping):
+            extras["extra_headers"] = {k: _header(v) for k, v in headers.items()}
+        else:
+            report.left_out.append(f"extra_headers of provider {name!r}: is no mapping")
     for key, value in extras.items():
         values = value.values() if isinstance(value, Mapping) else [value]
         if any(reference(v) is not None for v in values):
@@ -166,10 +169,10 @@ def _key_variable(name: str, variable: str | None) -> str | None:
     return None if unusual and variable == default_variable(name) else variable
 
 
-def _header(value: Any) -> Any:
-    """Return what we write for a reference, so that it is resolved here as well."""
+def _header(value: Any) -> str:
+    """Return a header's value; a reference as we write it, so that it is resolved here as well."""
     variable = reference(value)
-    return f"${variable}" if variable is not None and VARIABLE.fullmatch(variable) else value
+    return f"${variable}" if variable is not None and VARIABLE.fullmatch(variable) else str(value)
 
 
 def _default(name: str, group: list[Deployment], existing: Provider | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ SECONDS = 3600.0
 
 FORMAT = 1
 
+MAX_BYTES = 4 * 1024 * 1024
+"""A larger file is neither read nor written; the longest list known takes 30 kB."""
+
 
 def cache_file(environ: Mapping[str, str] | None = None) -> Path:
     """Return the file, ``$XDG_CACHE_HOME/gptme-litellm/models.json`` (default ``~/.cache``)."""
@@ -34,12 +38,9 @@ def cache_file(environ: Mapping[str, str] | None = None) -> Path:
 
 def cached_models(provider: Provider) -> list[str] | None:
     """Return what the provider's server listed within the last hour, or ``None``; asks nobody."""
-    entry = _read().get(_key(provider))
-    if not isinstance(entry, dict) or not isinstance(entry.get("time"), int | float):
-        return None
-    models = entry.get("models")
-    fresh = 0 <= time.time() - entry["time"] < SECONDS
-    return [m for m in models if isinstance(m, str)] if fresh and isinstance(models, list) else None
+    entry = _read().get(_key(provider), {})
+    models = entry.get("models") if _is_fresh(entry) else None
+    return [m for m in models if isinstance(m, str)] if isinstance(models, list) else None
 
 
 def remember(found: Mapping[str, Sequence[str]], providers: Sequence[Provider]) -> None:
@@ -49,7 +50,9 @@ def remember(found: Mapping[str, Sequence[str]], providers: Sequence[Provider]) 
     for provider in providers:
         if provider.name in found:
             kept[_key(provider)] = {"time": now, "models": list(found[provider.name])}
-    text = json.dumps({"format": FORMAT, "lists": kept}, ensure_ascii=False)
+    text = json.dumps({"format": FORMAT, "lists": kept})  # ASCII, so as long as its bytes
+    if len(text) > MAX_BYTES:
+        return
     try:
         write_file(cache_file(), text, secret=True)
     except ConfigError:
@@ -58,13 +61,24 @@ def remember(found: Mapping[str, Sequence[str]], providers: Sequence[Provider]) 
 
 def _is_fresh(entry: Any) -> bool:
     made = entry.get("time") if isinstance(entry, dict) else None
-    return isinstance(made, int | float) and 0 <= time.time() - made < SECONDS
+    now = time.time()
+    # compared, not subtracted: JSON has integers that no float holds
+    return isinstance(made, int | float) and now - SECONDS < made <= now
 
 
 def _read() -> dict[str, Any]:
     try:
-        data = json.loads(cache_file().read_bytes())
-    except (OSError, ValueError):
+        # a FIFO in the file's place would otherwise wait for somebody to write into it
+        handle = os.open(cache_file(), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return {}
+            with open(handle, "rb", closefd=False) as file:
+                raw = file.read(MAX_BYTES + 1)
+        finally:
+            os.close(handle)
+        data = json.loads(raw) if len(raw) <= MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return {}
     lists = data.get("lists") if isinstance(data, dict) and data.get("format") == FORMAT else None
     return lists if isinstance(lists, dict) else {}

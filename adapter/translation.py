@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.config import Config, load_config
-from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
+from adapter.plugin_checks import KEY_PREFIX
 from adapter.providers import Provider, safe_url
 from adapter.resolution import EMBEDDED, Resolution, resolve
 
@@ -125,9 +125,13 @@ def params_for(
     ``headers`` are the provider's own, resolved already; ``None`` resolves them now, which may
     raise :class:`MissingKeyError`.
     """
-    extras = deepcopy(dict(provider.extras))  # the caller, or LiteLLM, may change what is in them
-    for name in (*OWN_ATTEMPTS, *KEY_SETTINGS):
-        extras.pop(name, None)
+    extras = deepcopy(  # the caller, or LiteLLM, may change what is in them
+        {
+            name: value
+            for name, value in provider.extras.items()
+            if name not in OWN_ATTEMPTS and not name.startswith(KEY_PREFIX)
+        }
+    )
     if isinstance(extras.get("extra_headers"), Mapping):
         extras["extra_headers"] = provider.headers() if headers is None else dict(headers)
     prefix = extras.pop("custom_llm_provider", PREFIX)

@@ -18,7 +18,7 @@ from adapter.providers import Provider
 
 __all__ = ["test_providers"]
 
-MARKS = {"ok": "✔", "failed": "✘", "skipped": "–"}  # noqa: RUF001 - a dash, as meant
+MARKS = {"ok": "✔", "failed": "✘", "skipped": "–", "warning": "!"}  # noqa: RUF001 - a dash, as meant
 
 
 @click.command("test")
@@ -31,8 +31,9 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     """Test providers, step by step, up to the first step that fails.
 
     The steps: key, name resolution, connection, TLS, authentication, the list of models, the
-    default model in it, a completion of one token. The exit code is that of the failing step, or
-    1 when several providers fail in different ways.
+    default model in it, a completion of one token. A default model that is not in the list is a
+    warning when it answers all the same. The exit code is that of the failing step, or 1 when
+    several providers fail in different ways.
     """
     loaded = load()
     if names and every:

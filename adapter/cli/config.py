@@ -100,23 +100,28 @@ def check_config() -> None:
     Exit code 2 when something has to be corrected, 0 when there are warnings at most.
     """
     from adapter.config import load_config
+    from adapter.model_checks import check_default_model
 
     loaded = load_config()
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}")
+    warnings = [*loaded.warnings, *check_default_model(loaded)]
+    for warning in warnings:
+        click.echo(str(warning))
     count = len(loaded.providers)
-    click.echo(
-        f"{len(loaded.files)} file(s), {count} provider(s), {len(loaded.warnings)} warning(s)"
-    )
+    click.echo(f"{len(loaded.files)} file(s), {count} provider(s), {len(warnings)} warning(s)")
 
 
 @config.command("path")
 @config_option
 def show_paths() -> None:
-    """Show which files are read, in order: later ones win."""
-    from adapter.files import config_paths
+    """Show which files are read, in order: later ones win; of the others, why not."""
+    from adapter.errors import Problem, printable
+    from adapter.files import config_paths, read_document
 
     paths, _ = config_paths()
     for path in paths:
-        state = "read" if Path(path).exists() else "not there"
+        found = read_document(path, required=False)
+        if isinstance(found, Problem):
+            state = "a directory" if Path(path).is_dir() else printable(found.message)
+        else:
+            state = "not there" if found is None else "read"
         click.echo(f"{click.format_filename(path)}  ({state})")

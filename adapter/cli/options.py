@@ -37,7 +37,7 @@ def load() -> Config:
     """Return the configuration, with its warnings shown on stderr. Raises ``ConfigError``."""
     config = load_config()
     for warning in config.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(str(warning), err=True)
     return config
 
 

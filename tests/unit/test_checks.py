@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adapter import Config, ConfigError, Problem, load_config
 from adapter.checks import OUR_TABLES
+from adapter.key_sources import KEY_SETTINGS
 
 Write = Callable[..., Path]
 
@@ -42,6 +43,8 @@ def provider(*lines: str, name: str | None = '"p"', url: str | None = '"https://
     return "\n".join([*head, *lines, ""])
 
 
+KEYED = provider(f'api_key = "{SECRET}"')
+PLAIN = provider(url='"http://api.example.com/v1"')
 EXTRAS = "[plugin.litellm.providers.p]"
 
 ERRORS = [
@@ -102,7 +105,28 @@ ERRORS = [
         Case(f"reserved {key}", f'{GOOD}{EXTRAS}\n{key} = "{SECRET}"\n', 4, "p",
              f"{key} cannot be set in plugin.litellm.providers.p", f"set {field} in")
         for key, field in [("model", "default_model"), ("api_base", "base_url"),
-                           ("base_url", "base_url"), ("api_key", "api_key_env")]
+                           ("base_url", "base_url"), ("api_key", "api_key_env"),
+                           ("api_key_env", "api_key_env")]
+    ),
+    Case("headers are text", f'{GOOD}{EXTRAS}\nextra_headers = "$VAR"\n', 4, "p",
+         "extra_headers in plugin.litellm.providers.p must be a table, not a str",
+         'write extra_headers = { NAME = "$VAR" }'),
+    Case("headers are a list", f'{GOOD}{EXTRAS}\nextra_headers = ["{SECRET}"]\n', 4, "p",
+         "extra_headers in plugin.litellm.providers.p must be a table, not a list",
+         'write extra_headers = { NAME = "$VAR" }'),
+    Case("header type", f"{GOOD}{EXTRAS[:-1]}.extra_headers]\nX-N = 3\n", 4, "p",
+         "extra_headers.X-N in plugin.litellm.providers.p must be a string, not int",
+         'write X-N = "..."'),
+    Case("misspelt key source", f'{GOOD}{EXTRAS}\napi_key_comand = "{SECRET}"\n', 4, "p",
+         "unknown setting 'api_key_comand' in plugin.litellm.providers.p "
+         "(did you mean 'api_key_cmd'?)", "known are api_key_cmd, api_key_file, api_key_keyring"),
+    Case("key source of nobody", f'{GOOD}{EXTRAS}\napi_key_ = "{SECRET}"\n', 4, "p",
+         "unknown setting 'api_key_' in plugin.litellm.providers.p", "known are api_key_cmd"),
+    *(
+        Case(f"relative key file {path}", f'{GOOD}{EXTRAS}\napi_key_file = "{path}"\n', 4, "p",
+             "api_key_file in plugin.litellm.providers.p is no absolute path",
+             "begin it with / or ~/")
+        for path in ("groq", "./groq", "../.keys/groq", "~nobody-of-that-name/groq")
     ),
 ]  # fmt: skip
 
@@ -121,6 +145,24 @@ WARNINGS = [
          "correct the name, or add the provider"),
     Case("plain http", provider(f'api_key = "{SECRET}"', url='"http://api.example.com/v1"'), 3, "p",
          "the key is sent to api.example.com over plain http", "use https"),
+    *(
+        Case(f"plain http, {setting}",
+             f"{PLAIN}{EXTRAS}\n{setting} = {value}\n", 3, "p",
+             "the key is sent to api.example.com over plain http", "use https")
+        for setting, value in [("api_key_cmd", '"pass groq"'), ("api_key_file", '"/k"'),
+                               ("api_key_keyring", "true")]
+    ),
+    Case("header in braces", f"{GOOD}{EXTRAS}\nextra_headers = {{ X-Key = '${{VAR}}' }}\n", 4, "p",
+         'the header X-Key is sent with the text "${VAR}" in it', 'write "$VAR"'),
+    Case("header with braces", f"{GOOD}{EXTRAS}\nextra_headers.A = 'Bearer ${{VAR}}'\n", 4, "p",
+         'the header A is sent with the text "${VAR}" in it',
+         'put the whole value into a variable and write "$VAR"'),
+    Case("two in the table", provider('api_key_env = "K"', f'api_key = "{SECRET}"'), 4, "p",
+         "api_key_env is not used, since api_key comes first", "remove one of the two"),
+    Case("two sources", KEYED + f'{EXTRAS}\napi_key_cmd = "x"\n', 5, "p",
+         "api_key_cmd is not used, since api_key comes first", "remove one of the two"),
+    Case("two settings", f'{GOOD}{EXTRAS}\napi_key_keyring = true\napi_key_file = "/k"\n', 4, "p",
+         "api_key_keyring is not used, since api_key_file comes first", "remove one of the two"),
     Case("plain http, variable", provider('api_key_env = "K"', url='"http://8.8.8.8/v1"'), 3, "p",
          "the key is sent to 8.8.8.8 over plain http", "use https"),
 ]  # fmt: skip
@@ -187,6 +229,11 @@ def test_a_file_with_a_key_that_others_can_read_is_a_warning(
         ("[plugin.other]\nanything = 1\n[tools]\nx = [1]\n[mcp]\nenabled = true\n", 0o644),
         ("".join(f"[plugin.litellm.{table}]\n" for table in OUR_TABLES), 0o644),
         (f"{GOOD}{EXTRAS}\ntimeout = 3\nextra_headers = {{ A = 'b' }}\n", 0o644),
+        (f"{GOOD}{EXTRAS}\nextra_headers = {{ A = '$VAR', B = '{{VAR}}', C = '$' }}\n", 0o644),
+        (f"{GOOD}{EXTRAS}\nextra_headers = {{}}\n", 0o644),
+        (f'{GOOD}{EXTRAS}\napi_key_file = "~/.keys/p"\napi_key_keyring = false\n', 0o644),
+        (provider("api_key = ' '") + f'{EXTRAS}\napi_key_cmd = ["pass"]\n', 0o600),
+        (f"{PLAIN}{EXTRAS}\napi_key_keyring = false\n", 0o644),
         ("providers = []\n", 0o644),
         ("", 0o644),
     ],
@@ -269,6 +316,30 @@ def test_plain_http_is_warned_about_where_the_url_stands(write: Write, config_di
     assert (warning.path, warning.line) == (str(config_dir / "config.local.toml"), 4)
 
 
+def test_a_later_file_that_gives_a_stronger_key_is_meant_to(write: Write) -> None:
+    """That is what config.local.toml is for; the other way round the later file has no effect."""
+    strong, weak = 'api_key = "k"\n', 'api_key_env = "K"\n'
+    write(GOOD + weak, "config.toml")
+    write('[[providers]]\nname = "p"\n' + strong, "config.local.toml")
+    assert load_config().warnings == ()
+
+    write(GOOD + strong, "config.toml")
+    path = write('[[providers]]\nname = "p"\n' + weak, "config.local.toml")
+    (warning,) = load_config().warnings
+    assert (warning.path, warning.line) == (str(path), 3)
+    assert warning.message == "api_key_env is not used, since api_key comes first"
+
+
+def test_a_key_field_under_plugin_is_an_error_and_no_other_trouble(write: Write) -> None:
+    write(KEYED + 'api_key_env = "K"\n', "config.toml")
+    path = write(f'{EXTRAS}\napi_key_env = "K"\n', "config.local.toml")
+
+    with pytest.raises(ConfigError) as caught:
+        load_config()
+
+    assert next((p.path, p.warning) for p in caught.value.problems) == (str(path), False)
+
+
 def shown(config: Config | ConfigError) -> str:
     """Return all that a configuration or its error lets be seen, a pickle of the error included."""
     if isinstance(config, Config):
@@ -334,9 +405,13 @@ VALUES = st.one_of(
 )
 FIELD_NAMES = st.sampled_from(["name", "base_url", "api_key", "api_key_env", "default_model", "x"])
 ENTRIES = st.lists(VALUES | st.dictionaries(FIELD_NAMES, VALUES), max_size=3)
+SETTINGS = st.dictionaries(
+    st.sampled_from([*KEY_SETTINGS, "api_key_x", "extra_headers", "timeout"]),
+    VALUES | st.dictionaries(st.sampled_from(["A", "B C"]), st.sampled_from(["${V}", "$V", 1])),
+)
 OURS = st.dictionaries(
     st.sampled_from([*OUR_TABLES, "x"]),
-    VALUES | st.dictionaries(st.sampled_from(["p", "a"]), VALUES),
+    VALUES | st.dictionaries(st.sampled_from(["p", "a"]), VALUES | SETTINGS),
 )
 FILES = st.fixed_dictionaries(
     {},

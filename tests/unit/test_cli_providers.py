@@ -80,11 +80,15 @@ def test_the_process_prints_the_listings_bytes_without_importing_litellm(
 
 
 def test_an_inline_key_is_said_to_be_configured_directly_and_not_shown(write: Write) -> None:
-    write(provider("https://a.example/v1", "a", api_key=KEY, api_key_env="ALSO"))
+    path = write(provider("https://a.example/v1", "a", api_key=KEY, api_key_env="ALSO"))
 
     code, out, err = run("providers", "list")
 
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == (
+        f"warning: {path}:5: provider 'a': api_key_env is not used, since api_key comes first\n"
+        "    fix: remove one of the two\n"
+    )
     assert out == (
         "🔌 Found 1 custom provider(s):\n\n"
         "📡 a\n   Base URL: https://a.example/v1\n   API Key: (configured directly)\n"

@@ -97,7 +97,7 @@ def test_a_problem_reads_file_line_provider_message_and_fix() -> None:
 
 
 def test_a_problem_without_line_or_provider_leaves_them_out() -> None:
-    assert str(WARNING) == "/c/config.toml: no such file\n    fix: check the path"
+    assert str(WARNING) == "warning: /c/config.toml: no such file\n    fix: check the path"
 
 
 TEXT = st.text(st.characters(codec="utf-8"))

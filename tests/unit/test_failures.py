@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import adapter
 from adapter.errors import EXIT_CODES, MissingModelError, UnknownProviderError
-from adapter.facts import causes
-from adapter.failures import Failure, add_note, add_text, explain
+from adapter.facts import Facts, causes
+from adapter.failures import Failure, add_note, add_text, explain, explain_facts
 from adapter.keys import ResolvedKey, Secret
 from adapter.resolution import resolve
 from adapter.translation import Target, target_of
@@ -333,3 +333,13 @@ def test_the_error_of_every_call_carries_the_note(
     assert notes(caught.value) == [
         f"gptme-litellm: provider 'p', base_url {server.base_url}, key (configured directly)"
     ]
+
+
+@pytest.mark.parametrize("headers", ["$VAR", ["$VAR"], None, 3])
+def test_headers_that_are_no_table_do_not_hide_the_failure(headers: object) -> None:
+    key = ResolvedKey(Secret(KEY), "(configured directly)", None)
+    target = Target("p", "https://h/v1", "m", key, {"extra_headers": headers})
+
+    failure = explain_facts(Facts(("E",), 500, True, f"no {KEY}"), target, "p/m")
+
+    assert failure.what.endswith("answered 500: no ***")

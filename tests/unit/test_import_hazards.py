@@ -36,7 +36,9 @@ def providers() -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("setting", ["api_key_cmd", "api_key_file", "api_key_keyring"])
+@pytest.mark.parametrize(
+    "setting", ["api_key_cmd", "api_key_file", "api_key_keyring", "api_key_what"]
+)
 def test_no_file_makes_us_run_a_command(config_dir: Path, setting: str) -> None:
     value = "os.environ/X; touch PWNED; echo k"
     done = imports(entry("gpu/*", "openai/*", **{setting: value}), args=("--include-secrets",))
@@ -320,3 +322,14 @@ def test_a_target_that_cannot_be_written_is_named(config_dir: Path) -> None:
     assert done.code == 2
     assert "/proc/x.toml" in done.err
     assert "cannot be written" in done.err
+
+
+def test_headers_are_text(config_dir: Path) -> None:
+    done = imports(
+        entry("a", "openai/a", "http://a:1/v1", extra_headers={"X-N": 3}),
+        entry("b", "openai/b", "http://b:1/v1", extra_headers="X: y"),
+    )
+    assert done.code == 1
+    assert "extra_headers of provider 'b': is no mapping" in done.err
+    assert load_config().provider("a").extras["extra_headers"] == {"X-N": "3"}
+    assert run("config", "check").code == 0

@@ -24,6 +24,7 @@ from adapter.translation import (
     Target,
     api_base,
     deployments,
+    params_for,
     target_of,
     translate_deployments,
     with_overrides,
@@ -118,6 +119,14 @@ def test_what_a_caller_does_to_the_parameters_stays_with_the_caller() -> None:
     assert again["extra_headers"] == {"X-A": "1"}
     assert again["extra_body"] == {"top_k": 1}
     assert again["timeout"] == 30
+
+
+def test_no_setting_that_says_where_a_key_is_becomes_a_parameter() -> None:
+    """Not a misspelt one either: LiteLLM would send it to the provider, in the request's body."""
+    extras = {"api_key_cmd": "true", "api_key_comand": "pass show groq", "api_keys": 1}
+    provider = Provider("p", URL, api_key="k", extras=extras)
+
+    assert set(params_for(provider, "m", "k")) == {"model", "api_base", "api_key", "api_keys"}
 
 
 def test_another_of_litellms_providers_can_be_chosen_for_a_provider() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from adapter import model_cache
 from adapter.checkup import STEPS, check, exit_code
 from adapter.config import load_config
 from adapter.discovery import models_of
@@ -357,6 +358,64 @@ def test_a_model_that_is_not_there(server: Recorder, write: Write) -> None:
     assert found["default model"]["fix"].startswith("the nearest it has: llama-3.1-8b-instant")
 
 
+UNLISTED = ["gpt-4o-prod", "meta-llama/llama-3.3-70b-instruct:free", "gemini-2.5-flash"]
+LISTED = ["gpt-4o", "meta-llama/llama-3.3-70b-instruct", "models/gemini-2.5-flash"]
+
+
+def listing(ids: list[str], reply: Reply | None = None) -> Callable[[Request], Reply | None]:
+    """Return a script that lists ``ids`` and answers the rest with ``reply``."""
+    listed = Reply(200, {"data": [{"id": i} for i in ids]})
+    return lambda r: listed if r.method == "GET" else reply
+
+
+@pytest.mark.parametrize("model", UNLISTED)
+def test_a_model_that_is_not_listed_but_answers_is_a_warning(
+    server: Recorder, write: Write, model: str
+) -> None:
+    """Azure's deployments, OpenRouter's variants and Gemini's ids without ``models/``."""
+    write(table(server.base_url, default_model=model))
+    server.script = listing(LISTED)
+    code, found = steps()
+    assert code == 0
+    assert list(found) == list(STEPS)
+    step = found["default model"]
+    assert (step["status"], found["completion"]["status"]) == ("warning", "ok")
+    assert step["message"] == f"{model!r} is not listed by the server (the completion tells)"
+    near = dict(zip(UNLISTED, LISTED, strict=True))[model]
+    assert step["fix"].startswith(f"if it is misspelt, the nearest it has: {near}")
+    assert server.last.body["model"] == model
+    text = run("providers", "test").out
+    assert text.startswith("✅ p (")
+    assert "   ! default model" in text
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_model_that_is_not_listed_and_does_not_answer_fails(
+    server: Recorder, write: Write, status: int
+) -> None:
+    write(table(server.base_url, default_model="gpt-4o-prod"))
+    server.script = listing(LISTED, Reply(status, {"error": {"message": "no such model"}}))
+    code, found = steps()
+    assert (code, failing(found)) == (4, "default model")
+    step = found["default model"]
+    assert step["message"].startswith("'gpt-4o-prod' is not listed by the server: provider 'p' (")
+    assert f"answered {status}: " in step["message"]
+    assert "no such model" in step["message"]
+    assert step["fix"].startswith("the nearest it has: gpt-4o")
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 3), (403, 3), (429, 5), (408, 6)])
+def test_a_failure_that_says_nothing_of_the_model_is_the_completions(
+    server: Recorder, write: Write, status: int, code: int
+) -> None:
+    """As OpenRouter does, which lists its models to anybody and refuses the key afterwards."""
+    write(table(server.base_url, default_model="gpt-4o-prod"))
+    server.script = listing(LISTED, Reply(status, {"error": {"message": "no"}}))
+    found_code, found = steps()
+    assert (found_code, failing(found)) == (code, "completion")
+    assert found["default model"]["status"] == "warning"
+
+
 def test_a_tag_that_is_left_out_is_latest(server: Recorder, write: Write) -> None:
     write(table(server.base_url, default_model="llama3.2"))
     server.script = lambda r: (
@@ -504,16 +563,76 @@ def test_the_cache(server: Recorder, write: Write, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", '{"format": 9}', '{"format": 1, "lists": 3}']
+    "content",
+    ["", "{", "[]", "null", '{"format": 9}', '{"format": 1, "lists": 3}', "[" * 99999, "\ud800"],
 )
 def test_a_cache_that_makes_no_sense(server: Recorder, write: Write, content: str) -> None:
     write(table(server.base_url))
     provider = load_config().provider("p")
     cache_file().parent.mkdir(parents=True)
-    cache_file().write_text(content)
+    cache_file().write_bytes(content.encode("utf-8", "surrogatepass"))
     assert cached_models(provider) is None
     remember({"p": ["x"]}, [provider])
     assert cached_models(provider) == ["x"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_what_stands_in_the_caches_place_hangs_nothing(
+    server: Recorder, write: Write, make: Callable[[Path], None]
+) -> None:
+    """A shell that completes a word would wait for somebody to write into a FIFO."""
+    write(table(server.base_url))
+    cache_file().parent.mkdir(parents=True)
+    make(cache_file())
+    code = (
+        "from adapter.config import load_config; from adapter.model_cache import cached_models; "
+        "print(cached_models(load_config().provider('p')))"
+    )
+    assert run("models") == (0, "p/m\n", "")
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"None\n", b"")
+
+
+def test_a_cache_that_is_too_large_is_not_read_and_not_written(
+    server: Recorder, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    remember({"p": ["x"]}, [provider])
+    size = cache_file().stat().st_size
+    monkeypatch.setattr(model_cache, "MAX_BYTES", size)
+    assert cached_models(provider) == ["x"]
+    remember({"p": ["x" * 99]}, [provider])
+    assert cached_models(provider) == ["x"]
+    monkeypatch.setattr(model_cache, "MAX_BYTES", size - 1)
+    assert cached_models(provider) is None
+
+
+@pytest.mark.parametrize(
+    "made", ["1e999", "-1e999", "NaN", f"1{'0' * 400}", f"-1{'0' * 400}", '"x"']
+)
+def test_a_time_that_is_none(server: Recorder, write: Write, made: str) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    remember({"p": ["x"]}, [provider])
+    kept = json.loads(cache_file().read_text())
+    text = json.dumps(kept | {"lists": {k: v | {"time": 0} for k, v in kept["lists"].items()}})
+    cache_file().write_text(text.replace('"time": 0', f'"time": {made}'))
+    assert cached_models(provider) is None
+    remember({"p": ["y"]}, [provider])
+    assert cached_models(provider) == ["y"]
+
+
+def test_a_model_in_the_cache_that_is_no_text_can_be_kept(server: Recorder, write: Write) -> None:
+    write(table(server.base_url))
+    provider = load_config().provider("p")
+    entry = {"time": time.time(), "models": ["\ud800"]}
+    cache_file().parent.mkdir(parents=True)
+    cache_file().write_text(json.dumps({"format": 1, "lists": {"other http://h": entry}}))
+    remember({"p": ["é"]}, [provider])
+    assert cached_models(provider) == ["é"]
 
 
 def test_a_cache_that_cannot_be_written(server: Recorder, write: Write) -> None:
