@@ -6,7 +6,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Kept", "Query", "pieces"]
+__all__ = ["CONNECT_SECONDS", "TIMEOUT_SECONDS", "Kept", "Query", "pieces"]
+
+TIMEOUT_SECONDS = 600.0
+"""How long the server may be silent, as in LiteLLM."""
+
+CONNECT_SECONDS = 10.0
+"""How long connecting may take. An address that swallows packets would else hang for minutes."""
 
 
 class Query(NamedTuple):

@@ -21,7 +21,7 @@ from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
 from adapter.key_sources import other_source
-from adapter.keys import PLACEHOLDER_KEY, default_variable, variable_of
+from adapter.keys import PLACEHOLDER_KEY, default_variable, reference_to, variable_of
 from adapter.providers import Provider
 from adapter.redaction import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
@@ -139,17 +139,17 @@ def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes
             return str(provider.api_key)
         variable = variables.name(default_variable(provider.name), provider.api_key)
         notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
-        return f"os.environ/{variable}"
+        return reference_to(variable)
     variable = provider.api_key_env or default_variable(provider.name)
     if not provider.api_key_env and other_source(provider.extras):
         notes.append(
             f"set {variable}: the key of provider {provider.name!r} is {provider.key_source}, "
             "which LiteLLM does not read"
         )
-        return f"os.environ/{variable}"
+        return reference_to(variable)
     if provider.api_key_env or provider.resolve_key().found:
         notes.extend(_unless_set(variable, variables.config))
-        return f"os.environ/{variable}"
+        return reference_to(variable)
     return PLACEHOLDER_KEY
 
 
@@ -159,7 +159,7 @@ def _headers(provider: Provider, config: Config, notes: list[str]) -> dict[str, 
     found = {}
     for header, value in (given if isinstance(given, Mapping) else {}).items():
         variable = variable_of(value)
-        found[header] = f"os.environ/{variable}" if variable else value
+        found[header] = reference_to(variable) if variable else value
         notes.extend(_unless_set(variable, config) if variable else ())
     return found
 
@@ -192,7 +192,7 @@ def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list
         variable = "LITELLM_MASTER_KEY"
     variable = variables.name(variable, value)
     notes.append(f"set {variable}: {'.'.join(path)} was not written")
-    return f"os.environ/{variable}"
+    return reference_to(variable)
 
 
 def _dump(value: Any) -> list[str]:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Facts", "RemoteError", "facts_of"]
+__all__ = ["FACTS_HEADER", "Facts", "RemoteError", "facts_of"]
+
+FACTS_HEADER = "x-adapter-facts"
+"""A client that sends it gets it back on an error: the facts that explain it, as JSON."""
 
 
 class Facts(NamedTuple):

@@ -16,9 +16,11 @@ import tomli
 
 from adapter.errors import Problem
 
-__all__ = ["FILE_NAMES", "Document", "config_paths", "read_document"]
+__all__ = ["FILE_NAMES", "SECRETS_FILE", "Document", "config_paths", "read_document"]
 
-FILE_NAMES = ("config.toml", "gptme.toml", "config.local.toml")
+SECRETS_FILE = "config.local.toml"
+
+FILE_NAMES = ("config.toml", "gptme.toml", SECRETS_FILE)
 """Lowest precedence first: what gptme reads, the specification's name, gptme's file for secrets."""
 
 MAX_BYTES = 4 * 1024 * 1024

@@ -13,17 +13,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
 from adapter.gateway_setup import configuration, environment, is_loopback, master_key
 from adapter.runtime import Gateway, Slot, is_alive, running
+from adapter.writing import SECRET_MODE, replace
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -87,7 +87,7 @@ def start(
         try:
             log = slot.folder / f"gateway-{port}.log" if detach else None
             content, keys, left_out = configuration(config)
-            _write_private(yaml_path, content)
+            replace(yaml_path, yaml_text(content).encode(), SECRET_MODE)
             environ = environment(config, {**keys, "LITELLM_MASTER_KEY": str(master)}, yaml_path)
             process = _launch(listener, slot, environ, host, log)
             salt = secrets.token_hex(16)
@@ -167,15 +167,6 @@ def _address(host: str) -> str:
     bare = host.strip("[]")
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)
     return f"[{local}]" if ":" in local else local
-
-
-def _write_private(path: Path, content: Mapping[str, Any]) -> None:
-    text = yaml_text(content)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _launch(

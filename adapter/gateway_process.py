@@ -15,21 +15,14 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from adapter.facts import facts_of
+from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
+from adapter.facts import FACTS_HEADER, facts_of
 from adapter.keys import MASK
 
-__all__ = ["FACTS_HEADER", "serve"]
-
-FACTS_HEADER = "x-adapter-facts"
-"""A client that sends it gets it back on an error: the facts that explain it, as JSON."""
+__all__ = ["serve"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
-
-CONNECT_SECONDS = 10.0
-"""As in ``oneshot``: how long connecting to a provider may take."""
-
-TIMEOUT_SECONDS = 600.0
 
 _facts: ContextVar[list[str]] = ContextVar("facts")
 

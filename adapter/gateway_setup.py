@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
-from adapter.keys import Secret
+from adapter.keys import Secret, reference_to
 from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[
             variable = f"GATEWAY_KEY_{len(keys) + 1}"
             keys[variable] = str(value)
             if header:
-                headers[header] = f"os.environ/{variable}"
+                headers[header] = reference_to(variable)
             else:
-                key = f"os.environ/{variable}"
+                key = reference_to(variable)
         chosen.append((provider, key, headers))
     content: dict[str, Any] = {
         "model_list": [e for found in chosen for e in entries(*found)],

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapter.config import Config
 from adapter.errors import ConfigError, Problem
-from adapter.files import Document, read_document
+from adapter.files import SECRETS_FILE, Document, read_document
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys import default_variable
@@ -17,9 +17,7 @@ from adapter.providers import Provider, safe_url
 from adapter.redaction import has_secret
 from adapter.translation import api_base
 
-__all__ = ["SECRETS_FILE", "check_import", "differing_fields"]
-
-SECRETS_FILE = "config.local.toml"
+__all__ = ["check_import", "differing_fields"]
 
 
 def check_import(

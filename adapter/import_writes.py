@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from adapter.config import Config
 from adapter.editing import Edit, edit_all, merge_table, set_extras, set_providers
-from adapter.import_differences import SECRETS_FILE, differing_fields
+from adapter.files import SECRETS_FILE
+from adapter.import_differences import differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys import default_variable

@@ -20,6 +20,7 @@ __all__ = [
     "find_key",
     "key_source",
     "lookup",
+    "reference_to",
     "sendable",
     "variable_of",
 ]
@@ -94,6 +95,11 @@ def variable_of(value: object) -> str | None:
     """Return VAR of a header's value ``"$VAR"``, ``None`` for any other value."""
     found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
     return found[1] if found else None
+
+
+def reference_to(variable: str) -> str:
+    """Return how LiteLLM's Router and Proxy are told to take a value from ``variable``."""
+    return f"os.environ/{variable}"
 
 
 def default_variable(provider: str) -> str:

@@ -7,18 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapter.answers import Kept, Query, pieces
+from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
 from adapter.calls import drop_in
 from adapter.engine import load_litellm
 from adapter.translation import PREFIX, Target
 
 __all__ = ["ask", "load_for_command"]
-
-TIMEOUT_SECONDS = 600.0
-"""How long the server may be silent, as in LiteLLM."""
-
-CONNECT_SECONDS = 10.0
-"""How long connecting may take. An address that swallows packets would else hang for minutes."""
 
 
 def load_for_command() -> Any:

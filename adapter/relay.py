@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from adapter.answers import Kept, pieces
 from adapter.errors import GatewayError
-from adapter.facts import Facts, RemoteError
+from adapter.facts import FACTS_HEADER, Facts, RemoteError
 from adapter.keys import Secret
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Route", "UnsentError", "ask"]
-
-FACTS_HEADER = "x-adapter-facts"
 
 RETRIED = frozenset({408, 409, 429})
 """Besides 5xx: what the OpenAI SDK tries again, with its waits (``_calculate_retry_timeout``)."""

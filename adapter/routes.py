@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from adapter.answers import Kept, Query
+from adapter.answers import TIMEOUT_SECONDS, Kept, Query
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
@@ -77,9 +77,6 @@ STALE = (
 
 LIMITS = ("rpm", "tpm", "max_parallel_requests", "max_budget", "budget_duration")
 """What a router checks before a call, and a call without one does not."""
-
-TIMEOUT_SECONDS = 600.0
-"""How long a gateway may be silent, as in ``oneshot``."""
 
 MARGIN_SECONDS = 5.0
 """How much longer to wait than a configured timeout, so that the gateway itself can report it."""
