@@ -130,11 +130,11 @@ def test_completing_imports_nothing_heavy(environ: dict[str, str]) -> None:
     assert (done.returncode, done.stdout) == (0, b"plain,groq\n")
 
 
-def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
-    """Type ``keys`` into an interactive bash; return what it shows until ``until`` is there."""
-    bash = shell("bash")
+def type_into(
+    command: list[str], environ: dict[str, str], setup: str, keys: str, until: str
+) -> str:
+    """Type ``keys`` into an interactive shell; return what it shows until ``until`` is there."""
     user, program = pty.openpty()
-    command = [bash, "--norc", "--noprofile", "-i"]
     calm = {**environ, "PS1": "ready> ", "TERM": "dumb"}
     process = subprocess.Popen(
         command, env=calm, stdin=program, stdout=program, stderr=program, start_new_session=True
@@ -151,8 +151,9 @@ def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
 
     try:
         wait_for("ready> ")
-        os.write(user, b'eval "$(adapter completion bash)"; echo set""up\n')
+        os.write(user, f'{setup}; echo set""up\n'.encode())
         wait_for("setup\r\n")
+        wait_for("ready> ")
         shown = ""
         os.write(user, keys.encode())
         wait_for(until)
@@ -161,6 +162,32 @@ def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
         process.kill()
         process.wait()
         os.close(user)
+
+
+def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
+    command = [shell("bash"), "--norc", "--noprofile", "-i"]
+    return type_into(command, environ, 'eval "$(adapter completion bash)"', keys, until)
+
+
+@pytest.mark.parametrize(
+    ("typed", "until"),
+    [
+        ("adapter pro\t", "adapter providers "),
+        ("adapter providers rem\t", "adapter providers remove "),
+        ("adapter -m gr\t", "adapter -m groq"),
+        ("adapter -m groq/l\t", "adapter -m groq/llama "),
+        ("adapter -m groq/a\t", "adapter -m groq/a:b "),
+        ("adapter --fallback v\t", "adapter --fallback vllm-local"),
+    ],
+)
+def test_zsh_as_a_user_types(environ: dict[str, str], typed: str, until: str) -> None:
+    """zsh's own completion system, which knows nothing of ours but the script."""
+    remember({"groq": ["llama", "a:b"]}, load_config().providers)
+    setup = 'autoload -U compinit; compinit -u -D; eval "$(adapter completion zsh)"'
+    # without its line editor's bracketed paste and its mark for a missing newline
+    command = [shell("zsh"), "-f", "-i", "+o", "prompt_sp", "+o", "prompt_cr"]
+    shown = type_into(command, environ, setup, typed, until)
+    assert until in shown
 
 
 @pytest.mark.parametrize("option", ["-m ", "--model "])
