@@ -6,12 +6,14 @@ They stand under ``[plugin.litellm.providers.NAME]``, since gptme refuses other 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -106,13 +108,18 @@ def _run(value: Any) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise _NoKeyError(f"the command cannot be run: {why}") from None
-    printed = _Output(process.stdout, MAX_BYTES)
-    said = _Output(process.stderr, None)
+    # Ctrl-C does not reach a session of its own, and ends the program while a thread waits here
+    stop = partial(_stop, process)
     try:
+        atexit.register(stop)
+        printed = _Output(process.stdout, MAX_BYTES)
+        said = _Output(process.stderr, None)
         code = _exit_code(process, printed)
-    except BaseException:  # Ctrl-C too, which a session of its own does not see
-        _stop(process)
+    except BaseException:
+        stop()
         raise
+    finally:
+        atexit.unregister(stop)
     if code and not printed.full:  # full: the command had to stop, whatever it made of that
         said.join(SOON_SECONDS)
         words = printable(" ".join(said.data.decode(errors="replace").split()))[-300:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from adapter import key_sources
 from adapter.config import load_config
 from adapter.discovery import models_of
 from adapter.errors import MissingKeyError
-from tests.command import is_readable, run
+from tests.command import PATIENCE, is_readable, run, started
 from tests.recorder import Recorder
 
 Write = Callable[..., Path]
@@ -174,6 +175,34 @@ def test_a_command_that_takes_too_long_leaves_nothing_behind(
     assert is_readable(reader)
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+@pytest.mark.parametrize("args", [["-m", "p", "hi"], ["models"]])
+def test_an_interrupt_ends_the_command_too(
+    configure: Callable[..., None], tmp_path: Path, args: list[str]
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    configure(f"api_key_cmd = 'exec 3>{fifo}; sleep 1; echo x >&3; sleep 1000'")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with started(*args) as process:
+        assert is_readable(reader)
+        assert os.read(reader, 2) == b"x\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert is_readable(reader)
+        assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_without_process_groups(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.delattr(os, "killpg")
+    monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 0.2)
+    configure("api_key_cmd = 'exec sleep 1000'")
+    assert "took longer than" in run("-m", "p", "hi").err
 
 
 def test_a_file(configure: Callable[..., None], server: Recorder, tmp_path: Path) -> None:
