@@ -14,7 +14,7 @@ from adapter.parallel import at_once
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
-__all__ = ["AnswerError", "discover", "models_of"]
+__all__ = ["AnswerError", "discover", "is_loopback", "models_of"]
 
 TIMEOUT_SECONDS = 10.0
 
@@ -43,17 +43,21 @@ def models_of(
     """Return the ids of the provider's models in the server's order, asking it now.
 
     ``timeout`` is in seconds, of each wait and of the whole list; ``keyless`` sends no key.
-    Redirects are not followed: they would take the key elsewhere. Raises :class:`MissingKeyError`,
-    and :class:`AdapterError` with the command's exit code for what the server answers.
+    Redirects are not followed: they would take the key elsewhere. This machine is not asked through
+    a proxy of the environment. Raises :class:`MissingKeyError`, and :class:`AdapterError` with the
+    command's exit code for what the server answers.
     """
     import httpx
 
     key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
     target = Target(provider.name, provider.base_url, "MODEL", key, {})
     url = f"{api_base(provider.base_url)}/models"
+    headers = _headers(provider, key)
     try:
+        # a transport given here takes the place of the proxies
+        direct = httpx.HTTPTransport() if is_loopback(httpx.URL(url).host) else None
         with (
-            httpx.Client(timeout=timeout, headers=_headers(provider, key)) as client,
+            httpx.Client(timeout=timeout, headers=headers, transport=direct) as client,
             client.stream("GET", url) as response,
         ):
             body, end = b"", time.monotonic() + timeout
@@ -92,6 +96,20 @@ def discover(
         {name: a for name, a in answers.items() if isinstance(a, list)},
         {name: a for name, a in answers.items() if isinstance(a, AdapterError)},
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine: ``localhost``, a name below it, or one of its addresses."""
+    from ipaddress import ip_address  # costs milliseconds
+
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified  # 0.0.0.0 leads here, too
 
 
 def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
