@@ -20,6 +20,7 @@ __all__ = [
     "Found",
     "NewProvider",
     "add",
+    "files_of",
     "find_local",
     "from_local",
     "known",
@@ -138,6 +139,11 @@ def _holds(path: str, name: str) -> bool:
         extras = extras.get(part) if isinstance(extras, dict) else None
     named = any(isinstance(t, dict) and t.get("name") == name for t in tables)
     return named or (isinstance(extras, dict) and name in extras)
+
+
+def files_of(name: str, config: Config) -> list[str]:
+    """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
+    return [path for path in config.files if _holds(path, name)]
 
 
 def known(name: str) -> NewProvider:

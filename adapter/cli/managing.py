@@ -1,22 +1,19 @@
-"""``adapter providers add``, ``remove``, ``show`` and ``discover``."""
+"""``adapter providers add``, ``remove`` and ``discover``."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from adapter.cli.options import config_option, load, providers_word
-from adapter.config import Config
-from adapter.errors import ConfigError, MissingKeyError, printable
-from adapter.providers import Provider
+from adapter.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from adapter.managing import NewProvider
 
-__all__ = ["add_provider", "discover_servers", "remove_provider", "show_provider"]
+__all__ = ["add_provider", "discover_servers", "remove_provider"]
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
@@ -132,72 +129,6 @@ def remove_provider(name: str, dry_run: bool) -> None:
     from adapter.managing import remove
 
     _report(remove(name, load(), dry_run=dry_run), dry_run)
-
-
-@click.command("show")
-@click.argument("name", shell_complete=providers_word)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
-@config_option
-def show_provider(name: str, as_json: bool) -> None:
-    """Show one provider: its fields, where its key comes from, and LiteLLM's parameters."""
-    loaded = load()
-    provider = loaded.provider(name)
-    facts = _facts(provider, loaded)
-    if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
-        return
-    lines = [f"📡 {provider.name}"]
-    for label, value in facts.items():
-        if label in ("name", "litellm", "warnings") or value in (None, []):
-            continue
-        shown = ", ".join(value) if isinstance(value, list) else value
-        lines.append(f"   {label.replace('_', ' ').capitalize()}: {shown}")
-    lines.append("   LiteLLM:")
-    lines += [f"     {k}: {v}" for k, v in dict(facts["litellm"]).items()]  # type: ignore[call-overload]  # a dict
-    lines += [f"   Warning: {warning}" for warning in facts["warnings"]]  # type: ignore[attr-defined]  # a list
-    click.echo(printable("\n".join(lines)))
-
-
-def _facts(provider: Provider, config: Config) -> dict[str, object]:
-    from adapter.keys import MASK
-    from adapter.redaction import masked
-    from adapter.translation import params_for
-
-    state = "set"
-    try:
-        if not provider.resolve_key().found:
-            state = "not set, so a placeholder is sent"
-    except MissingKeyError as error:
-        state = f"missing: {error}"
-    model = provider.default_model or "MODEL"
-    raw = provider.extras.get("extra_headers")
-    params = masked(params_for(provider, model, MASK, raw if isinstance(raw, dict) else {}))
-    return {
-        "name": provider.name,
-        "base_url": provider.base_url,
-        "api_key": MASK if provider.api_key else None,
-        "api_key_env": provider.api_key_env,
-        "default_model": provider.default_model,
-        "key_source": provider.key_source,
-        "key": state,
-        "files": list(provider.origin),
-        "litellm": params,
-        "warnings": _warnings(provider, config),
-    }
-
-
-def _warnings(provider: Provider, config: Config) -> list[str]:
-    from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-    from adapter.litellm_refused import NOT_EXPRESSIBLE
-
-    found = [p.message for p in config.warnings if p.provider == provider.name]
-    if provider.name in OPENAI_COMPATIBLE or provider.name in NOT_EXPRESSIBLE:
-        found.append(f"shadows LiteLLM's built-in {provider.name}: {provider.name}/... goes here")
-    if provider.name in ("local", "embedded"):
-        found.append(f"takes the place of the built-in {provider.name}")
-    if not provider.default_model:
-        found.append(f"has no default_model: name one, as in {provider.name}/MODEL")
-    return found
 
 
 @click.command("discover")

@@ -307,7 +307,7 @@ def test_show(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "has no default_model" in shown
     data = json.loads(run("providers", "show", "groq", "--json").out)
     assert data["api_key"] == data["litellm"]["api_key"] == "***"
-    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "t"}
+    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "***"}
     assert "shadows LiteLLM's built-in groq: groq/... goes here" in data["warnings"]
     assert "canary" not in str(data) + run("providers", "show", "groq").out
     monkeypatch.setenv("B_API_KEY", "sk-canary")
@@ -320,6 +320,27 @@ def test_show_says_what_is_missing(write: Write) -> None:
     assert (
         "Key: missing: provider 'x' takes its key from $NOT_SET"
         in run("providers", "show", "x").out
+    )
+
+
+def test_show_hides_every_header_that_is_written_out(write: Write) -> None:
+    path = write(FILE)
+    local = write(
+        "[plugin.litellm.providers.a]\n"
+        'extra_headers = { X-Team = "canary", X-Key = "$HEADER_KEY", X-Cost = "$5canary" }\n'
+        'headers = { X-Other = "canary" }\n',
+        "config.local.toml",
+    )
+    data = json.loads(run("providers", "show", "a", "--json").out)
+    headers = {"X-Team": "***", "X-Key": "$HEADER_KEY", "X-Cost": "***"}
+    assert data["litellm"]["extra_headers"] == headers
+    assert data["litellm"]["headers"] == {"X-Other": "***"}
+    assert data["files"] == [str(path), str(local)]
+    shown = run("providers", "show", "a").out
+    assert "canary" not in shown
+    assert (
+        "Warning: the header X-Key takes its value from $HEADER_KEY, which is not set: calls fail"
+        in shown
     )
 
 

@@ -89,6 +89,7 @@ ORDER = [
     "cli.config",
     "cli.keys",
     "cli.managing",
+    "cli.showing",
     "cli.models",
     "cli.providers",
     "cli.query",
