@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from adapter.config import Config
 from adapter.discovery import discover
-from adapter.editing import edit, merge_table, remove_provider, set_provider, shared_file
+from adapter.editing import edit, merge_table, prune, remove_provider, set_provider, shared_file
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, config_paths, read_document
+from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
 from adapter.known_providers import KNOWN, LOCAL
 from adapter.providers import Provider, base_url_fault, name_fault
@@ -20,6 +21,7 @@ __all__ = [
     "Found",
     "NewProvider",
     "add",
+    "check_keyring",
     "files_of",
     "find_local",
     "from_local",
@@ -163,21 +165,67 @@ def from_local(name: str, config: Config) -> NewProvider:
     return NewProvider(name, provider.base_url, "OPENAI_API_KEY" if keyed else None, model or None)
 
 
-def set_keyring(name: str, on: bool, *, dry_run: bool = False) -> str:
-    """Write, or take back, that a provider's key is in the keyring; return the diff."""
+def check_keyring(name: str, config: Config) -> None:
+    """Raise :class:`ConfigError` for each setting that comes before the key in the keyring.
+
+    Raises :class:`UnknownProviderError`.
+    """
+    provider = config.provider(name)
+    fields = [f for f in ("api_key", "api_key_env") if (getattr(provider, f) or "").strip()]
+    settings = [s for s in KEY_SETTINGS if s != "api_key_keyring" and provider.extras.get(s)]
+    problems = []
+    for path in config.files:
+        document = read_document(path, required=False)
+        if not isinstance(document, Document):
+            continue
+        tables = document.data.get("providers", [])
+        found: list[tuple[str, int | None]] = [
+            (field, document.line(number, field))
+            for number, table in enumerate(tables)
+            for field in fields
+            if table.get("name") == name and table.get(field)
+        ]
+        found += [(s, None) for s in settings if _setting_of(document, name, s)]
+        fix = "remove it there, then run this again"
+        problems += [
+            Problem(path, line, name, f"{field} comes before the keyring", fix)
+            for field, line in found
+        ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def set_keyring(name: str, on: bool, config: Config, *, dry_run: bool = False) -> dict[str, str]:
+    """Write that a provider's key is in the keyring, or take that back; return each file's diff.
+
+    It is written where it stands already, and taken from every file. Raises :class:`ConfigError`
+    for a file that cannot be edited, before any is written.
+    """
+    path = ("plugin", "litellm", "providers", name, "api_key_keyring")
+    paths = []
+    for file in config.files:
+        document = read_document(file, required=False)
+        if isinstance(document, Document) and _setting_of(document, *path[3:]) is not None:
+            paths.append(file)
+    if on:
+        paths = paths[-1:] or [str(shared_file())]
 
     def change(document: MutableMapping[str, Any]) -> None:
         if on:
-            path = ("plugin", "litellm", "providers", name)
-            merge_table(document, path, {"api_key_keyring": True})
-            return
-        table: Any = document
-        for part in ("plugin", "litellm", "providers", name):
-            table = table.get(part) if isinstance(table, MutableMapping) else None
-        if isinstance(table, MutableMapping):
-            table.pop("api_key_keyring", None)
+            merge_table(document, path[:-1], {path[-1]: True})
+        else:
+            prune(document, path)
 
-    return edit(shared_file(), change, dry_run=dry_run)
+    for file in paths:
+        edit(file, change, dry_run=True)
+    return {file: edit(file, change, dry_run=dry_run) for file in paths}
+
+
+def _setting_of(document: Document, name: str, setting: str) -> Any:
+    value: Any = document.data
+    for key in ("plugin", "litellm", "providers", name, setting):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def find_local(config: Config, ports: dict[str, int] | None = None) -> Iterator[Found]:

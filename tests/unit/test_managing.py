@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.config import Config, load_config
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, ConfigError
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.known_providers import KNOWN
@@ -209,8 +209,11 @@ def test_a_dry_run(write: Write) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
 
 
-def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
-    """Run the command on a terminal; answer each question as it comes. Return code and text."""
+def at_a_terminal(*args: str, answers: dict[str, str | list[str]]) -> tuple[int, str]:
+    """Run the command on a terminal; answer each question as it comes. Return code and text.
+
+    A question that has a list of answers is asked that often.
+    """
     user, program = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "adapter", *args],
@@ -221,7 +224,8 @@ def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
     )
     os.close(program)
     shown = b""
-    left = dict(answers)
+    left = {q: [a] if isinstance(a, str) else list(a) for q, a in answers.items()}
+    answered = -1
     while True:
         assert is_readable(user), shown
         try:
@@ -229,15 +233,19 @@ def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
         except OSError:  # the other side is closed
             break
         shown += piece
-        for question in [q for q in left if shown.rpartition(b"\n")[2].startswith(q.encode())]:
-            os.write(user, left.pop(question).encode() + b"\n")
+        line = shown.count(b"\n")
+        for question, words in left.items():
+            asked = shown.rpartition(b"\n")[2].startswith(question.encode())
+            if asked and words and line > answered:
+                os.write(user, words.pop(0).encode() + b"\n")
+                answered = line
     os.close(user)
-    assert not left, shown
+    assert not any(left.values()), shown
     return process.wait(PATIENCE), shown.decode()
 
 
 def test_a_terminal_is_asked_for_what_is_missing(config_dir: Path) -> None:
-    answers = {
+    answers: dict[str, str | list[str]] = {
         "Name": "new",
         "Base URL": "https://h/v1",
         "Variable": "",
@@ -442,13 +450,107 @@ def test_a_keyring_without_the_key(write: Write, ring: Memory) -> None:
     assert "it holds no key of that name: adapter keys set p" in done.err
 
 
+KEYRING = "[plugin.litellm.providers.p]\napi_key_keyring = true\n"
+P = '[[providers]]\nname = "p"\nbase_url = "http://localhost"\n'
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ('api_key = "sk-canary"', 4),
+        ('api_key_env = "OTHER"', 4),
+        ('[plugin.litellm.providers.p]\napi_key_cmd = "echo canary"', None),
+        ('[plugin.litellm.providers.p]\napi_key_file = "/canary"', None),
+    ],
+)
+def test_a_source_that_comes_before_the_keyring(
+    write: Write, ring: Memory, field: str, where: int | None
+) -> None:
+    write(P)
+    text = P + field + "\n"
+    path = write(text, "config.local.toml")
+    done = run("keys", "set", "p", stdin=b"sk-canary\n")
+    assert (done.code, ring.kept, path.read_text()) == (2, {}, text)
+    name = field.rpartition("\n")[2].partition(" ")[0]
+    assert f"{path}:{where}: " in done.err if where else f"{path}: " in done.err
+    assert f"{name} comes before the keyring" in done.err
+    assert "canary" not in done.err
+
+
+def test_a_later_file_that_turns_the_keyring_off(write: Write, ring: Memory) -> None:
+    write(P + KEYRING)
+    local = write(KEYRING.replace("true", "false"), "config.local.toml")
+    assert run("keys", "set", "p", stdin=b"sk\n").code == 0
+    assert local.read_text() == KEYRING
+    assert load_config().provider("p").key_source == "(from the keyring)"
+
+
+def test_unset_of_a_key_that_is_gone_takes_the_setting_from_every_file(
+    write: Write, ring: Memory
+) -> None:
+    path = write(P + KEYRING)
+    local = write("[env]\nX = 1\n" + KEYRING, "config.local.toml")
+    config = write("# mine\n" + KEYRING + "timeout = 3\n", "config.toml")
+    done = run("keys", "unset", "p")
+    assert done.code == 0
+    assert "the keyring holds no key of provider p" in done.err
+    assert tomli.loads(path.read_text()) == tomli.loads(P)
+    assert "plugin" not in path.read_text() + local.read_text()
+    assert config.read_text() == "# mine\n[plugin.litellm.providers.p]\ntimeout = 3\n"
+
+
+@pytest.mark.parametrize("command", ["set", "unset"])
+def test_a_file_that_cannot_be_edited_is_told_before_the_keyring_changes(
+    write: Write, ring: Memory, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **options: Any) -> str:
+        raise ConfigError("cannot be edited")
+
+    write(P + KEYRING)
+    ring.kept["gptme-litellm", "p"] = "sk-before"
+    monkeypatch.setattr("adapter.managing.edit", refuse)
+    done = run("keys", command, "p", stdin=b"sk-after\n")
+    assert done.code == 2
+    assert "cannot be edited" in done.err
+    assert ring.kept == {("gptme-litellm", "p"): "sk-before"}
+
+
+def test_a_terminal_is_asked_for_the_key_of_the_keyring(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    path = write(P)
+    code, shown = at_a_terminal("keys", "set", "p", answers={"Key": " "})
+    assert (code, path.read_text()) == (2, P)
+    assert "the key is empty" in shown
+    code, shown = at_a_terminal("keys", "set", "p", answers={"Key": ["sk-ü", "sk-canary"]})
+    assert code == 0
+    assert "cannot be sent" in shown
+    assert "canary" not in shown
+    assert load_config().provider("p").key_source == "(from the keyring)"
+
+
+def test_dry_runs_of_keys(write: Write, ring: Memory) -> None:
+    path = write(P)
+    done = run("keys", "set", "p", "--dry-run", stdin=b"sk\n")
+    assert (done.code, ring.kept, path.read_text()) == (0, {}, P)
+    assert f"+++ {path}\n" in done.out
+    assert "+[plugin.litellm.providers.p]\n+api_key_keyring = true\n" in done.out
+    run("keys", "set", "p", stdin=b"sk\n")
+    before = path.read_text()
+    done = run("keys", "unset", "p", "--dry-run")
+    assert (done.code, path.read_text()) == (0, before)
+    assert "-api_key_keyring = true\n" in done.out
+    assert ring.kept == {("gptme-litellm", "p"): "sk"}
+
+
 def test_keys_of_nobody_and_nothing(write: Write, ring: Memory) -> None:
     write('[[providers]]\nname = "p"\nbase_url = "http://localhost"\n')
     assert run("keys", "set", "q", stdin=b"x").code == 4
     assert run("keys", "set", "p", stdin=b"\n").code == 2
-    done = run("keys", "unset", "p")
-    assert done.code == 1
-    assert "Traceback" not in done.err
+    assert run("keys", "set", "p", stdin="sk-ü".encode()).code == 3
+    assert ring.kept == {}
+    assert run("keys", "unset", "p").code == 0
 
 
 def test_without_keyring(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
