@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from adapter.checks import VARIABLE
 from adapter.config import Config
-from adapter.discovery import discover
+from adapter.discovery import discover, is_loopback
 from adapter.editing import edit, merge_table, prune, remove_provider, set_provider, shared_file
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, config_paths, read_document
@@ -106,6 +108,11 @@ def _check(provider: NewProvider, config: Config, target: str) -> None:
         problems.append(Problem(target, None, None, fault, fix))
     if wrong := base_url_fault(provider.base_url):
         problems.append(Problem(target, None, provider.name or None, *wrong))
+    if provider.api_key_env and not VARIABLE.fullmatch(provider.api_key_env):
+        # the value is not shown: it may well be a key
+        what = "what was given for --api-key-env is not the name of a variable"
+        fix = "name a variable, like GROQ_API_KEY; a key itself is read by --api-key-stdin"
+        problems.append(Problem(target, None, provider.name, what, fix))
     existing = config.find(provider.name)
     if existing is not None:
         where = existing.origin[-1] if existing.origin else target
@@ -161,7 +168,8 @@ def from_local(name: str, config: Config) -> NewProvider:
     """
     provider = local_provider(config)
     keyed = config.getenv("OPENAI_API_KEY") is not None
-    model = (config.default_model or config.getenv("MODEL") or "").partition("local/")[2]
+    prefix, slash, rest = (config.default_model or config.getenv("MODEL") or "").partition("/")
+    model = rest if prefix + slash == "local/" else None
     return NewProvider(name, provider.base_url, "OPENAI_API_KEY" if keyed else None, model or None)
 
 
@@ -243,10 +251,16 @@ def find_local(config: Config, ports: dict[str, int] | None = None) -> Iterator[
             base_url = f"http://localhost:{ports[name]}/v1"
         if base_url not in {p.base_url for p in asked.values()}:
             asked[name] = Provider(name, base_url)
-    configured = {
-        p.base_url.rstrip("/").replace("127.0.0.1", "localhost") for p in config.providers
-    }
+    configured = {_server(p.base_url) for p in config.providers}
     found, _ = discover(asked.values(), timeout=1.0, keyless=True)
     for name, models in found.items():
-        if asked[name].base_url not in configured:
+        if _server(asked[name].base_url) not in configured:
             yield Found(name, asked[name].base_url, models)
+
+
+def _server(base_url: str) -> tuple[str, int]:
+    """Return the host and port of a base URL; this machine has one name for all that it has."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return "localhost" if is_loopback(host) else host, port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.known_providers import KNOWN
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-from adapter.managing import NewProvider, add, find_local, remove
+from adapter.managing import Found, NewProvider, add, find_local, remove
 from tests.command import PATIENCE, ROOT, is_readable, run
 from tests.recorder import Recorder
 
@@ -271,6 +272,141 @@ def test_a_terminal_is_not_asked_for_what_is_known(config_dir: Path) -> None:
     assert "Key (" not in shown
 
 
+# ---- add: what is no key, no variable, no server
+
+
+def test_a_key_instead_of_a_variable_is_not_shown(write: Write) -> None:
+    path = write(FILE)
+    done = run("providers", "add", "groq", "--api-key-env", "sk-proj-canary")
+    assert done.code == 2
+    assert "is not the name of a variable" in done.err
+    assert "--api-key-stdin" in done.err
+    assert "canary" not in done.out + done.err
+    assert path.read_text() == FILE
+
+
+def test_a_terminal_asks_again_for_a_variable_and_a_url(config_dir: Path) -> None:
+    answers: dict[str, str | list[str]] = {
+        "Base URL": ["h:80", "http://u:canary@h", "https://h/v1"],
+        "Variable": ["sk-proj-canary", "NEW_KEY"],
+        "Default model": "",
+    }
+    code, shown = at_a_terminal("providers", "add", "new", answers=answers)
+    assert code == 0, shown
+    assert "is not an absolute http(s) URL" in shown
+    assert "is not the name of a variable" in shown
+    assert "Key (" not in shown
+    assert load_config().provider("new").api_key_env == "NEW_KEY"
+
+
+@pytest.mark.parametrize("name", ["a", "x/y"])
+@pytest.mark.parametrize("more", [[], ["--base-url", "https://h/v1"]])
+def test_a_name_is_refused_before_a_key_is_asked_for(
+    write: Write, name: str, more: list[str]
+) -> None:
+    write(FILE)
+    code, shown = at_a_terminal("providers", "add", name, *more, answers={})
+    assert code == 2
+    assert "is configured already" in shown or "name contains" in shown
+
+
+def test_a_url_is_refused_before_a_key_is_asked_for(config_dir: Path) -> None:
+    code, shown = at_a_terminal("providers", "add", "x", "--base-url", "h:80", answers={})
+    assert code == 2
+    assert "is not an absolute http(s) URL" in shown
+
+
+def test_blank_input_is_no_key_and_a_key_that_cannot_be_sent_is_asked_for_again(
+    config_dir: Path,
+) -> None:
+    known = ["--base-url", "https://h/v1", "--default-model", "m"]
+    code, shown = at_a_terminal("providers", "add", "x", *known, answers={"Key": "   "})
+    assert code == 0, shown
+    assert [p.name for p in config_dir.iterdir()] == ["gptme.toml"]
+    code, shown = at_a_terminal(
+        "providers", "add", "y", *known, answers={"Key": ["sk-ü", "sk-canary"]}
+    )
+    assert code == 0, shown
+    assert "cannot be sent" in shown
+    assert load_config().provider("y").api_key == "sk-canary"
+
+
+@pytest.mark.parametrize("args", [["providers", "add", "groq", "--api-key-stdin"], ["keys", "set"]])
+def test_a_closed_stdin(write: Write, args: list[str]) -> None:
+    path = write(FILE)
+    args = [*args, "a"] if args == ["keys", "set"] else args
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "adapter", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "there is no stdin" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code", "words"),
+    [
+        (b"\xff\xfecanary\n", 2, "stdin holds no UTF-8 text"),
+        (b" \n", 2, "stdin holds no key"),
+        ("sk-canaryü".encode(), 3, "the key of provider 'groq' from stdin cannot be sent"),
+        (b"sk-ca\x00nary", 3, "cannot be sent"),
+        (b"c" * 10**6, 2, "is too long for a key"),
+    ],
+)
+def test_what_is_no_key(write: Write, stdin: bytes, code: int, words: str) -> None:
+    path = write(FILE)
+    done = run("providers", "add", "groq", "--api-key-stdin", stdin=stdin)
+    assert done.code == code
+    assert words in done.err
+    assert "canary" not in done.err
+    assert path.read_text() == FILE
+    assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--api-key-env", "X_KEY", "--api-key-stdin"], "--api-key-env and --api-key-stdin"),
+        (["--from-local", "--base-url", "http://h/v1"], "--from-local and --base-url"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], words: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    done = run("providers", "add", "groq", *args, stdin=b"sk-canary\n")
+    assert (done.code, list(config_dir.iterdir())) == (2, [])
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("model", "default"), [("mylocal/llama", None), ("local/a/local/b", "a/local/b"), ("x", None)]
+)
+def test_only_a_leading_local_is_the_local_provider(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch, model: str, default: str | None
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    monkeypatch.setenv("MODEL", model)
+    run("providers", "add", "home", "--from-local")
+    assert load_config().provider("home").default_model == default
+
+
+def test_a_known_key_that_another_server_would_get_is_told(config_dir: Path) -> None:
+    done = run("providers", "add", "groq", "--base-url", "http://localhost:9/v1")
+    assert "warning: $GROQ_API_KEY, when it is set, is sent to http://localhost:9/v1" in done.err
+    for args in (
+        ["mistral", "--base-url", "http://localhost:9/v1", "--api-key-env", "X"],
+        ["ollama", "--base-url", "http://localhost:9/v1"],
+        ["xai", "--base-url", "https://api.x.ai/v1/"],
+    ):
+        assert "warning" not in run("providers", "add", *args).err
+    assert load_config().provider("xai").api_key_env == "XAI_API_KEY"
+
+
 # ---- remove
 
 
@@ -366,6 +502,47 @@ def test_servers_that_are_configured_are_not_offered(server: Recorder, write: Wr
     port = int(server.origin.rpartition(":")[2])
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://127.0.0.1:{port}/v1/"\n')
     assert list(find_local(load_config(), {"ollama": port})) == []
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "[::1]", "127.0.0.1", "127.1.2.3", "a.localhost"])
+def test_this_machine_has_many_names(server: Recorder, write: Write, host: str) -> None:
+    port = int(server.origin.rpartition(":")[2])
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:{port}/v1"\n')
+    assert list(find_local(load_config(), {"ollama": port})) == []
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:1/v1"\n')
+    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://elsewhere:{port}/v1"\n')
+    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+
+
+def test_a_proxy_is_not_asked_for_this_machine(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    port = int(server.origin.rpartition(":")[2])
+    assert [f.name for f in find_local(Config(), {"ollama": port})] == ["ollama"]
+
+
+def test_what_discover_prints_can_be_pasted(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, model = "http://localhost:7/v1", "a 'b'; echo $(id) `id`"
+    found = [Found("ollama", url, [model]), Found("vllm", "http://localhost:8/v1", [])]
+    monkeypatch.setattr("adapter.managing.find_local", lambda config: iter(found))
+    write(
+        '[[providers]]\nname = "ollama"\nbase_url = "http://h"\n'
+        '[[providers]]\nname = "ollama-2"\nbase_url = "http://h"\n'
+    )
+    done = run("providers", "discover")
+    assert done.code == 0
+    lines = [line.partition(": ")[2] for line in done.err.splitlines()]
+    assert shlex.split(lines[0]) == [
+        *("adapter", "providers", "add", "ollama-3"),
+        *("--base-url", url, "--default-model", model),
+    ]
+    assert lines[1] == "adapter providers add vllm --base-url http://localhost:8/v1"
+    assert run(*shlex.split(lines[0])[1:]).code == 0
+    assert load_config().provider("ollama-3").default_model == model
 
 
 # ---- config check, config path
