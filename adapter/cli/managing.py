@@ -209,7 +209,7 @@ def discover_servers(dry_run: bool) -> None:
         why = "" if name == server.name else f" (the name {server.name} is taken)"
         if dry_run or sys.stdin is None or not sys.stdin.isatty():
             click.echo(f"to add it{why}: {printable(_command(new))}", err=True)
-        elif click.confirm(f"Add {name}?{why}", err=True):
+        elif click.confirm(f"Add {name}{why}?", err=True):
             try:
                 _report(add(new, load()), dry_run)
             except ConfigError as error:
