@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
 from adapter.key_sources import KEY_SETTINGS
-from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras, header_of, holds
+from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras, header_of
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
@@ -181,9 +181,10 @@ def _check_sources(
     """Yield the key sources without effect, but for those that a later file overrides."""
 
     def file_of(source: str) -> int:
-        setting = ("providers", name, source)
+        setting = ("plugin", "litellm", "providers", name, source)
         given = (
-            _gives(d, name, source) if source in FIELDS else holds(d, setting) for d in documents
+            _gives(d, name, source) if source in FIELDS else d.at(*setting) is not None
+            for d in documents
         )
         return max(index for index, gives in enumerate(given) if gives)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +10,7 @@ from adapter.errors import PROVIDER_FAILED, AdapterError
 from adapter.facts import Facts
 from adapter.failures import explain, explain_facts, where
 from adapter.keys import ResolvedKey, Secret
-from adapter.parallel import at_once
+from adapter.parallel import at_once, within
 from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
@@ -43,35 +43,33 @@ def models_of(
     """Return the ids of the provider's models in the server's order, asking it now.
 
     ``timeout`` is in seconds, of each wait and of the whole list; ``keyless`` sends no key.
-    Redirects are not followed: they would take the key elsewhere. Raises :class:`MissingKeyError`,
-    and :class:`AdapterError` with the command's exit code for what the server answers.
+    Redirects are not followed: they would take the key elsewhere. This machine is not asked through
+    a proxy of the environment. Raises :class:`MissingKeyError`, and :class:`AdapterError` with the
+    command's exit code for what the server answers.
     """
-    import httpx
-
     key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
     target = Target(provider.name, provider.base_url, "MODEL", key, {})
     url = f"{api_base(provider.base_url)}/models"
+    headers = _headers(provider, key)
+    from http.client import HTTPException
+
+    from adapter.fetching import TooLongError, get
+
     try:
-        with (
-            httpx.Client(timeout=timeout, headers=_headers(provider, key)) as client,
-            client.stream("GET", url) as response,
-        ):
-            body, end = b"", time.monotonic() + timeout
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MAX_BYTES:
-                    raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes")
-                if time.monotonic() > end:
-                    raise httpx.ReadTimeout("the list of models came too slowly")
-    except (httpx.HTTPError, httpx.InvalidURL, ImportError, UnicodeError) as error:
+        # in all: a server that sends a byte now and then has no limit of its own
+        status, body = within(timeout, lambda: get(url, headers, timeout, MAX_BYTES))
+    except TooLongError:
+        raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes") from None
+    except (OSError, HTTPException, ValueError) as error:
         failure = explain(error, target, provider.name)
         raise AnswerError(str(failure), failure.exit_code, None) from None
-    if response.status_code != 200:
-        raise _failed(target, response.status_code, _said(body))
-    ids = _ids(body)
+    data = _parsed(body)
+    if status != 200:
+        raise _failed(target, status, _said(data))
+    ids = _ids(data)
     if ids is None:
         message = f"{where(target)}: the reply to GET /models is no list of models"
-        raise AnswerError(message, PROVIDER_FAILED, response.status_code, _is_json(body))
+        raise AnswerError(message, PROVIDER_FAILED, status, is_json=data is not None)
     return ids
 
 
@@ -99,13 +97,15 @@ def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
     return {**own, **provider.headers()}
 
 
-def _ids(body: bytes) -> list[str] | None:
-    import json
-
+def _parsed(body: bytes) -> Any:
+    """Return what a body says, ``None`` for what is no JSON."""
     try:
-        data: Any = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _ids(data: Any) -> list[str] | None:
     entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
     if not isinstance(entries, list):
         return None
@@ -113,25 +113,10 @@ def _ids(body: bytes) -> list[str] | None:
     return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
 
 
-def _is_json(body: bytes) -> bool:
-    import json
-
-    try:
-        json.loads(body)
-    except ValueError:
-        return False
-    return True
-
-
-def _said(body: bytes) -> str:
-    import json
-
-    try:
-        error = json.loads(body)
-        error = error.get("error", error)
-        return str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, AttributeError, KeyError, RecursionError):
-        return "to GET /models"
+def _said(data: Any) -> str:
+    error = data.get("error", data) if isinstance(data, dict) else None
+    said = error.get("message") if isinstance(error, dict) else error
+    return str(said or "to GET /models")
 
 
 def _failed(target: Target, status: int | None, said: str) -> AnswerError:

@@ -28,6 +28,7 @@ __all__ = [
     "edit",
     "edit_all",
     "merge_table",
+    "prune",
     "remove_provider",
     "set_extras",
     "set_provider",
@@ -239,14 +240,14 @@ def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
                 del array[number]
         if not array:
             del document[key]
-    _prune(document, ("plugin", "litellm", "providers", name))
+    prune(document, ("plugin", "litellm", "providers", name))
 
 
-def _prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
+def prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
     """Delete what is at ``path``, and each table around it that is empty then."""
     key, *rest = path
     inner = table.get(key)
     if rest and isinstance(inner, MutableMapping):
-        _prune(inner, tuple(rest))
+        prune(inner, tuple(rest))
     if key in table and (not rest or inner == {}):
         del table[key]

@@ -38,6 +38,13 @@ class Document(NamedTuple):
     def __repr__(self) -> str:
         return f"Document({self.path!r})"  # the text may hold keys
 
+    def at(self, *keys: str) -> Any:
+        """Return what stands under ``keys``, table by table, or ``None``."""
+        value: Any = self.data
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
     @property
     def lines(self) -> list[str]:
         """The lines as an editor counts them (``splitlines`` also splits at U+2028 and others)."""

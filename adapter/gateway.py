@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
-from adapter.gateway_setup import configuration, environment, is_loopback, master_key
+from adapter.gateway_setup import configuration, environment, master_key
+from adapter.providers import is_loopback
 from adapter.runtime import Gateway, Slot, is_alive, running
 from adapter.writing import SECRET_MODE, replace
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
 from adapter.keys import Secret, reference_to
+from adapter.providers import is_loopback
 from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config
 
-__all__ = ["configuration", "environment", "is_loopback", "master_key"]
+__all__ = ["configuration", "environment", "master_key"]
 
 SHORTEST_KEY = 16
 """In characters, of a master key of the user's own: others can try keys on an open port."""
@@ -122,13 +123,3 @@ def master_key(config: Config, host: str) -> Secret:
     if len(given) < SHORTEST_KEY or not (given.isascii() and given.isprintable()):
         raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
     return Secret(given)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``."""
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

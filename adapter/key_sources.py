@@ -6,13 +6,21 @@ They stand under ``[plugin.litellm.providers.NAME]``, since gptme refuses other 
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import stat
+import time
 from collections.abc import Mapping
-from threading import Lock
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
 
 from adapter.errors import MissingKeyError, printable
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["KEYRING_SERVICE", "KEY_SETTINGS", "other_source", "read_other"]
 
@@ -25,7 +33,14 @@ KEYRING_SERVICE = "gptme-litellm"
 COMMAND_SECONDS = 60.0
 """How long a command may take: a password manager may ask for a passphrase first."""
 
+LINGER_SECONDS = 2.0
+"""How long a command may go on after its first line, to say by its exit code that it failed."""
+
+SOON_SECONDS = 1.0
+"""How long to wait for what a command that has ended wrote last."""
+
 MAX_BYTES = 64 * 1024
+END_BYTES = 4096
 
 _printed: dict[str, str] = {}
 _lock = Lock()
@@ -66,33 +81,109 @@ class _NoKeyError(Exception):
 
 def _command(provider: str, value: Any) -> str:
     """Return the first line of the command's output, run once in the life of this process."""
+    with _lock:
+        if (known := _printed.get(repr(value))) is None:
+            known = _printed[repr(value)] = _first_line(_run(value))
+        return known
+
+
+def _run(value: Any) -> bytes:
+    """Run a command, or a shell's line, and return what it prints, its first line at least.
+
+    Its session is its own, so that a command which takes too long ends with all that it started;
+    it has no terminal, therefore, and asks for a passphrase by an agent or a window.
+    """
     import subprocess
 
-    with _lock:
-        if (known := _printed.get(repr(value))) is not None:
-            return known
-        try:
-            done = subprocess.run(
-                value,
-                shell=isinstance(value, str),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise _NoKeyError(f"the command took longer than {COMMAND_SECONDS:.0f} s") from None
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise _NoKeyError(f"the command cannot be run: {why}") from None
-        if done.returncode != 0:
-            said = printable(" ".join(done.stderr.decode(errors="replace").split()))[-300:]
-            raise _NoKeyError(
-                f"the command failed (exit code {done.returncode}): {said or 'it said nothing'}"
-            )
-        line = _first_line(done.stdout)
-        _printed[repr(value)] = line
-        return line
+    try:
+        process = subprocess.Popen(
+            value,
+            shell=isinstance(value, str),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise _NoKeyError(f"the command cannot be run: {why}") from None
+    # Ctrl-C does not reach a session of its own, and ends the program while a thread waits here
+    stop = partial(_stop, process)
+    try:
+        atexit.register(stop)
+        printed = _Output(process.stdout, MAX_BYTES)
+        said = _Output(process.stderr, None)
+        code = _exit_code(process, printed)
+    except BaseException:
+        stop()
+        raise
+    finally:
+        atexit.unregister(stop)
+    if code and not printed.full:  # full: the command had to stop, whatever it made of that
+        said.join(SOON_SECONDS)
+        words = printable(" ".join(said.data.decode(errors="replace").split()))[-300:]
+        raise _NoKeyError(f"the command failed (exit code {code}): {words or 'it said nothing'}")
+    if b"\n" not in printed.data and not printed.full:
+        printed.join(SOON_SECONDS)
+    if b"\n" not in printed.data and printed.full:
+        raise _NoKeyError(f"it printed over {MAX_BYTES:,} bytes without the end of a line")
+    return printed.data
+
+
+def _exit_code(process: subprocess.Popen[bytes], printed: _Output) -> int:
+    """Wait for the command's end; 0 for one that was stopped because its key is there.
+
+    The end of its output is not waited for: a child that it leaves behind, such as an agent,
+    may hold that for days.
+    """
+    start = time.monotonic()
+    line_since = None
+    while (code := process.poll()) is None:
+        now = time.monotonic()
+        if line_since is None and b"\n" in printed.data:
+            line_since = now
+        if printed.full or (line_since is not None and now - line_since > LINGER_SECONDS):
+            _stop(process)
+            return 0
+        if now - start > COMMAND_SECONDS:
+            raise _NoKeyError(f"the command took longer than {COMMAND_SECONDS:.0f} s")
+        if printed.is_alive():
+            printed.join(0.02)
+        else:
+            time.sleep(0.002)  # its output has ended, so it will, too
+    return code
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Kill the command, and where there are process groups all that it started."""
+    if hasattr(os, "killpg"):
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+class _Output(Thread):
+    """Reads a command's pipe: its beginning, ``most`` bytes of it, or with ``None`` its end."""
+
+    def __init__(self, pipe: Any, most: int | None) -> None:
+        super().__init__(daemon=True)
+        self.data = b""
+        self._pipe = pipe
+        self._most = most
+        self.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether there is more than is kept of the beginning."""
+        return self._most is not None and len(self.data) > self._most
+
+    def run(self) -> None:
+        with self._pipe as pipe:
+            while not self.full and (piece := pipe.read(8192)):
+                data = self.data + piece
+                self.data = data if self._most is not None else data[-END_BYTES:]
 
 
 def _file(provider: str, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Adding and removing providers in the user's TOML files, and finding servers on this machine."""
+"""Adding and removing providers in the user's TOML files."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapter.checks import VARIABLE
 from adapter.config import Config
-from adapter.discovery import discover
 from adapter.editing import (
     Edit,
-    edit,
     edit_all,
     merge_table,
+    prune,
     remove_provider,
     set_provider,
     shared_file,
 )
 from adapter.errors import ConfigError, Problem
 from adapter.files import Document, config_paths, read_document
+from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
-from adapter.known_providers import KNOWN, LOCAL
-from adapter.providers import Provider, base_url_fault, name_fault
+from adapter.known_providers import KNOWN
+from adapter.providers import base_url_fault, name_fault
 from adapter.resolution import local_provider
 from adapter.toml_text import provider_arrays
 
 __all__ = [
-    "Found",
     "NewProvider",
     "add",
-    "find_local",
+    "check_keyring",
+    "files_of",
     "from_local",
     "known",
     "remove",
@@ -46,14 +47,6 @@ class NewProvider(NamedTuple):
     api_key_env: str | None = None
     default_model: str | None = None
     api_key: Secret | None = None
-
-
-class Found(NamedTuple):
-    """A server that answers on this machine, with the ids of its models."""
-
-    name: str
-    base_url: str
-    models: list[str]
 
 
 def secrets_file() -> Path:
@@ -114,6 +107,11 @@ def _check(provider: NewProvider, config: Config, target: str) -> None:
         problems.append(Problem(target, None, None, fault, fix))
     if wrong := base_url_fault(provider.base_url):
         problems.append(Problem(target, None, provider.name or None, *wrong))
+    if provider.api_key_env and not VARIABLE.fullmatch(provider.api_key_env):
+        # the value is not shown: it may well be a key
+        what = "what was given for --api-key-env is not the name of a variable"
+        fix = "name a variable, like GROQ_API_KEY; a key itself is read by --api-key-stdin"
+        problems.append(Problem(target, None, provider.name, what, fix))
     existing = config.find(provider.name)
     if existing is not None:
         where = existing.origin[-1] if existing.origin else target
@@ -128,7 +126,7 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     Its ``[plugin.litellm.providers.NAME]`` goes too. Raises :class:`UnknownProviderError`.
     """
     config.provider(name)
-    paths = [path for path in config.files if _holds(path, name)]
+    paths = files_of(name, config)
 
     def change(document: MutableMapping[str, Any]) -> None:
         remove_provider(document, name)
@@ -136,16 +134,19 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
 
 
-def _holds(path: str, name: str) -> bool:
-    document = read_document(path, required=False)
-    if not isinstance(document, Document):
-        return False
-    tables = document.data.get("providers", [])
-    extras: Any = document.data
-    for part in ("plugin", "litellm", "providers"):
-        extras = extras.get(part) if isinstance(extras, dict) else None
-    named = any(isinstance(t, dict) and t.get("name") == name for t in tables)
-    return named or (isinstance(extras, dict) and name in extras)
+def files_of(name: str, config: Config) -> list[str]:
+    """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
+    found = []
+    for document in _documents(config):
+        named = any(table.get("name") == name for table in document.data.get("providers", []))
+        if named or document.at("plugin", "litellm", "providers", name) is not None:
+            found.append(document.path)
+    return found
+
+
+def _documents(config: Config) -> Iterator[Document]:
+    documents = (read_document(path, required=False) for path in config.files)
+    return (document for document in documents if isinstance(document, Document))
 
 
 def known(name: str) -> NewProvider:
@@ -161,46 +162,54 @@ def from_local(name: str, config: Config) -> NewProvider:
     """
     provider = local_provider(config)
     keyed = config.getenv("OPENAI_API_KEY") is not None
-    model = (config.default_model or config.getenv("MODEL") or "").partition("local/")[2]
+    prefix, slash, rest = (config.default_model or config.getenv("MODEL") or "").partition("/")
+    model = rest if prefix + slash == "local/" else None
     return NewProvider(name, provider.base_url, "OPENAI_API_KEY" if keyed else None, model or None)
 
 
-def set_keyring(name: str, on: bool, *, dry_run: bool = False) -> str:
-    """Write, or take back, that a provider's key is in the keyring; return the diff."""
+def check_keyring(name: str, config: Config) -> None:
+    """Raise :class:`ConfigError` for each setting that comes before the key in the keyring.
+
+    Raises :class:`UnknownProviderError`.
+    """
+    provider = config.provider(name)
+    fields = [f for f in ("api_key", "api_key_env") if (getattr(provider, f) or "").strip()]
+    settings = [s for s in KEY_SETTINGS if s != "api_key_keyring" and provider.extras.get(s)]
+    problems = []
+    for document in _documents(config):
+        tables = document.data.get("providers", [])
+        found: list[tuple[str, int | None]] = [
+            (field, document.line(number, field))
+            for number, table in enumerate(tables)
+            for field in fields
+            if table.get("name") == name and table.get(field)
+        ]
+        extras = ("plugin", "litellm", "providers", name)
+        found += [(s, None) for s in settings if document.at(*extras, s)]
+        fix = "remove it there, then run this again"
+        problems += [
+            Problem(document.path, line, name, f"{field} comes before the keyring", fix)
+            for field, line in found
+        ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def set_keyring(name: str, on: bool, config: Config, *, dry_run: bool = False) -> dict[str, str]:
+    """Write that a provider's key is in the keyring, or take that back; return each file's diff.
+
+    It is written where it stands already, and taken from every file. Raises :class:`ConfigError`
+    for a file that cannot be edited, before any is written.
+    """
+    path = ("plugin", "litellm", "providers", name, "api_key_keyring")
+    paths = [d.path for d in _documents(config) if d.at(*path) is not None]
+    if on:
+        paths = paths[-1:] or [str(shared_file())]
 
     def change(document: MutableMapping[str, Any]) -> None:
         if on:
-            path = ("plugin", "litellm", "providers", name)
-            merge_table(document, path, {"api_key_keyring": True})
-            return
-        table: Any = document
-        for part in ("plugin", "litellm", "providers", name):
-            table = table.get(part) if isinstance(table, MutableMapping) else None
-        if isinstance(table, MutableMapping):
-            table.pop("api_key_keyring", None)
+            merge_table(document, path[:-1], {path[-1]: True})
+        else:
+            prune(document, path)
 
-    return edit(shared_file(), change, dry_run=dry_run)
-
-
-def find_local(config: Config, ports: dict[str, int] | None = None) -> Iterator[Found]:
-    """Yield the servers that answer on their usual loopback ports and are not configured yet.
-
-    All are asked at once, for a second at most, and none is sent a key. ``ports`` stand in for the
-    usual ones.
-    """
-    asked: dict[str, Provider] = {}
-    for name in LOCAL:
-        base_url = KNOWN[name].base_url
-        if ports is not None:
-            if name not in ports:
-                continue
-            base_url = f"http://localhost:{ports[name]}/v1"
-        if base_url not in {p.base_url for p in asked.values()}:
-            asked[name] = Provider(name, base_url)
-    configured = {
-        p.base_url.rstrip("/").replace("127.0.0.1", "localhost") for p in config.providers
-    }
-    found, _ = discover(asked.values(), timeout=1.0, keyless=True)
-    for name, models in found.items():
-        if asked[name].base_url not in configured:
-            yield Found(name, asked[name].base_url, models)
+    return edit_all([Edit(file, change) for file in paths], dry_run=dry_run)

@@ -11,7 +11,7 @@ from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
 from adapter.key_sources import KEY_SETTINGS
 
-__all__ = ["KEY_PREFIX", "OUR_TABLES", "SECTIONS", "check_extras", "header_of", "holds"]
+__all__ = ["KEY_PREFIX", "OUR_TABLES", "SECTIONS", "check_extras", "header_of"]
 
 SECTIONS = ("router_settings", "litellm_settings", "general_settings")
 """LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
@@ -48,13 +48,6 @@ KEY_PREFIX = "api_key_"
 """What every setting begins with that says where a key is; no parameter of LiteLLM's does."""
 
 _BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def holds(document: Document, keys: Sequence[str]) -> bool:
-    value: Any = document.data
-    for key in ("plugin", "litellm", *keys):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is not None
 
 
 def check_extras(
@@ -140,7 +133,8 @@ def header_of(
     documents: Sequence[Document], *keys: str, holding: tuple[str, ...] = ()
 ) -> tuple[str, int | None]:
     """Return the file and line of ``[plugin.litellm.KEYS]``, as a search by text can find it."""
-    document = next(d for d in reversed(documents) if holds(d, (*keys, *holding)))
+    path = ("plugin", "litellm", *keys, *holding)
+    document = next(d for d in reversed(documents) if d.at(*path) is not None)
     header = ".".join(("plugin.litellm", *keys))
     for number, text in enumerate(document.lines, 1):
         bare = re.sub(r"[\s\"']", "", text)

@@ -25,7 +25,16 @@ from adapter.keys import (
     variable_of,
 )
 
-__all__ = ["FIELDS", "Provider", "base_url_fault", "is_private_host", "name_fault", "safe_url"]
+__all__ = [
+    "FIELDS",
+    "Provider",
+    "base_url_fault",
+    "is_loopback",
+    "is_private_host",
+    "is_this_machine",
+    "name_fault",
+    "safe_url",
+]
 
 FIELDS = ("name", "base_url", "api_key", "api_key_env", "default_model")
 """gptme's fields, in the order of its documentation. gptme refuses any other inside the table."""
@@ -166,6 +175,22 @@ def safe_url(url: str) -> str:
     # a password that holds a slash ends the host, and the rest of it begins the path
     path = "/..." if "@" in parts.path else parts.path
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    from ipaddress import ip_address  # costs milliseconds
+
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761, 6.3
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a connection to ``host`` leads to this machine; one to ``0.0.0.0`` does, too."""
+    return is_loopback(host) or host.strip("[]") in ("0.0.0.0", "::")
 
 
 def is_private_host(host: str) -> bool:

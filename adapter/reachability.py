@@ -87,14 +87,14 @@ def connect(state: State) -> Result:
 def shake_hands(state: State) -> Result:
     import ssl
 
-    import httpx
+    from adapter.fetching import tls_context
 
     if state.parts.scheme != "https":
         return Result(SKIPPED, "plain http")
     if _by_proxy(state):
         return Result(SKIPPED, "an HTTP proxy does it")
-    context = httpx.create_ssl_context()  # trusts whom the requests trust
     try:
+        context = tls_context()
         with (
             socket.create_connection((state.host, state.port), CONNECT_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=state.host) as secured,

@@ -138,11 +138,10 @@ def table(results: dict[str, Any]) -> str:
         lines.append(f"| {label} | {spread} | {r['cpu_s']:.3f} s | {r['ratio']:.3f} |")
     floor, warm = results["a click command that only prints"], results["adapter, warm (gateway)"]
     wall, cpu = (floor[unit] / warm[unit] for unit in ("wall_s", "cpu_s"))
-    lines += [
-        "",
+    said = (
         f"Of a warm query, the interpreter plus click (a command that only prints) are {wall:.0%} "
-        f"of the time and {cpu:.0%} of this process's CPU time.",
-    ]
+    )
+    lines += ["", said + f"of the time and {cpu:.0%} of this process's CPU time."]
     return "\n".join(lines)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from adapter.cli.options import config_option, load, providers_word
-from adapter.errors import AdapterError, printable
+from adapter.errors import AdapterError, ConfigError, MissingKeyError, printable
+from adapter.keys import Secret, sendable
 
-__all__ = ["keys"]
+__all__ = ["key_from_stdin", "key_typed", "keys"]
+
+MAX_BYTES = 64 * 1024
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print what would change as a diff, store and write nothing."
+)
 
 
 @click.group()
@@ -19,39 +27,66 @@ def keys() -> None:
 
 @keys.command("set")
 @click.argument("name", shell_complete=providers_word)
+@dry_run_option
 @config_option
-def set_key(name: str) -> None:
+def set_key(name: str, dry_run: bool) -> None:
     """Put the key of provider NAME into the keyring.
 
-    It is asked for without showing it, or read from stdin's first line.
+    It is asked for without showing it, or read from stdin's first line. While the provider has a
+    source that comes before the keyring, nothing is stored.
     """
-    from adapter.managing import set_keyring
+    from adapter.managing import check_keyring, set_keyring
 
-    load().provider(name)
+    config = load()
+    check_keyring(name, config)
+    # a file that cannot be edited is told before the key is asked for and stored
+    diffs = set_keyring(name, True, config, dry_run=True)
+    if dry_run:
+        click.echo(printable("".join(diffs.values())), nl=False)
+        return
     if sys.stdin is not None and sys.stdin.isatty():
-        key = str(click.prompt("Key", hide_input=True, err=True))
+        key = key_typed(name, "Key")
     else:
-        key = sys.stdin.readline() if sys.stdin is not None else ""
-    if not key.strip():
+        key = key_from_stdin(name)
+    if key is None:
         raise click.UsageError("the key is empty")
-    _keyring("set_password", name, key.strip())
-    if set_keyring(name, True):
+    before = _keyring("get_password", name)
+    _keyring("set_password", name, str(key))
+    try:
+        changed = any(set_keyring(name, True, config).values())
+    except ConfigError:
+        if before is None:
+            _keyring("delete_password", name)
+        else:
+            _keyring("set_password", name, before)
+        raise
+    if changed:
         click.echo(f"provider {name} takes its key from the keyring now", err=True)
 
 
 @keys.command("unset")
 @click.argument("name", shell_complete=providers_word)
+@dry_run_option
 @config_option
-def unset_key(name: str) -> None:
-    """Remove the key of provider NAME from the keyring."""
+def unset_key(name: str, dry_run: bool) -> None:
+    """Remove the key of provider NAME from the keyring, and the setting from every file."""
     from adapter.managing import set_keyring
 
-    load().provider(name)
-    _keyring("delete_password", name)
-    set_keyring(name, False)
+    config = load()
+    config.provider(name)
+    diffs = set_keyring(name, False, config, dry_run=True)
+    if dry_run:
+        click.echo(printable("".join(diffs.values())), nl=False)
+        return
+    held = _keyring("get_password", name) is not None
+    set_keyring(name, False, config)
+    if held:
+        _keyring("delete_password", name)
+    else:
+        click.echo(f"the keyring holds no key of provider {name}", err=True)
 
 
-def _keyring(function: str, *args: str) -> None:
+def _keyring(function: str, *args: str) -> Any:
     from adapter.key_sources import KEYRING_SERVICE
 
     try:
@@ -59,6 +94,40 @@ def _keyring(function: str, *args: str) -> None:
     except ImportError:
         raise AdapterError('this needs keyring: pip install "gptme-litellm[keyring]"') from None
     try:
-        getattr(keyring, function)(KEYRING_SERVICE, *args)
+        return getattr(keyring, function)(KEYRING_SERVICE, *args)
     except Exception as error:  # noqa: BLE001 - backends raise what they like
         raise AdapterError(f"the keyring: {printable(str(error))[:300]}") from None
+
+
+def key_from_stdin(name: str) -> Secret:
+    """Return the key of provider ``name`` in stdin's first line.
+
+    Raises :class:`click.UsageError` where there is none, and :class:`MissingKeyError` for what no
+    header can carry.
+    """
+    if sys.stdin is None:  # closed by whoever started this process
+        raise click.UsageError("there is no stdin to read the key from")
+    line = sys.stdin.buffer.readline(MAX_BYTES)
+    if len(line) == MAX_BYTES:
+        raise click.UsageError("the first line of stdin is too long for a key")
+    try:
+        key = line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise click.UsageError("stdin holds no UTF-8 text, so no key") from None
+    if not key:
+        raise click.UsageError("stdin holds no key")
+    return sendable(name, key, "stdin")
+
+
+def key_typed(name: str, question: str) -> Secret | None:
+    """Ask for the key of provider ``name`` without showing it; ``None`` for blank input."""
+    while True:
+        try:
+            typed = click.prompt(
+                question, default="", hide_input=True, err=True, show_default=False
+            )
+            return sendable(name, typed.strip(), "the terminal") if typed.strip() else None
+        except MissingKeyError as error:
+            click.echo(f"Error: {error}", err=True)
+        except UnicodeDecodeError:
+            click.echo("Error: that is no UTF-8 text, so no key", err=True)

@@ -1,22 +1,31 @@
-"""``adapter providers add``, ``remove``, ``show`` and ``discover``."""
+"""``adapter providers add``, ``remove`` and ``discover``."""
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
+from collections.abc import Collection
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import click
 
+from adapter.checks import VARIABLE
+from adapter.cli.keys import key_from_stdin, key_typed
 from adapter.cli.options import config_option, load, providers_word
 from adapter.config import Config
-from adapter.errors import ConfigError, MissingKeyError, printable
-from adapter.providers import Provider
+from adapter.errors import ConfigError, printable
+from adapter.keys import default_variable
+from adapter.providers import base_url_fault
 
 if TYPE_CHECKING:
     from adapter.managing import NewProvider
 
-__all__ = ["add_provider", "discover_servers", "remove_provider", "show_provider"]
+__all__ = [
+    "add_provider",
+    "discover_servers",
+    "remove_provider",
+]
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
@@ -48,58 +57,65 @@ def add_provider(
     A known name (groq, openrouter, ollama, ...) needs no more. On a terminal, what is missing is
     asked for; a key that is typed in goes to config.local.toml, which only you can read.
     """
-    from adapter.managing import add, known
-    from adapter.managing import from_local as taken_from_local
+    from adapter.managing import add
 
+    if api_key_env and api_key_stdin:
+        raise click.UsageError("--api-key-env and --api-key-stdin exclude each other")
+    if from_local and base_url:
+        # the key of OPENAI_API_KEY is for the server of OPENAI_BASE_URL
+        raise click.UsageError("--from-local and --base-url exclude each other")
     loaded = load()
     asking = sys.stdin is not None and sys.stdin.isatty() and not api_key_stdin
     if not name:
         if not asking:
             raise click.UsageError("name the provider, as in: adapter providers add groq")
         name = str(click.prompt("Name", err=True))
-    new = taken_from_local(name, loaded) if from_local else known(name)
-    if base_url and not from_local:
-        new = new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
+    new = _given(name, loaded, base_url, from_local)
     new = new._replace(
-        base_url=base_url or new.base_url,
         api_key_env=api_key_env or new.api_key_env,
         default_model=default_model or new.default_model,
     )
-    if api_key_stdin:
-        new = _with_key_from_stdin(new)
     if not new.base_url and not asking:
         raise click.UsageError(f"{name} is no known provider: give --base-url URL")
-    if asking and not from_local:
+    # what cannot be added is refused before a key is asked for
+    sure = new if new.base_url else new._replace(base_url="http://localhost")
+    add(sure, loaded, local=local, dry_run=True)
+    if api_key_stdin:
+        new = new._replace(api_key=key_from_stdin(name), api_key_env=None)
+    elif asking and not from_local:
         new = _ask(new)
     _report(add(new, loaded, local=local, dry_run=dry_run), dry_run)
+    _tell_known_key(new)
     if not dry_run:
         _tell_key(new)
 
 
-def _with_key_from_stdin(new: NewProvider) -> NewProvider:
-    from adapter.keys import Secret
+def _given(name: str, config: Config, base_url: str | None, from_local: bool) -> NewProvider:
+    """Return what the name, and the options for the server, say about the new provider."""
+    from adapter.managing import from_local as taken_from_local
+    from adapter.managing import known
 
-    key = sys.stdin.readline().strip()
-    if not key:
-        raise click.UsageError("--api-key-stdin: stdin holds no key")
-    return new._replace(api_key=Secret(key), api_key_env=None)
+    if from_local:
+        return taken_from_local(name, config)
+    new = known(name)
+    if base_url and base_url.rstrip("/") != new.base_url.rstrip("/"):
+        return new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
+    return new
 
 
 def _ask(new: NewProvider) -> NewProvider:
     """Ask for what is missing, on stderr; a key is not shown."""
-    from adapter.keys import Secret
-
     if not new.base_url:
-        new = new._replace(base_url=str(click.prompt("Base URL", err=True)))
-        variable = click.prompt(
-            "Variable that holds the key (empty for none)", default="", err=True, show_default=False
-        )
-        new = new._replace(api_key_env=variable or None)
-    if not new.api_key_env and not new.api_key:
-        typed = click.prompt(
-            "Key (empty for none)", default="", hide_input=True, err=True, show_default=False
-        )
-        new = new._replace(api_key=Secret(typed) if typed else None)
+        url = click.prompt("Base URL", err=True, value_proc=_url)
+        new = new._replace(base_url=url)
+        if not new.api_key_env:
+            text = "Variable that holds the key (empty for none)"
+            variable = click.prompt(
+                text, default="", err=True, show_default=False, value_proc=_variable
+            )
+            new = new._replace(api_key_env=variable or None)
+    if not new.api_key_env:
+        new = new._replace(api_key=key_typed(new.name, "Key (empty for none)"))
     if not new.default_model:
         model = click.prompt(
             "Default model (empty for none)", default="", err=True, show_default=False
@@ -108,7 +124,25 @@ def _ask(new: NewProvider) -> NewProvider:
     return new
 
 
+def _url(typed: str) -> str:
+    """Return a base URL that was typed in; the error makes click ask again."""
+    if wrong := base_url_fault(typed.strip()):
+        raise click.UsageError("; ".join(wrong))
+    return typed.strip()
+
+
+def _variable(typed: str) -> str:
+    """Return a variable's name, as :func:`_url` does a URL; the error does not show the value."""
+    if typed.strip() and not VARIABLE.fullmatch(typed.strip()):
+        raise click.UsageError(
+            "that is not the name of a variable, like GROQ_API_KEY; "
+            "leave it empty to be asked for the key itself"
+        )
+    return typed.strip()
+
+
 def _report(diffs: dict[str, str], dry_run: bool) -> None:
+    """Show the diffs of a dry run; else name on stderr the files that were written."""
     for path, diff in diffs.items():
         if dry_run:
             click.echo(printable(diff), nl=False)
@@ -123,6 +157,21 @@ def _tell_key(new: NewProvider) -> None:
         click.echo(f"its key is not set yet: export {new.api_key_env}=...", err=True)
 
 
+def _tell_known_key(new: NewProvider) -> None:
+    """Warn that another server under a known name gets the key of that name, by convention."""
+    from adapter.managing import known
+
+    row = known(new.name)
+    variable = default_variable(new.name)
+    elsewhere = row.base_url.rstrip("/") != new.base_url.rstrip("/")
+    if elsewhere and row.api_key_env == variable and not new.api_key and not new.api_key_env:
+        click.echo(
+            f"warning: ${variable}, when it is set, is sent to {printable(new.base_url)}; "
+            "another name, or --api-key-env, avoids that",
+            err=True,
+        )
+
+
 @click.command("remove")
 @click.argument("name", shell_complete=providers_word)
 @dry_run_option
@@ -134,72 +183,6 @@ def remove_provider(name: str, dry_run: bool) -> None:
     _report(remove(name, load(), dry_run=dry_run), dry_run)
 
 
-@click.command("show")
-@click.argument("name", shell_complete=providers_word)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
-@config_option
-def show_provider(name: str, as_json: bool) -> None:
-    """Show one provider: its fields, where its key comes from, and LiteLLM's parameters."""
-    loaded = load()
-    provider = loaded.provider(name)
-    facts = _facts(provider, loaded)
-    if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
-        return
-    lines = [f"📡 {provider.name}"]
-    for label, value in facts.items():
-        if label in ("name", "litellm", "warnings") or value in (None, []):
-            continue
-        shown = ", ".join(value) if isinstance(value, list) else value
-        lines.append(f"   {label.replace('_', ' ').capitalize()}: {shown}")
-    lines.append("   LiteLLM:")
-    lines += [f"     {k}: {v}" for k, v in dict(facts["litellm"]).items()]  # type: ignore[call-overload]  # a dict
-    lines += [f"   Warning: {warning}" for warning in facts["warnings"]]  # type: ignore[attr-defined]  # a list
-    click.echo(printable("\n".join(lines)))
-
-
-def _facts(provider: Provider, config: Config) -> dict[str, object]:
-    from adapter.keys import MASK
-    from adapter.redaction import masked
-    from adapter.translation import params_for
-
-    state = "set"
-    try:
-        if not provider.resolve_key().found:
-            state = "not set, so a placeholder is sent"
-    except MissingKeyError as error:
-        state = f"missing: {error}"
-    model = provider.default_model or "MODEL"
-    raw = provider.extras.get("extra_headers")
-    params = masked(params_for(provider, model, MASK, raw if isinstance(raw, dict) else {}))
-    return {
-        "name": provider.name,
-        "base_url": provider.base_url,
-        "api_key": MASK if provider.api_key else None,
-        "api_key_env": provider.api_key_env,
-        "default_model": provider.default_model,
-        "key_source": provider.key_source,
-        "key": state,
-        "files": list(provider.origin),
-        "litellm": params,
-        "warnings": _warnings(provider, config),
-    }
-
-
-def _warnings(provider: Provider, config: Config) -> list[str]:
-    from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-    from adapter.litellm_refused import NOT_EXPRESSIBLE
-
-    found = [p.message for p in config.warnings if p.provider == provider.name]
-    if provider.name in OPENAI_COMPATIBLE or provider.name in NOT_EXPRESSIBLE:
-        found.append(f"shadows LiteLLM's built-in {provider.name}: {provider.name}/... goes here")
-    if provider.name in ("local", "embedded"):
-        found.append(f"takes the place of the built-in {provider.name}")
-    if not provider.default_model:
-        found.append(f"has no default_model: name one, as in {provider.name}/MODEL")
-    return found
-
-
 @click.command("discover")
 @dry_run_option
 @config_option
@@ -209,26 +192,39 @@ def discover_servers(dry_run: bool) -> None:
     Ollama, LM Studio, vLLM, llama.cpp, LocalAI and Jan are looked for on their usual ports. No key
     is sent.
     """
-    from adapter.managing import NewProvider, add, find_local
+    from adapter.local_servers import find_local
+    from adapter.managing import NewProvider, add
 
     loaded = load()
     found = list(find_local(loaded))
     if not found:
         click.echo("no server answers that is not configured already", err=True)
         return
+    taken = {provider.name for provider in loaded.providers}
     for server in found:
         models = ", ".join(server.models[:3]) + (", ..." if len(server.models) > 3 else "")
         click.echo(printable(f"{server.name}: {server.base_url} ({models or 'no models'})"))
-        model = server.models[0] if server.models else None
-        command = f"adapter providers add {server.name} --base-url {server.base_url}"
-        command += f" --default-model {model}" if model else ""
-        if loaded.find(server.name) is not None:
-            click.echo(f"the name {server.name} is taken: {printable(command)}", err=True)
-        elif dry_run or sys.stdin is None or not sys.stdin.isatty():
-            click.echo(f"to add it: {printable(command)}", err=True)
-        elif click.confirm(f"Add {server.name}?", err=True):
+        name = _free(server.name, taken)
+        taken.add(name)
+        new = NewProvider(name, server.base_url, None, server.models[0] if server.models else None)
+        why = "" if name == server.name else f" (the name {server.name} is taken)"
+        if dry_run or sys.stdin is None or not sys.stdin.isatty():
+            click.echo(f"to add it{why}: {printable(_command(new))}", err=True)
+        elif click.confirm(f"Add {name}{why}?", err=True):
             try:
-                new = NewProvider(server.name, server.base_url, None, model)
                 _report(add(new, load()), dry_run)
             except ConfigError as error:
                 click.echo(f"Error: {error}", err=True)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return the name, or the first of ``NAME-2``, ``NAME-3``, ... that nobody has."""
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(n for n in names if n not in taken)
+
+
+def _command(new: NewProvider) -> str:
+    """Return the command that adds a server, to be pasted: a model's name is the server's word."""
+    words = ["adapter", "providers", "add", new.name, "--base-url", new.base_url]
+    words += ["--default-model", new.default_model] if new.default_model else []
+    return shlex.join(words)

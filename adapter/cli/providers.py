@@ -35,7 +35,7 @@ class ProvidersGroup(LazyGroup):
         "add": ("adapter.cli.managing", "add_provider"),
         "discover": ("adapter.cli.managing", "discover_servers"),
         "remove": ("adapter.cli.managing", "remove_provider"),
-        "show": ("adapter.cli.managing", "show_provider"),
+        "show": ("adapter.cli.showing", "show_provider"),
         "test": ("adapter.cli.checkup", "test_providers"),
     }
 

@@ -14,7 +14,8 @@ from adapter.config import load_config
 from adapter.errors import GatewayError
 from adapter.fingerprints import fingerprints
 from adapter.gateway import start
-from adapter.gateway_setup import configuration, is_loopback
+from adapter.gateway_setup import configuration
+from adapter.providers import is_loopback
 from tests.command import run
 
 CONFIG = """\

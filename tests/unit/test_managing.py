@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,11 +28,12 @@ from adapter.errors import AdapterError, ConfigError
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.keys import Secret
-from adapter.known_providers import KNOWN
+from adapter.known_providers import KNOWN, LOCAL
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-from adapter.managing import NewProvider, add, find_local, remove
+from adapter.local_servers import find_local
+from adapter.managing import NewProvider, add, remove
 from tests.command import PATIENCE, ROOT, is_readable, run
-from tests.recorder import Recorder
+from tests.recorder import Recorder, Reply
 
 Write = Callable[..., Path]
 
@@ -213,8 +216,11 @@ def test_a_dry_run(write: Write) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
 
 
-def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
-    """Run the command on a terminal; answer each question as it comes. Return code and text."""
+def at_a_terminal(*args: str, answers: dict[str, str | list[str]]) -> tuple[int, str]:
+    """Run the command on a terminal; answer each question as it comes. Return code and text.
+
+    A question that has a list of answers is asked that often.
+    """
     user, program = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "adapter", *args],
@@ -225,7 +231,8 @@ def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
     )
     os.close(program)
     shown = b""
-    left = dict(answers)
+    left = {q: [a] if isinstance(a, str) else list(a) for q, a in answers.items()}
+    answered = -1
     while True:
         assert is_readable(user), shown
         try:
@@ -233,15 +240,19 @@ def at_a_terminal(*args: str, answers: dict[str, str]) -> tuple[int, str]:
         except OSError:  # the other side is closed
             break
         shown += piece
-        for question in [q for q in left if shown.rpartition(b"\n")[2].startswith(q.encode())]:
-            os.write(user, left.pop(question).encode() + b"\n")
+        line = shown.count(b"\n")
+        for question, words in left.items():
+            asked = shown.rpartition(b"\n")[2].startswith(question.encode())
+            if asked and words and line > answered:
+                os.write(user, words.pop(0).encode() + b"\n")
+                answered = line
     os.close(user)
-    assert not left, shown
+    assert not any(left.values()), shown
     return process.wait(PATIENCE), shown.decode()
 
 
 def test_a_terminal_is_asked_for_what_is_missing(config_dir: Path) -> None:
-    answers = {
+    answers: dict[str, str | list[str]] = {
         "Name": "new",
         "Base URL": "https://h/v1",
         "Variable": "",
@@ -265,6 +276,141 @@ def test_a_terminal_is_not_asked_for_what_is_known(config_dir: Path) -> None:
     assert code == 0
     assert "Base URL" not in shown
     assert "Key (" not in shown
+
+
+# ---- add: what is no key, no variable, no server
+
+
+def test_a_key_instead_of_a_variable_is_not_shown(write: Write) -> None:
+    path = write(FILE)
+    done = run("providers", "add", "groq", "--api-key-env", "sk-proj-canary")
+    assert done.code == 2
+    assert "is not the name of a variable" in done.err
+    assert "--api-key-stdin" in done.err
+    assert "canary" not in done.out + done.err
+    assert path.read_text() == FILE
+
+
+def test_a_terminal_asks_again_for_a_variable_and_a_url(config_dir: Path) -> None:
+    answers: dict[str, str | list[str]] = {
+        "Base URL": ["h:80", "http://u:canary@h", "https://h/v1"],
+        "Variable": ["sk-proj-canary", "NEW_KEY"],
+        "Default model": "",
+    }
+    code, shown = at_a_terminal("providers", "add", "new", answers=answers)
+    assert code == 0, shown
+    assert "is not an absolute http(s) URL" in shown
+    assert "is not the name of a variable" in shown
+    assert "Key (" not in shown
+    assert load_config().provider("new").api_key_env == "NEW_KEY"
+
+
+@pytest.mark.parametrize("name", ["a", "x/y"])
+@pytest.mark.parametrize("more", [[], ["--base-url", "https://h/v1"]])
+def test_a_name_is_refused_before_a_key_is_asked_for(
+    write: Write, name: str, more: list[str]
+) -> None:
+    write(FILE)
+    code, shown = at_a_terminal("providers", "add", name, *more, answers={})
+    assert code == 2
+    assert "is configured already" in shown or "name contains" in shown
+
+
+def test_a_url_is_refused_before_a_key_is_asked_for(config_dir: Path) -> None:
+    code, shown = at_a_terminal("providers", "add", "x", "--base-url", "h:80", answers={})
+    assert code == 2
+    assert "is not an absolute http(s) URL" in shown
+
+
+def test_blank_input_is_no_key_and_a_key_that_cannot_be_sent_is_asked_for_again(
+    config_dir: Path,
+) -> None:
+    known = ["--base-url", "https://h/v1", "--default-model", "m"]
+    code, shown = at_a_terminal("providers", "add", "x", *known, answers={"Key": "   "})
+    assert code == 0, shown
+    assert [p.name for p in config_dir.iterdir()] == ["gptme.toml"]
+    code, shown = at_a_terminal(
+        "providers", "add", "y", *known, answers={"Key": ["sk-ü", "sk-canary"]}
+    )
+    assert code == 0, shown
+    assert "cannot be sent" in shown
+    assert load_config().provider("y").api_key == "sk-canary"
+
+
+@pytest.mark.parametrize("args", [["providers", "add", "groq", "--api-key-stdin"], ["keys", "set"]])
+def test_a_closed_stdin(write: Write, args: list[str]) -> None:
+    path = write(FILE)
+    args = [*args, "a"] if args == ["keys", "set"] else args
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "adapter", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "there is no stdin" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    ("stdin", "code", "words"),
+    [
+        (b"\xff\xfecanary\n", 2, "stdin holds no UTF-8 text"),
+        (b" \n", 2, "stdin holds no key"),
+        ("sk-canaryü".encode(), 3, "the key of provider 'groq' from stdin cannot be sent"),
+        (b"sk-ca\x00nary", 3, "cannot be sent"),
+        (b"c" * 10**6, 2, "is too long for a key"),
+    ],
+)
+def test_what_is_no_key(write: Write, stdin: bytes, code: int, words: str) -> None:
+    path = write(FILE)
+    done = run("providers", "add", "groq", "--api-key-stdin", stdin=stdin)
+    assert done.code == code
+    assert words in done.err
+    assert "canary" not in done.err
+    assert path.read_text() == FILE
+    assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--api-key-env", "X_KEY", "--api-key-stdin"], "--api-key-env and --api-key-stdin"),
+        (["--from-local", "--base-url", "http://h/v1"], "--from-local and --base-url"),
+    ],
+)
+def test_options_that_exclude_each_other(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], words: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    done = run("providers", "add", "groq", *args, stdin=b"sk-canary\n")
+    assert (done.code, list(config_dir.iterdir())) == (2, [])
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("model", "default"), [("mylocal/llama", None), ("local/a/local/b", "a/local/b"), ("x", None)]
+)
+def test_only_a_leading_local_is_the_local_provider(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch, model: str, default: str | None
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    monkeypatch.setenv("MODEL", model)
+    run("providers", "add", "home", "--from-local")
+    assert load_config().provider("home").default_model == default
+
+
+def test_a_known_key_that_another_server_would_get_is_told(config_dir: Path) -> None:
+    done = run("providers", "add", "groq", "--base-url", "http://localhost:9/v1")
+    assert "warning: $GROQ_API_KEY, when it is set, is sent to http://localhost:9/v1" in done.err
+    for args in (
+        ["mistral", "--base-url", "http://localhost:9/v1", "--api-key-env", "X"],
+        ["ollama", "--base-url", "http://localhost:9/v1"],
+        ["xai", "--base-url", "https://api.x.ai/v1/"],
+    ):
+        assert "warning" not in run("providers", "add", *args).err
+    assert load_config().provider("xai").api_key_env == "XAI_API_KEY"
 
 
 # ---- remove
@@ -311,7 +457,7 @@ def test_show(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "has no default_model" in shown
     data = json.loads(run("providers", "show", "groq", "--json").out)
     assert data["api_key"] == data["litellm"]["api_key"] == "***"
-    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "t"}
+    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "***"}
     assert "shadows LiteLLM's built-in groq: groq/... goes here" in data["warnings"]
     assert "canary" not in str(data) + run("providers", "show", "groq").out
     monkeypatch.setenv("B_API_KEY", "sk-canary")
@@ -324,6 +470,27 @@ def test_show_says_what_is_missing(write: Write) -> None:
     assert (
         "Key: missing: provider 'x' takes its key from $NOT_SET"
         in run("providers", "show", "x").out
+    )
+
+
+def test_show_hides_every_header_that_is_written_out(write: Write) -> None:
+    path = write(FILE)
+    local = write(
+        "[plugin.litellm.providers.a]\n"
+        'extra_headers = { X-Team = "canary", X-Key = "$HEADER_KEY", X-Cost = "$5canary" }\n'
+        'headers = { X-Other = "canary" }\n',
+        "config.local.toml",
+    )
+    data = json.loads(run("providers", "show", "a", "--json").out)
+    headers = {"X-Team": "***", "X-Key": "$HEADER_KEY", "X-Cost": "***"}
+    assert data["litellm"]["extra_headers"] == headers
+    assert data["litellm"]["headers"] == {"X-Other": "***"}
+    assert data["files"] == [str(path), str(local)]
+    shown = run("providers", "show", "a").out
+    assert "canary" not in shown
+    assert (
+        "Warning: the header X-Key takes its value from $HEADER_KEY, which is not set: calls fail"
+        in shown
     )
 
 
@@ -341,6 +508,52 @@ def test_servers_that_are_configured_are_not_offered(server: Recorder, write: Wr
     port = int(server.origin.rpartition(":")[2])
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://127.0.0.1:{port}/v1/"\n')
     assert list(find_local(load_config(), {"ollama": port})) == []
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "[::1]", "127.0.0.1", "127.1.2.3", "a.localhost"])
+def test_this_machine_has_many_names(server: Recorder, write: Write, host: str) -> None:
+    port = int(server.origin.rpartition(":")[2])
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:{port}/v1"\n')
+    assert list(find_local(load_config(), {"ollama": port})) == []
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:1/v1"\n')
+    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+    write(f'[[providers]]\nname = "mine"\nbase_url = "http://elsewhere:{port}/v1"\n')
+    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+
+
+def test_a_proxy_is_not_asked_for_this_machine(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    port = int(server.origin.rpartition(":")[2])
+    assert [f.name for f in find_local(Config(), {"ollama": port})] == ["ollama"]
+
+
+def test_what_discover_prints_can_be_pasted(
+    write: Write, server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = "a 'b'; echo $(id) `id`"
+    server.script = lambda request: Reply(200, json.dumps({"data": [{"id": model}]}).encode())
+    url = server.base_url
+    for name in LOCAL:  # all other ports stay closed
+        base_url = url if name == "ollama" else "http://127.0.0.1:1/v1"
+        monkeypatch.setitem(KNOWN, name, KNOWN[name]._replace(base_url=base_url))
+    write(
+        '[[providers]]\nname = "ollama"\nbase_url = "http://h"\n'
+        '[[providers]]\nname = "ollama-2"\nbase_url = "http://h"\n'
+    )
+    done = run("providers", "discover")
+    assert done.code == 0
+    lines = [line.partition(": ")[2] for line in done.err.splitlines()]
+    assert shlex.split(lines[0]) == [
+        *("adapter", "providers", "add", "ollama-3"),
+        *("--base-url", url, "--default-model", model),
+    ]
+    assert len(lines) == 1
+    assert run(*shlex.split(lines[0])[1:]).code == 0
+    assert load_config().provider("ollama-3").default_model == model
 
 
 # ---- config check, config path
@@ -515,13 +728,112 @@ def test_a_keyring_without_the_key(write: Write, ring: Memory) -> None:
     assert "it holds no key of that name: adapter keys set p" in done.err
 
 
+KEYRING = "[plugin.litellm.providers.p]\napi_key_keyring = true\n"
+P = '[[providers]]\nname = "p"\nbase_url = "http://localhost"\n'
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ('api_key = "sk-canary"', 4),
+        ('api_key_env = "OTHER"', 4),
+        ('[plugin.litellm.providers.p]\napi_key_cmd = "echo canary"', None),
+        ('[plugin.litellm.providers.p]\napi_key_file = "/canary"', None),
+    ],
+)
+def test_a_source_that_comes_before_the_keyring(
+    write: Write, ring: Memory, field: str, where: int | None
+) -> None:
+    write(P)
+    text = P + field + "\n"
+    path = write(text, "config.local.toml")
+    done = run("keys", "set", "p", stdin=b"sk-canary\n")
+    assert (done.code, ring.kept, path.read_text()) == (2, {}, text)
+    name = field.rpartition("\n")[2].partition(" ")[0]
+    assert f"{path}:{where}: " in done.err if where else f"{path}: " in done.err
+    assert f"{name} comes before the keyring" in done.err
+    assert "canary" not in done.err
+
+
+def test_a_later_file_that_turns_the_keyring_off(write: Write, ring: Memory) -> None:
+    write(P + KEYRING)
+    local = write(KEYRING.replace("true", "false"), "config.local.toml")
+    assert run("keys", "set", "p", stdin=b"sk\n").code == 0
+    assert local.read_text() == KEYRING
+    assert load_config().provider("p").key_source == "(from the keyring)"
+
+
+def test_unset_of_a_key_that_is_gone_takes_the_setting_from_every_file(
+    write: Write, ring: Memory
+) -> None:
+    path = write(P + KEYRING)
+    local = write("[env]\nX = 1\n" + KEYRING, "config.local.toml")
+    config = write("# mine\n" + KEYRING + "timeout = 3\n", "config.toml")
+    done = run("keys", "unset", "p")
+    assert done.code == 0
+    assert "the keyring holds no key of provider p" in done.err
+    assert tomli.loads(path.read_text()) == tomli.loads(P)
+    assert "plugin" not in path.read_text() + local.read_text()
+    assert config.read_text() == "# mine\n[plugin.litellm.providers.p]\ntimeout = 3\n"
+
+
+@pytest.mark.parametrize("before", [{}, {("gptme-litellm", "p"): "sk-before"}])
+@pytest.mark.parametrize("command", ["set", "unset"])
+def test_a_file_that_cannot_be_written_leaves_the_keyring_as_it_is(
+    write: Write,
+    ring: Memory,
+    command: str,
+    before: dict[tuple[str, str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write(P + (KEYRING if command == "unset" else ""))
+    ring.kept.update(before)
+    monkeypatch.setattr("adapter.writing.LOCK_SECONDS", 0.01)
+    handle = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
+    done = run("keys", command, "p", stdin=b"sk-after\n")
+    os.close(handle)
+    assert done.code == 2
+    assert "another program has been writing" in done.err
+    assert ring.kept == before
+
+
+def test_a_terminal_is_asked_for_the_key_of_the_keyring(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    path = write(P)
+    code, shown = at_a_terminal("keys", "set", "p", answers={"Key": " "})
+    assert (code, path.read_text()) == (2, P)
+    assert "the key is empty" in shown
+    code, shown = at_a_terminal("keys", "set", "p", answers={"Key": ["sk-ü", "sk-canary"]})
+    assert code == 0
+    assert "cannot be sent" in shown
+    assert "canary" not in shown
+    assert load_config().provider("p").key_source == "(from the keyring)"
+
+
+def test_dry_runs_of_keys(write: Write, ring: Memory) -> None:
+    path = write(P)
+    done = run("keys", "set", "p", "--dry-run", stdin=b"sk\n")
+    assert (done.code, ring.kept, path.read_text()) == (0, {}, P)
+    assert f"+++ {path}\n" in done.out
+    assert "+[plugin.litellm.providers.p]\n+api_key_keyring = true\n" in done.out
+    run("keys", "set", "p", stdin=b"sk\n")
+    before = path.read_text()
+    done = run("keys", "unset", "p", "--dry-run")
+    assert (done.code, path.read_text()) == (0, before)
+    assert "-api_key_keyring = true\n" in done.out
+    assert ring.kept == {("gptme-litellm", "p"): "sk"}
+
+
 def test_keys_of_nobody_and_nothing(write: Write, ring: Memory) -> None:
     write('[[providers]]\nname = "p"\nbase_url = "http://localhost"\n')
     assert run("keys", "set", "q", stdin=b"x").code == 4
     assert run("keys", "set", "p", stdin=b"\n").code == 2
-    done = run("keys", "unset", "p")
-    assert done.code == 1
-    assert "Traceback" not in done.err
+    assert run("keys", "set", "p", stdin="sk-ü".encode()).code == 3
+    assert ring.kept == {}
+    assert run("keys", "unset", "p").code == 0
 
 
 def test_without_keyring(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,20 @@ def test_it_asks_with_key_and_headers(server: Recorder) -> None:
     assert server.only.headers["x-team"] == "blue"
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_this_machine_is_not_asked_through_a_proxy(
+    server: Recorder, other_server: Recorder, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", other_server.origin)
+    port = server.origin.rpartition(":")[2]
+    models_of(Provider("p", f"http://{host}:{port}/v1", "sk-canary"))
+    assert server.only.key == "sk-canary"
+    assert not other_server.requests
+    models_of(Provider("p", "http://elsewhere.example/v1", "sk-canary"))
+    assert len(other_server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "ids"),
     [

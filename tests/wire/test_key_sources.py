@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from adapter import key_sources
 from adapter.config import load_config
 from adapter.discovery import models_of
 from adapter.errors import MissingKeyError
-from tests.command import run
+from tests.command import PATIENCE, is_readable, run, started
 from tests.recorder import Recorder
 
 Write = Callable[..., Path]
@@ -104,6 +106,102 @@ def test_a_command_that_takes_too_long(
 ) -> None:
     monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 0.2)
     configure('api_key_cmd = ["sleep", "60"]')
+    assert "took longer than" in run("-m", "p", "hi").err
+
+
+@pytest.mark.parametrize("command", ["yes sk-of-the-flood", "yes sk-of-the-flood; exit 3"])
+def test_a_command_that_prints_without_end(
+    configure: Callable[..., None], server: Recorder, command: str
+) -> None:
+    configure(f"api_key_cmd = {command!r}")
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-of-the-flood"
+
+
+def test_a_line_without_end_is_no_key(configure: Callable[..., None], server: Recorder) -> None:
+    configure("api_key_cmd = 'yes | tr -d \"\\n\"'".replace("'", '"""'))
+    done = run("-m", "p", "hi")
+    assert done.code == 3
+    assert "it printed over 65,536 bytes without the end of a line" in done.err
+    assert not server.requests
+
+
+def test_of_an_endless_complaint_the_end_is_kept(configure: Callable[..., None]) -> None:
+    code = "import sys; sys.stderr.write('x' * 10**7 + ' the end'); sys.exit(3)"
+    configure(f"api_key_cmd = {json.dumps([sys.executable, '-c', code])}")
+    done = run("-m", "p", "hi")
+    assert "the command failed (exit code 3): xx" in done.err
+    assert "x the end" in done.err
+    assert len(done.err) < 1000
+
+
+@pytest.mark.parametrize("output", ["echo", "printf %s"])
+def test_a_command_that_leaves_a_child_behind(
+    configure: Callable[..., None], server: Recorder, output: str
+) -> None:
+    configure(f"api_key_cmd = '(sleep 20 &); {output} sk-of-the-parent'")
+    started = time.monotonic()
+    assert run("-m", "p", "hi").code == 0
+    assert time.monotonic() - started < 15
+    assert server.only.key == "sk-of-the-parent"
+
+
+def test_a_failure_is_told_though_a_child_is_left_behind(configure: Callable[..., None]) -> None:
+    configure("api_key_cmd = 'sleep 20 & echo sk-no; echo broken >&2; exit 3'")
+    started = time.monotonic()
+    assert "the command failed (exit code 3): broken" in run("-m", "p", "hi").err
+    assert time.monotonic() - started < 15
+
+
+def test_a_command_that_goes_on_after_its_line(
+    configure: Callable[..., None], server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_sources, "LINGER_SECONDS", 0.2)
+    configure("api_key_cmd = 'echo sk-early; sleep 100'")
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-early"
+
+
+def test_a_command_that_takes_too_long_leaves_nothing_behind(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 0.5)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    configure(f"api_key_cmd = 'exec 3>{fifo}; sleep 1000 & sleep 1000'")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    assert "took longer than" in run("-m", "p", "hi").err
+    # the end of the file comes when the last process that holds it is gone
+    assert is_readable(reader)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+@pytest.mark.parametrize("args", [["-m", "p", "hi"], ["models"]])
+def test_an_interrupt_ends_the_command_too(
+    configure: Callable[..., None], tmp_path: Path, args: list[str]
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    configure(f"api_key_cmd = 'exec 3>{fifo}; sleep 1; echo x >&3; sleep 1000'")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with started(*args) as process:
+        assert is_readable(reader)
+        assert os.read(reader, 2) == b"x\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert is_readable(reader)
+        assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_without_process_groups(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.delattr(os, "killpg")
+    monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 0.2)
+    configure("api_key_cmd = 'exec sleep 1000'")
     assert "took longer than" in run("-m", "p", "hi").err
 
 

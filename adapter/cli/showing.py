@@ -1,0 +1,100 @@
+"""``adapter providers show``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from adapter.cli.options import config_option, load, providers_word
+from adapter.config import Config
+from adapter.errors import MissingKeyError, printable
+from adapter.keys import MASK, variable_of
+from adapter.providers import Provider
+
+__all__ = ["show_provider"]
+
+
+@click.command("show")
+@click.argument("name", shell_complete=providers_word)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
+@config_option
+def show_provider(name: str, as_json: bool) -> None:
+    """Show one provider: its fields, where its key comes from, and LiteLLM's parameters."""
+    loaded = load()
+    provider = loaded.provider(name)
+    facts = _facts(provider, loaded)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        return
+    lines = [f"📡 {provider.name}"]
+    for label, value in facts.items():
+        if label in ("name", "litellm", "warnings") or value in (None, []):
+            continue
+        shown = ", ".join(value) if isinstance(value, list) else value
+        lines.append(f"   {label.replace('_', ' ').capitalize()}: {shown}")
+    lines.append("   LiteLLM:")
+    lines += [f"     {k}: {v}" for k, v in dict(facts["litellm"]).items()]  # type: ignore[call-overload]  # a dict
+    lines += [f"   Warning: {warning}" for warning in facts["warnings"]]  # type: ignore[attr-defined]  # a list
+    click.echo(printable("\n".join(lines)))
+
+
+def _facts(provider: Provider, config: Config) -> dict[str, object]:
+    from adapter.managing import files_of
+    from adapter.redaction import masked
+    from adapter.translation import params_for
+
+    state = "set"
+    try:
+        if not provider.resolve_key().found:
+            state = "not set, so a placeholder is sent"
+    except MissingKeyError as error:
+        state = f"missing: {error}"
+    model = provider.default_model or "MODEL"
+    params = masked(params_for(provider, model, MASK, {}))
+    for field in ("headers", "extra_headers"):
+        if field in params:
+            params[field] = _headers(provider.extras[field])
+    return {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "api_key": MASK if provider.api_key else None,
+        "api_key_env": provider.api_key_env,
+        "default_model": provider.default_model,
+        "key_source": provider.key_source,
+        "key": state,
+        "files": files_of(provider.name, config),
+        "litellm": params,
+        "warnings": _warnings(provider, config),
+    }
+
+
+def _headers(given: Any) -> Any:
+    """Return headers with references only: any other value, whatever its name, may be a key."""
+    if not isinstance(given, Mapping):
+        return MASK
+    return {name: value if variable_of(value) else MASK for name, value in given.items()}
+
+
+def _warnings(provider: Provider, config: Config) -> list[str]:
+    from adapter.litellm_prefixes import OPENAI_COMPATIBLE
+    from adapter.litellm_refused import NOT_EXPRESSIBLE
+
+    found = [p.message for p in config.warnings if p.provider == provider.name]
+    if provider.name in OPENAI_COMPATIBLE or provider.name in NOT_EXPRESSIBLE:
+        found.append(f"shadows LiteLLM's built-in {provider.name}: {provider.name}/... goes here")
+    if provider.name in ("local", "embedded"):
+        found.append(f"takes the place of the built-in {provider.name}")
+    headers = provider.extras.get("extra_headers")
+    for header, value in headers.items() if isinstance(headers, Mapping) else ():
+        variable = variable_of(value)
+        if variable and config.getenv(variable) is None:
+            found.append(
+                f"the header {header} takes its value from ${variable}, which is not set: "
+                "calls fail (exit code 3)"
+            )
+    if not provider.default_model:
+        found.append(f"has no default_model: name one, as in {provider.name}/MODEL")
+    return found
