@@ -8,7 +8,7 @@ import pty
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -108,6 +108,45 @@ def terminal() -> Iterator[tuple[int, int]]:
     finally:
         os.close(user)
         os.close(program)
+
+
+def at_a_terminal(
+    *args: str,
+    answers: Mapping[str, str | list[str]] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Run the command on a terminal; return its exit code and all that it showed.
+
+    Each question of ``answers`` is answered as it comes, one that has a list that often.
+    """
+    user, program = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", *args],
+        stdin=program if answers is not None else subprocess.DEVNULL,
+        stdout=program,
+        stderr=program,
+        start_new_session=True,
+        env={**os.environ, **(environ or {})},
+    )
+    os.close(program)
+    shown = b""
+    left = {q: [a] if isinstance(a, str) else list(a) for q, a in (answers or {}).items()}
+    answered = -1
+    while True:
+        assert is_readable(user), shown
+        try:
+            shown += os.read(user, 65536)
+        except OSError:  # the other side is closed
+            break
+        line = shown.count(b"\n")
+        for question, words in left.items():
+            asked = shown.rpartition(b"\n")[2].startswith(question.encode())
+            if asked and words and line > answered:
+                os.write(user, words.pop(0).encode() + b"\n")
+                answered = line
+    os.close(user)
+    assert not any(left.values()), shown
+    return process.wait(PATIENCE), shown.decode()
 
 
 def console_script(folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import shlex
 import shutil
 import subprocess
@@ -32,7 +31,7 @@ from adapter.known_providers import KNOWN, LOCAL
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.local_servers import find_local
 from adapter.managing import NewProvider, add, remove
-from tests.command import PATIENCE, ROOT, is_readable, run
+from tests.command import ROOT, at_a_terminal, run
 from tests.recorder import Recorder, Reply
 
 Write = Callable[..., Path]
@@ -214,41 +213,6 @@ def test_a_dry_run(write: Write) -> None:
     assert '+api_key = "***"\n' in done.out
     assert path.read_text() == FILE
     assert [p.name for p in path.parent.iterdir()] == ["gptme.toml"]
-
-
-def at_a_terminal(*args: str, answers: dict[str, str | list[str]]) -> tuple[int, str]:
-    """Run the command on a terminal; answer each question as it comes. Return code and text.
-
-    A question that has a list of answers is asked that often.
-    """
-    user, program = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", *args],
-        stdin=program,
-        stdout=program,
-        stderr=program,
-        start_new_session=True,
-    )
-    os.close(program)
-    shown = b""
-    left = {q: [a] if isinstance(a, str) else list(a) for q, a in answers.items()}
-    answered = -1
-    while True:
-        assert is_readable(user), shown
-        try:
-            piece = os.read(user, 65536)
-        except OSError:  # the other side is closed
-            break
-        shown += piece
-        line = shown.count(b"\n")
-        for question, words in left.items():
-            asked = shown.rpartition(b"\n")[2].startswith(question.encode())
-            if asked and words and line > answered:
-                os.write(user, words.pop(0).encode() + b"\n")
-                answered = line
-    os.close(user)
-    assert not any(left.values()), shown
-    return process.wait(PATIENCE), shown.decode()
 
 
 def test_a_terminal_is_asked_for_what_is_missing(config_dir: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -27,7 +26,7 @@ from adapter.discovery import models_of
 from adapter.errors import AdapterError
 from adapter.model_cache import cache_file, cached_models, remember
 from adapter.providers import Provider
-from tests.command import PATIENCE, is_readable, run, started
+from tests.command import PATIENCE, at_a_terminal, run, started
 from tests.recorder import Recorder, Reply, Request, recording_server
 
 Write = Callable[..., Path]
@@ -474,31 +473,9 @@ def test_the_exit_code_of_several(codes: list[int], code: int) -> None:
     assert exit_code(codes) == code
 
 
-def on_terminal(*args: str, **environ: str) -> tuple[int, str]:
-    """Run the command on a terminal; return its exit code and all that it showed."""
-    user, program = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", *args],
-        stdin=program,
-        stdout=program,
-        stderr=program,
-        start_new_session=True,
-        env={**os.environ, **environ},
-    )
-    os.close(program)
-    shown = b""
-    while is_readable(user):
-        try:
-            shown += os.read(user, 65536)
-        except OSError:
-            break
-    os.close(user)
-    return process.wait(PATIENCE), shown.decode()
-
-
 def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
     write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
-    code, text = on_terminal("providers", "test", "--all")
+    code, text = at_a_terminal("providers", "test", "--all")
     assert code == 6
     assert "\x1b[2A\x1b[2K" in text  # two lines up, drawn anew
     last = text.rpartition("\x1b[2A")[2]
@@ -511,7 +488,9 @@ def test_the_table_fits_a_small_terminal(write: Write) -> None:
     """A line that wraps, or one above the first row, could not be drawn again in its place."""
     names = ["模型" * 20, *(f"dead{i}" for i in range(15))]
     write("".join(table("http://127.0.0.1:1", name) for name in names))
-    code, text = on_terminal("providers", "test", "--all", COLUMNS="30", LINES="8")
+    code, text = at_a_terminal(
+        "providers", "test", "--all", environ={"COLUMNS": "30", "LINES": "8"}
+    )
     drawn, _, reports = text.partition("❌")
     assert code == 6
     assert reports.count("❌") == 15

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from adapter.extraction import first_block
 from adapter.schemas import violation
-from tests.command import PATIENCE, is_readable, provider, read_terminal, run, terminal
+from tests.command import at_a_terminal, provider, read_terminal, run, terminal
 from tests.recorder import Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8
@@ -371,31 +370,11 @@ def test_retries_asked_for_beat_configured_ones(
 # ---- Markdown
 
 
-def at_a_terminal(*args: str) -> str:
-    user, program = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", *args],
-        stdin=subprocess.DEVNULL,
-        stdout=program,
-        stderr=program,
-        start_new_session=True,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"},
-    )
-    os.close(program)
-    shown = b""
-    while is_readable(user):
-        try:
-            shown += os.read(user, 65536)
-        except OSError:
-            break
-    os.close(user)
-    assert process.wait(PATIENCE) == 0
-    return shown.decode()
-
-
 def test_markdown_on_a_terminal(server: Recorder) -> None:
     answers(server, "# Title\n\nSome **bold** text\x1b[2J\n\n- one\n- two\n\n```py\nx = 1\n```\n")
-    shown = at_a_terminal("-m", "p", "--render", "hi")
+    size = {"TERM": "xterm-256color", "COLUMNS": "60"}
+    code, shown = at_a_terminal("-m", "p", "--render", "hi", environ=size)
+    assert code == 0
     assert "**" not in shown
     assert "\x1b[1mbold\x1b[0m" in shown
     assert " • " in shown
