@@ -63,6 +63,10 @@ _BROKEN = {
     "RemoteProtocolError": "the connection was closed in the middle of the reply",
     "ClientPayloadError": "the connection was closed in the middle of the reply",
     "ReadError": "the connection broke in the middle of the reply",
+    "RemoteDisconnected": "the connection was closed without a reply",
+    "IncompleteRead": "the connection was closed in the middle of the reply",
+    "BadStatusLine": "the reply is no HTTP",
+    "LineTooLong": "the reply is no HTTP",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from http.client import HTTPMessage
+from http.client import HTTPMessage, IncompleteRead
 from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -65,8 +65,11 @@ def get(url: str, headers: Mapping[str, str], timeout: float, most: int) -> Answ
         raise (error.reason if isinstance(error.reason, OSError) else error) from None
     with response:
         body = response.read(most + 1)
+        left = getattr(response, "length", None)
     if len(body) > most:
         raise TooLongError
+    if left:  # a limited read does not tell
+        raise IncompleteRead(body, left)
     return Answer(response.status, body)
 
 

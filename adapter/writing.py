@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +85,8 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
 
 def _stage(target: Path, data: bytes, mode: int) -> str:
     """Write ``data`` to a new file beside ``target``, with the same owner, and return its path."""
+    import tempfile  # costs milliseconds, and a dry run does not write
+
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

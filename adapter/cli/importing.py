@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from adapter.cli.options import config_option
+from adapter.cli.options import config_option, load_or_new
+from adapter.cli.output import diff_text
 from adapter.errors import printable
 
 __all__ = ["import_config"]
@@ -44,7 +45,6 @@ def import_config(
     Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
     was written: the file cannot be read, or a provider that differs would be overwritten.
     """
-    from adapter.config import Config, load_config
     from adapter.editing import shared_file
     from adapter.files import config_paths
     from adapter.import_differences import check_import
@@ -59,15 +59,14 @@ def import_config(
             "--include-secrets writes to config.local.toml, which is not read with --config, nor "
             "beside a file that is not read by itself"
         )
-    there = read or target.exists()
-    loaded = load_config(None if read else target) if there else Config()
+    loaded = load_or_new(None if read else target)
     plan = plan_import(source, loaded)
     check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
     left_out = (*plan.left_out, *written.left_out)
     for path, diff in written.diffs.items():
         if dry_run:
-            click.echo(printable(diff), nl=False)
+            click.echo(diff_text(diff), nl=False)
         else:
             state = "wrote" if diff else "nothing to change in"
             click.echo(f"{state} {click.format_filename(path)}", err=True)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.output import diff_text
 from adapter.errors import AdapterError, ConfigError, MissingKeyError, printable
 from adapter.keys import Secret, sendable
 
@@ -42,7 +43,7 @@ def set_key(name: str, dry_run: bool) -> None:
     # a file that cannot be edited is told before the key is asked for and stored
     diffs = set_keyring(name, True, config, dry_run=True)
     if dry_run:
-        click.echo(printable("".join(diffs.values())), nl=False)
+        click.echo(diff_text("".join(diffs.values())), nl=False)
         return
     if sys.stdin is not None and sys.stdin.isatty():
         key = key_typed(name, "Key")
@@ -76,7 +77,7 @@ def unset_key(name: str, dry_run: bool) -> None:
     config.provider(name)
     diffs = set_keyring(name, False, config, dry_run=True)
     if dry_run:
-        click.echo(printable("".join(diffs.values())), nl=False)
+        click.echo(diff_text("".join(diffs.values())), nl=False)
         return
     held = _keyring("get_password", name) is not None
     set_keyring(name, False, config)

@@ -12,9 +12,11 @@ import click
 
 from adapter.checks import VARIABLE
 from adapter.cli.keys import key_from_stdin, key_typed
-from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.options import config_option, load, load_or_new, providers_word
+from adapter.cli.output import diff_text
 from adapter.config import Config
 from adapter.errors import ConfigError, printable
+from adapter.key_sources import KEYRING_SERVICE
 from adapter.keys import default_variable
 from adapter.providers import base_url_fault
 
@@ -64,7 +66,7 @@ def add_provider(
     if from_local and base_url:
         # the key of OPENAI_API_KEY is for the server of OPENAI_BASE_URL
         raise click.UsageError("--from-local and --base-url exclude each other")
-    loaded = load()
+    loaded = load_or_new()
     asking = sys.stdin is not None and sys.stdin.isatty() and not api_key_stdin
     if not name:
         if not asking:
@@ -145,7 +147,7 @@ def _report(diffs: dict[str, str], dry_run: bool) -> None:
     """Show the diffs of a dry run; else name on stderr the files that were written."""
     for path, diff in diffs.items():
         if dry_run:
-            click.echo(printable(diff), nl=False)
+            click.echo(diff_text(diff), nl=False)
         elif diff:
             click.echo(f"wrote {click.format_filename(path)}", err=True)
 
@@ -180,7 +182,14 @@ def remove_provider(name: str, dry_run: bool) -> None:
     """Remove a provider, and its key, from every file that has it."""
     from adapter.managing import remove
 
-    _report(remove(name, load(), dry_run=dry_run), dry_run)
+    loaded = load()
+    keyring = loaded.provider(name).extras.get("api_key_keyring")
+    _report(remove(name, loaded, dry_run=dry_run), dry_run)
+    if keyring and not dry_run:
+        click.echo(
+            f"its key stays in the keyring: service {KEYRING_SERVICE}, user {printable(name)}",
+            err=True,
+        )
 
 
 @click.command("discover")

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from adapter.config import Config, load_config
+from adapter.files import config_paths
 
-__all__ = ["config_option", "load", "models_word", "providers_word"]
+__all__ = ["config_option", "load", "load_or_new", "models_word", "providers_word"]
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -33,12 +34,18 @@ config_option: Callable[[Decorated], Decorated] = click.option(
 )
 
 
-def load() -> Config:
+def load(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration, with its warnings shown on stderr. Raises ``ConfigError``."""
-    config = load_config()
+    config = load_config(path)
     for warning in config.warnings:
         click.echo(str(warning), err=True)
     return config
+
+
+def load_or_new(path: str | os.PathLike[str] | None = None) -> Config:
+    """Return the configuration to write to, as :func:`load` does; an empty one for a new file."""
+    paths, named = config_paths(path)
+    return Config(paths=paths) if named and not os.path.exists(paths[0]) else load(path)
 
 
 def providers_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

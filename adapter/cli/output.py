@@ -6,7 +6,9 @@ import json
 import re
 from typing import Any, TextIO
 
-__all__ = ["AnswerWriter", "json_text", "without_controls"]
+from adapter.errors import printable
+
+__all__ = ["AnswerWriter", "diff_text", "json_text", "without_controls"]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
@@ -28,6 +30,11 @@ def json_text(value: Any) -> str:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def diff_text(diff: str) -> str:
+    """Return a diff to print: nothing in it drives a terminal, and its tabs are kept."""
+    return "\t".join(printable(part) for part in diff.split("\t"))
 
 
 class AnswerWriter:

@@ -889,3 +889,30 @@ def test_an_add_that_cannot_write_one_file_writes_none(config_dir: Path, tmp_pat
     with pytest.raises(ConfigError, match="cannot be written"):
         add(new, load_config())
     assert not (config_dir / "gptme.toml").exists()
+
+
+@pytest.mark.parametrize("command", ["add", "import"])
+def test_a_file_that_is_named_but_not_there_is_made(config_dir: Path, command: str) -> None:
+    if command == "add":
+        done = run("providers", "add", "groq", "--config", "new.toml")
+    else:
+        Path("config.yaml").write_text(
+            "model_list:\n- model_name: groq\n  litellm_params:\n    model: groq/llama\n"
+        )
+        done = run("config", "import", "config.yaml", "--config", "new.toml")
+    assert done.code == 0, done.err
+    assert load_config("new.toml").provider("groq").key_source == "$GROQ_API_KEY"
+    assert not list(config_dir.iterdir())
+
+
+def test_a_diff_keeps_tabs_and_nothing_else_of_a_terminal(write: Write) -> None:
+    write('# a\ttab \u202e and a turn\n[[providers]]\nname = "a"\nbase_url = "http://a"\n')
+    done = run("providers", "remove", "a", "--dry-run")
+    assert " # a\ttab \\u202e and a turn\n" in done.out
+
+
+def test_remove_says_that_a_key_stays_in_the_keyring(write: Write, ring: Memory) -> None:
+    write(P + KEYRING)
+    assert (
+        "stays in the keyring: service gptme-litellm, user p" in run("providers", "remove", "p").err
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +117,77 @@ def test_export_lists_what_the_servers_have(
     assert done.code == 1
     assert "warning: provider 'b'" in done.err
     assert run("config", "export", "--discover", "a").code == 0
+
+
+def test_a_redirect_takes_no_key_elsewhere(server: Recorder, other_server: Recorder) -> None:
+    where = {"Location": f"{other_server.base_url}/models"}
+    server.script = lambda request: Reply(302, b"", where)
+    with pytest.raises(AdapterError, match="answered 302"):
+        models_of(provider(server))
+    assert not other_server.requests
+
+
+def test_it_says_who_asks(server: Recorder) -> None:
+    models_of(provider(server))
+    assert server.only.headers["user-agent"] == "gptme-litellm"
+    own = provider(server, extras={"extra_headers": {"User-Agent": "mine"}})
+    models_of(own)
+    assert server.last.headers["user-agent"] == "mine"
+
+
+def test_a_list_that_is_too_long(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapter.discovery.MAX_BYTES", 1000)
+    server.script = lambda request: Reply(200, {"data": [{"id": "m" * 2000}]})
+    with pytest.raises(AdapterError, match="over 1,000 bytes"):
+        models_of(provider(server))
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_sends_a_byte_now_and_then(head: bytes) -> None:
+    """Each wait is short, and all of them are without end."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(head)
+        with suppress(OSError):
+            while not over.wait(0.05):
+                connection.sendall(b"a")
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: drip(listener.accept()[0]))
+        thread.start()
+        try:
+            base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+            with pytest.raises(AdapterError, match="no answer within the time limit") as caught:
+                models_of(Provider(name="p", base_url=base_url), timeout=0.4)
+        finally:
+            over.set()
+            thread.join()
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"", "the connection was closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "in the middle of the reply"),
+        (b"what is this?\r\n\r\n", "no HTTP"),
+    ],
+)
+def test_replies_that_are_cut_or_none(reply: bytes, words: str) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(reply)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: answer(listener.accept()[0]))
+        thread.start()
+        base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with pytest.raises(AdapterError) as caught:
+            models_of(Provider(name="p", base_url=base_url))
+        thread.join()
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 7
