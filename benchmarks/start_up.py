@@ -25,6 +25,9 @@ COMMANDS = {
     "adapter providers show groq": [SCRIPT, "providers", "show", "groq"],
     "adapter config check": [SCRIPT, "config", "check"],
     "adapter config export": [SCRIPT, "config", "export"],
+    "adapter config import c.yaml --dry-run": [SCRIPT, "config", "import", "c.yaml", "--dry-run"],
+    "adapter providers add ollama --dry-run": [SCRIPT, "providers", "add", "ollama", "--dry-run"],
+    "adapter models (refused)": [SCRIPT, "models"],
     "adapter completion bash": [SCRIPT, "completion", "bash"],
     "adapter serve --status": [SCRIPT, "serve", "--status"],
 }
@@ -37,12 +40,15 @@ def main() -> None:
     taken: dict[str, list[float]] = {label: [] for label in COMMANDS}
     with tempfile.TemporaryDirectory() as home:
         config = Path(home, "gptme.toml")
-        config.write_text('[[providers]]\nname = "groq"\nbase_url = "http://localhost/v1"\n')
+        config.write_text('[[providers]]\nname = "groq"\nbase_url = "http://localhost:1/v1"\n')
+        Path(home, "c.yaml").write_text(
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/m, api_base: http://h/v1}}\n"
+        )
         environ = {"HOME": home, "ADAPTER_CONFIG": str(config), "PATH": "/usr/bin:/bin"}
         for number in range(rounds + 1):
             for label, command in COMMANDS.items():
                 started = time.perf_counter()
-                subprocess.run(command, env=environ, capture_output=True, check=False)
+                subprocess.run(command, env=environ, cwd=home, capture_output=True, check=False)
                 if number:
                     taken[label].append(time.perf_counter() - started)
     base = statistics.median(taken["python -c 'import click'"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -148,6 +149,7 @@ def _discard_stdout() -> None:
 
 def main() -> NoReturn:
     """Run the command of this process and exit."""
+    gc.disable()  # a command ends before there is much to collect; one that lasts turns it on again
     if instruction := os.environ.get("_ADAPTER_COMPLETE"):
         from adapter.cli.completing import answer_shell
 
