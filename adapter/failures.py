@@ -59,6 +59,7 @@ _CANNOT_CONNECT = {
     "ClientConnectorError": "cannot connect",
 }
 _BROKEN = {
+    "ServerDisconnectedError": "the connection was closed in the middle of the reply",
     "JSONDecodeError": "the reply is not JSON",
     "RemoteProtocolError": "the connection was closed in the middle of the reply",
     "ClientPayloadError": "the connection was closed in the middle of the reply",
@@ -109,17 +110,26 @@ def explain(
 def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     """Return what ``facts`` mean for a call of ``model`` to ``target``."""
     place = where(target, model)
-    if words := _named(facts.kinds, _CANNOT_CONNECT):
+    broken = _named(facts.kinds, _BROKEN)
+    if _was_reset(facts.kinds):
+        broken = _BROKEN["ReadError"]
+    elif words := _named(facts.kinds, _CANNOT_CONNECT):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
         return Failure(UNREACHABLE, f"{place}: {words}", fix)
     status = facts.status
-    broken = _named(facts.kinds, _BROKEN)
     if broken and (status is None or status >= 500):
         return Failure(PROVIDER_FAILED, f"{place}: {broken}", "try again, or see the server's log")
     code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
     said = _clean(facts.said, target)
     shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
     return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
+
+
+def _was_reset(kinds: Iterable[str]) -> bool:
+    """Whether a connection was reset after it was made, for which LiteLLM says ``ConnectError``."""
+    there = set(kinds)
+    reset = bool(there & {"ConnectionResetError", "BrokenPipeError"})
+    return reset and "ClientOSError" in there and "ClientConnectorError" not in there
 
 
 def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:

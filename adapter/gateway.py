@@ -14,14 +14,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
-from adapter.gateway_setup import configuration, environment, master_key
+from adapter.gateway_setup import check_installed, configuration, environment, master_key
 from adapter.providers import is_loopback
 from adapter.runtime import Gateway, Slot, is_alive, running
 from adapter.writing import SECRET_MODE, replace
@@ -78,11 +77,12 @@ def start(
     :class:`GatewayError` when the port is taken, the extra ``gateway`` is missing, another host
     than loopback is asked for without a master key, or LiteLLM does not start.
     """
-    _check_installed()
+    check_installed()
     master = master_key(config, host)
     listener = _listen(host, port)
     with listener:
         port = listener.getsockname()[1]
+        _check_port(port)
         slot = Slot()
         yaml_path = slot.folder / f"gateway-{port}.yaml"
         try:
@@ -104,9 +104,12 @@ def start(
                 log=str(log) if log else None,
                 started=time.time(),
             )
-        except BaseException:
+        except BaseException as error:
             slot.close(discard=True)
             yaml_path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                path = error.filename or slot.folder
+                raise GatewayError(f"{path}: cannot be written: {error.strerror}", 1) from None
             raise
         slot.close(discard=False)
     assert process.stdin is not None
@@ -131,36 +134,28 @@ def stop(gateway: Gateway) -> None:
         raise GatewayError(f"the gateway at {gateway.url} (pid {gateway.pid}) does not end", 1)
 
 
-def _check_installed() -> None:
-    if sys.platform == "win32":
-        raise GatewayError(
-            "adapter serve does not run on Windows; run LiteLLM itself on the exported file: "
-            "adapter config export -o config.yaml; litellm --config config.yaml"
-        )
-    for module in ("fastapi", "uvicorn", "orjson", "apscheduler"):
-        if find_spec(module) is None:
-            raise GatewayError(
-                f"the gateway needs the LiteLLM Proxy, which is not installed (no {module}). "
-                'Run: pip install "gptme-litellm[gateway]"'
-            )
-
-
 def _listen(host: str, port: int) -> socket.socket:
     """Bind here, not in the child: a taken port shows at once, and cannot change hands."""
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, OverflowError, UnicodeError) as error:
-        own = next((g for g in running() if g.port == port), None)
-        if own is not None:
-            raise GatewayError(
-                f"a gateway runs at {own.url} already (pid {own.pid}): `adapter serve --stop` ends "
-                "one in the background, --port chooses another port"
-            ) from None
-        why = getattr(error, "strerror", None) or str(error)
+        _check_port(port)
+        number = getattr(error, "errno", None) or 0
+        why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
         raise GatewayError(
             f"cannot listen on {host}:{port}: {why}; --port chooses another port"
         ) from None
+
+
+def _check_port(port: int) -> None:
+    """Refuse a port that a gateway has on any address: its files are named after the port."""
+    own = next((g for g in running() if g.port == port), None)
+    if own is not None:
+        raise GatewayError(
+            f"a gateway runs at {own.url} already (pid {own.pid}): `adapter serve --stop` ends "
+            "one in the background, --port chooses another port"
+        )
 
 
 def _address(host: str) -> str:

@@ -10,25 +10,19 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any, TextIO
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
-from adapter.facts import FACTS_HEADER, facts_of
+from adapter.facts import facts_of
+from adapter.gateway_guard import App, guarded, remember
 from adapter.keys import MASK
 
 __all__ = ["serve"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
-
-_facts: ContextVar[list[str]] = ContextVar("facts")
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Awaitable[None]]
 
 
 def serve(settings: Mapping[str, Any]) -> None:
@@ -47,7 +41,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     sys.path[:] = path  # LiteLLM's import puts folders on it
     gc.enable()
     gc.freeze()
-    app = _guarded(proxy.app, settings["local"])
+    app = guarded(proxy.app, secrets, local=settings["local"])
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -138,71 +132,9 @@ def _add_hooks() -> None:
             """Keep what explains the error: to its client LiteLLM tells status and message only."""
             facts = facts_of(original_exception)
             text = json.dumps(facts._replace(said=facts.said[:2000]))
-            with suppress(LookupError):
-                _facts.get().append(text)
+            remember(text)
 
     litellm.callbacks.append(Hooks())
-
-
-def _guarded(app: App, local: bool) -> App:
-    """Return ``app`` behind a check of Host and Origin, with the facts of errors told to clients.
-
-    On loopback a web page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
-    It would still lack the key.
-    """
-
-    async def guarded(
-        scope: Message, receive: Callable[[], Awaitable[Message]], send: Send
-    ) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        if local and not (_is_local(headers.get(b"host")) and _is_local(headers.get(b"origin"))):
-            await _refuse(send)
-            return
-        if FACTS_HEADER.encode() in headers:
-            send = _telling(send)
-        await app(scope, receive, send)
-
-    return guarded
-
-
-def _is_local(name: str | None) -> bool:
-    if name is None:
-        return True
-    host = name.rpartition("://")[2].removesuffix("/")
-    if not host.endswith("]"):
-        host = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return host in ("127.0.0.1", "localhost", "[::1]")
-
-
-async def _refuse(send: Send) -> None:
-    body = b'{"error": {"message": "this gateway answers its own machine only", "code": "403"}}'
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _telling(send: Send) -> Send:
-    """Return ``send`` with an error's facts in a header, or in a comment within the stream."""
-    found: list[str] = []
-    _facts.set(found)
-    told = False
-
-    async def tell(message: Message) -> None:
-        nonlocal told
-        if message["type"] == "http.response.start" and found:
-            told = True
-            header = (FACTS_HEADER.encode(), found[-1].encode())
-            message = {**message, "headers": [*message["headers"], header]}
-        elif message["type"] == "http.response.body" and found and not told:
-            told = True  # a comment (HTML standard, server-sent events), then the error itself
-            comment = f": {FACTS_HEADER} {found[-1]}\n\n".encode()
-            message = {**message, "body": comment + message.get("body", b"")}
-        await send(message)
-
-    return tell
 
 
 class _Redacted:

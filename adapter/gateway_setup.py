@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from adapter.redaction import is_secret
 if TYPE_CHECKING:
     from adapter.config import Config
 
-__all__ = ["configuration", "environment", "master_key"]
+__all__ = ["check_installed", "configuration", "environment", "master_key"]
 
 SHORTEST_KEY = 16
 """In characters, of a master key of the user's own: others can try keys on an open port."""
@@ -120,6 +122,23 @@ def master_key(config: Config, host: str) -> Secret:
         if is_loopback(host):
             return Secret("sk-" + secrets.token_urlsafe(32))
         raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
-    if len(given) < SHORTEST_KEY or not (given.isascii() and given.isprintable()):
+    if not (given.isascii() and given.isprintable()):
+        raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
+    if len(given) < SHORTEST_KEY:
         raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
     return Secret(given)
+
+
+def check_installed() -> None:
+    """Raise :class:`GatewayError` where LiteLLM's proxy cannot run."""
+    if sys.platform == "win32":
+        raise GatewayError(
+            "adapter serve does not run on Windows; run LiteLLM itself on the exported file: "
+            "adapter config export -o config.yaml; litellm --config config.yaml"
+        )
+    for module in ("fastapi", "uvicorn", "orjson", "apscheduler"):
+        if find_spec(module) is None:
+            raise GatewayError(
+                f"the gateway needs the LiteLLM Proxy, which is not installed (no {module}). "
+                'Run: pip install "gptme-litellm[gateway]"'
+            )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter.answers import Kept, pieces
-from adapter.errors import GatewayError
+from adapter.errors import PROVIDER_FAILED, UNREACHABLE, GatewayError
 from adapter.facts import FACTS_HEADER, Facts, RemoteError
 from adapter.keys import Secret
 
@@ -82,13 +82,16 @@ def ask(
     a provider or the gateway answers, and :class:`GatewayError` when it goes away.
     """
     body = json.dumps(query).encode()
-    response = _send(route, body, timeout)
     for attempt in range(retries):
+        try:
+            response = _send(route, body, timeout)
+        except RemoteError:  # it was silent for too long
+            time.sleep(_pause(attempt, None))
+            continue
         if response.status < 500 and response.status not in RETRIED:
-            break
+            return pieces(_chunks(route, response), kept)
         time.sleep(_pause(attempt, response))
-        response = _send(route, body, timeout)
-    return pieces(_chunks(route, response), kept)
+    return pieces(_chunks(route, _send(route, body, timeout)), kept)
 
 
 def _send(route: Route, body: bytes, timeout: float) -> Reply:
@@ -141,20 +144,26 @@ def _send_foreign(
 
 def _lost(route: Route, error: Exception) -> Exception:
     """Return the error for a gateway that was silent for too long, or went away."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not route.own:
         return RemoteError(Facts(("ReadTimeout",), None, False, "no answer"))
+    # one of ours tells of a silent provider itself, before this
+    silent = isinstance(error, TimeoutError)
+    what = "does not answer" if silent else "went away during the query"
     return GatewayError(
-        f"the gateway at {route.url} went away during the query (--no-gateway answers without one)",
-        exit_code=7,
+        f"the gateway at {route.url} {what} (--no-gateway answers without one)",
+        exit_code=UNREACHABLE if silent else PROVIDER_FAILED,
     )
 
 
-def _pause(attempt: int, response: Reply) -> float:
+def _pause(attempt: int, response: Reply | None) -> float:
     """Return how long to wait before a retry, in seconds, as the OpenAI SDK does."""
     import random  # a millisecond that only a retry needs
 
-    response.read(LONGEST_LINE)
-    told = response.headers.get("llm_provider-retry-after") or response.headers.get("retry-after")
+    told = None
+    if response is not None:
+        response.read(LONGEST_LINE)
+        headers = response.headers
+        told = headers.get("llm_provider-retry-after") or headers.get("retry-after")
     try:
         seconds = float(told or 0)
     except ValueError:
@@ -174,7 +183,10 @@ def _chunks(route: Route, response: Reply) -> Iterator[Any]:
             data = response.read(LONGEST_LINE)
             if getattr(response, "length", None):  # http.client's limited read() does not tell
                 raise LostError("the reply is cut, or too long")
-            yield _parse(data)
+            whole = _parse(data)
+            if whole.error is not None:
+                raise RemoteError(_facts(None, None, data))
+            yield whole
             return
         yield from _events(response, route.own)
     except RemoteError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.answers import TIMEOUT_SECONDS, Kept, Query
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
-from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
+from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, sendable
 from adapter.providers import base_url_fault, safe_url
 from adapter.resolution import Resolution
 from adapter.runtime import Gateway, running
@@ -79,7 +79,7 @@ LIMITS = ("rpm", "tpm", "max_parallel_requests", "max_budget", "budget_duration"
 """What a router checks before a call, and a call without one does not."""
 
 MARGIN_SECONDS = 5.0
-"""How much longer to wait than a configured timeout, so that the gateway itself can report it."""
+"""How much longer to wait for a gateway than it waits, so that it can report a timeout itself."""
 
 
 ALONE: Mapping[str, Any] = MappingProxyType({"num_retries": 0, "disable_fallbacks": True})
@@ -126,14 +126,16 @@ def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
     if retries is None:
         retries = int(extras.get("max_retries", extras.get("num_retries", 0)))
     configured = extras.get("timeout")
-    seconds = query.timeout or (configured + MARGIN_SECONDS if configured else TIMEOUT_SECONDS)
+    also = dict(ALONE) if config.settings or retries else {}
+    if query.timeout:
+        also["timeout"] = query.timeout  # else a shorter one that is configured would count
     return Way(
         Route(gateway.url, gateway.key, own=True),
         f"through the gateway at {gateway.url}",
         model=f"{provider.name}/{resolution.model}",
         retries=retries,
-        seconds=seconds,
-        also=ALONE if config.settings or retries else {},
+        seconds=(query.timeout or configured or TIMEOUT_SECONDS) + MARGIN_SECONDS,
+        also=also,
     )
 
 
@@ -195,7 +197,7 @@ def foreign_way(url: str, query: Query) -> tuple[Way, Target]:
             f"of {safe_url(url)}: set both for the same proxy, or unset LITELLM_PROXY_API_BASE"
         )
     key = ResolvedKey(
-        Secret(value or PLACEHOLDER_KEY),
+        sendable("gateway", value or PLACEHOLDER_KEY, "$LITELLM_PROXY_API_KEY"),
         "$LITELLM_PROXY_API_KEY",
         "LITELLM_PROXY_API_KEY",
         found=bool(value),
@@ -212,12 +214,16 @@ def _plain(url: str) -> str:
 
 
 def answer(
-    way: Way, query: Query, target: Target | None, kept: Kept | None = None
+    way: Way,
+    query: Query,
+    target: Target | None,
+    kept: Kept | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes; ``kept`` takes what there is besides.
 
     Raises LiteLLM's exceptions, or what :func:`adapter.relay.ask` raises. One of our own gateways
-    that cannot be reached is passed by.
+    that cannot be reached is passed by, after ``tell`` was called with words that say so.
     """
     if way.route is not None:
         from adapter import relay
@@ -228,6 +234,7 @@ def answer(
         except relay.UnsentError as error:
             if not way.route.own:
                 raise error.__cause__ or error from None
+            tell(f"the gateway at {way.route.url} cannot be reached; answering without it")
     from adapter.oneshot import ask
 
     return ask(query, target, kept)

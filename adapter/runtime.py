@@ -119,15 +119,20 @@ class Slot:
 
     def _sweep(self) -> None:
         """Remove what killed gateways, and killed starts, left behind."""
-        for pattern in (".starting-*", "gateway-*.json"):
-            for path in self.folder.glob(pattern):
-                with suppress(OSError):
-                    if not _is_locked(path):
-                        path.unlink()
-                        path.with_suffix(".yaml").unlink(missing_ok=True)
-        logs = [p for p in self.folder.glob("gateway-*.log") if not p.with_suffix(".json").exists()]
-        for path in sorted(logs, key=_age)[KEPT_LOGS:]:
-            path.unlink(missing_ok=True)
+        for path in (*self.folder.glob(".starting-*"), *self.folder.glob("gateway-*.json")):
+            with suppress(OSError):
+                if not _is_locked(path):
+                    path.unlink()
+        # what a start under way has made has no file of its own beside it yet
+        left = [] if list(self.folder.glob(".starting-*")) else self._without_gateway("yaml")
+        logs = sorted(self._without_gateway("log"), key=_age)
+        for path in (*left, *logs[KEPT_LOGS:]):
+            with suppress(OSError):
+                path.unlink()
+
+    def _without_gateway(self, kind: str) -> list[Path]:
+        paths = self.folder.glob(f"gateway-*.{kind}")
+        return [path for path in paths if not path.with_suffix(".json").exists()]
 
 
 def _age(path: Path) -> float:
@@ -156,8 +161,8 @@ def left_behind() -> Iterator[str]:
     except OSError:
         return
     for path in paths:
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            if not _is_locked(path):
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            if stat.S_ISREG(path.lstat().st_mode) and not _is_locked(path):
                 yield str(json.loads(path.read_bytes())["url"])
 
 
@@ -176,7 +181,7 @@ def _read(path: Path) -> Gateway | None:
             return None
         key = Secret(data.pop("key"))
         return Gateway(key=key, config=tuple(data.pop("config")), **data)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # it went away, or another version wrote it
 
 

@@ -111,7 +111,7 @@ def _ask(
     """Write one answer, and keep it; return what went wrong, if anything did."""
     query, target = attempt.query, attempt.target
     try:
-        for text in answer(attempt.way, query, target, kept):
+        for text in answer(attempt.way, query, target, kept, _tell):
             whole.write(text)
             writer.write(text)
     except BrokenPipeError:
@@ -132,6 +132,10 @@ def _ask(
 
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
     return Failure(PROVIDER_FAILED, f"{where}: the reply held no answer", "")
+
+
+def _tell(text: str) -> None:
+    click.echo(f"adapter: {printable(text)}", err=True)
 
 
 def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 CALL = """\
-Key:     adapter serve --key
+Key:     adapter serve --key --port {port}
 
   curl {url}/v1/chat/completions \\
-    -H "Authorization: Bearer $(adapter serve --key)" -H "Content-Type: application/json" \\
+    -H "Authorization: Bearer $(adapter serve --key --port {port})" \\
+    -H "Content-Type: application/json" \\
     -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
-  from openai import OpenAI  # with OPENAI_API_KEY=$(adapter serve --key)
+  from openai import OpenAI  # with OPENAI_API_KEY=$(adapter serve --key --port {port})
   client = OpenAI(base_url="{url}/v1")
   client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Hello"}}])
 """
@@ -142,7 +143,9 @@ def _describe(started: Started) -> str:
     lines = [
         f"Gateway: {started.gateway.url} (LiteLLM Proxy, pid {started.gateway.pid})",
         f"Models:  {', '.join((*names, *wild))}",
-        CALL.format(url=started.gateway.url, model=model.replace('"', '\\"')),
+        CALL.format(
+            url=started.gateway.url, port=started.gateway.port, model=model.replace('"', '\\"')
+        ),
     ]
     return printable("\n".join(lines).rstrip("\n"))
 

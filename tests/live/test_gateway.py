@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -55,11 +57,25 @@ name = "keyless"
 base_url = "http://127.0.0.1:1/v1"
 api_key_env = "NEVER_SET"
 
+[[providers]]
+name = "raw"
+base_url = "http://127.0.0.1:{raw}/v1"
+
+[[providers]]
+name = "hurried"
+base_url = "{second}"
+default_model = "m"
+
 [plugin.litellm.providers.vllm-local]
 max_tokens = 77
 num_retries = 2
-extra_headers = {{ "X-Team" = "blue" }}
+extra_headers = {{ "X-Team" = "blue", "X-Tok" = "$HEADER_TOKEN" }}
+
+[plugin.litellm.providers.hurried]
+timeout = 0.4
 """
+
+HEADER_TOKEN = "canary-of-a-header-123456"
 
 
 class Setup(NamedTuple):
@@ -69,6 +85,7 @@ class Setup(NamedTuple):
     second: Recorder
     gateway: Gateway
     started: subprocess.CompletedProcess[str]
+    raw: socket.socket
     environ: dict[str, str]
 
     def ask(self, key: str | None, body: Any = None, path: str = "/v1/chat/completions") -> Any:
@@ -99,10 +116,19 @@ def serve(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[st
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("gateway")
-    with recording_server() as first, recording_server() as second:
+    with (
+        recording_server() as first,
+        recording_server() as second,
+        socket.create_server(("127.0.0.1", 0)) as raw,
+    ):
         config = folder / "gptme.toml"
         config.write_text(
-            CONFIG.format(first=first.base_url, second=second.base_url, other_key=OTHER_KEY)
+            CONFIG.format(
+                first=first.base_url,
+                second=second.base_url,
+                other_key=OTHER_KEY,
+                raw=raw.getsockname()[1],
+            )
         )
         config.chmod(0o600)
         kept = ("PATH", "LANG", *NETWORK)
@@ -113,6 +139,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
             "XDG_RUNTIME_DIR": str(folder),
             "ADAPTER_CONFIG": str(config),
             "FIRST_KEY": KEY,
+            "HEADER_TOKEN": HEADER_TOKEN,
             "NO_PROXY": "*",
             # none of these may reach a provider, nor change what the gateway does
             "OPENAI_API_KEY": OPENAI_KEY,
@@ -128,14 +155,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
             patch.setenv("XDG_RUNTIME_DIR", str(folder))
             (gateway,) = running()
         try:
-            yield Setup(first, second, gateway, started, environ)
+            yield Setup(first, second, gateway, started, raw, environ)
         finally:
             serve(environ, "--stop")
 
 
 @pytest.fixture
 def setup(shared: Setup, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
-    for name in ("XDG_RUNTIME_DIR", "ADAPTER_CONFIG", "FIRST_KEY", "OPENAI_API_KEY"):
+    for name in (
+        *("XDG_RUNTIME_DIR", "ADAPTER_CONFIG", "FIRST_KEY", "OPENAI_API_KEY", "HEADER_TOKEN"),
+    ):
         monkeypatch.setenv(name, shared.environ[name])
     for recorder in (shared.first, shared.second):
         recorder.requests.clear()
@@ -163,7 +192,7 @@ def both(*args: str) -> tuple[Outcome, Outcome]:
 def test_the_start_up_text_says_how_to_call_it_without_a_key(setup: Setup) -> None:
     out = setup.started.stdout
     assert f"Gateway: {setup.gateway.url} (LiteLLM Proxy, pid {setup.gateway.pid})" in out
-    assert "groq, vllm-local, refused, groq/MODEL, vllm-local/MODEL, openai/MODEL" in out
+    assert "groq, vllm-local, refused, hurried, groq/MODEL, vllm-local/MODEL, openai/MODEL" in out
     assert f"curl {setup.gateway.url}/v1/chat/completions" in out
     assert setup.gateway.key not in out + setup.started.stderr
     assert "left out: provider 'keyless' takes its key from $NEVER_SET" in setup.started.stderr
@@ -263,7 +292,8 @@ def test_the_openai_sdk_streams_through_it(setup: Setup) -> None:
 def test_it_lists_the_configured_models_only(setup: Setup) -> None:
     status, data = setup.ask(setup.gateway.key, path="/v1/models")
     assert status == 200
-    assert {m["id"] for m in json.loads(data)["data"]} == {"groq", "vllm-local", "refused"}
+    listed = sorted(m["id"] for m in json.loads(data)["data"])
+    assert listed == ["groq", "hurried", "refused", "vllm-local"]
 
 
 # ---- who may ask
@@ -457,6 +487,53 @@ def test_a_silent_server_is_given_up_after_the_timeout(setup: Setup) -> None:
     assert (through.code, "no answer within the time limit" in through.err) == (6, True)
 
 
+@pytest.mark.parametrize("reset", [True, False])
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_a_connection_without_an_answer_is_the_same_as_without(
+    setup: Setup, reset: bool, stream: str
+) -> None:
+    def end() -> None:
+        for _ in range(2):
+            connection = setup.raw.accept()[0]
+            connection.recv(65536)
+            if reset:  # RFC 9293, 3.6: an end without ceremony
+                linger = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    through, without = both("-m", "raw/m", stream, "hi")
+    thread.join(PATIENCE)
+    assert through == without
+    assert through.code == 7
+
+
+def test_a_timeout_beats_a_configured_one(setup: Setup) -> None:
+    def late(request: Any) -> None:
+        time.sleep(1)
+
+    setup.second.script = late
+    through, without = both("-m", "hurried", "--timeout", "50", "hi")
+    assert through == without
+    assert through.out == "Hello, world\n"
+    assert both("-m", "hurried", "hi")[0].code == 6
+
+
+def test_a_timeout_is_retried_as_without(setup: Setup) -> None:
+    asked = []
+
+    def late_once(request: Any) -> None:
+        asked.append(request)
+        if len(asked) % 2:
+            time.sleep(1.5)
+
+    setup.first.script = late_once
+    through, without = both("-m", "groq", "--timeout", "0.5", "--retries", "1", "hi")
+    assert through == without
+    assert (through.out, len(asked)) == ("Hello, world\n", 4)
+
+
 def iter_slowly() -> Iterator[bytes]:
     time.sleep(1.5)
     yield chat_stream(["late"])
@@ -571,6 +648,61 @@ def test_its_log_holds_no_key(setup: Setup) -> None:
     assert "is bad" in log
     for key in (KEY, OTHER_KEY, setup.gateway.key):
         assert key not in log
+
+
+@pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
+def test_no_route_tells_a_providers_secret(setup: Setup, path: str) -> None:
+    status, data = setup.ask(str(setup.gateway.key), path=path)
+    assert status == 200
+    assert b"vllm-local" in data
+    assert not [s for s in (KEY, OTHER_KEY, HEADER_TOKEN) if s.encode() in data]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/messages"])
+def test_no_route_passes_on_a_key_that_a_server_repeats(setup: Setup, path: str) -> None:
+    setup.second.fail(401, f"your key is {OTHER_KEY}, and that is wrong")
+    messages = [{"role": "user", "content": "q"}]
+    body = {"model": "vllm-local", "messages": messages, "prompt": "q", "max_tokens": 5}
+    status, data = setup.ask(str(setup.gateway.key), body, path)
+    assert status >= 400
+    assert OTHER_KEY.encode() not in data
+
+
+def test_a_web_page_opens_no_websocket(setup: Setup) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", setup.gateway.port, timeout=PATIENCE)
+    headers = {
+        "Host": "evil.example",
+        "Origin": "http://evil.example",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Authorization": f"Bearer {setup.gateway.key}",
+    }
+    connection.request("GET", "/v1/realtime?model=groq", headers=headers)
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_a_gateway_that_does_not_answer_is_named(setup: Setup) -> None:
+    os.kill(setup.gateway.pid, signal.SIGSTOP)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("adapter.routes.MARGIN_SECONDS", 0.2)
+            done = run("-m", "groq", "--timeout", "0.2", "hi")
+    finally:
+        os.kill(setup.gateway.pid, signal.SIGCONT)
+    assert done.code == 6
+    assert f"the gateway at {setup.gateway.url} does not answer" in done.err
+    assert "--no-gateway" in done.err
+
+
+def test_its_port_is_taken_on_any_address(setup: Setup) -> None:
+    port = str(setup.gateway.port)
+    done = serve(setup.environ, "--detach", "--host", "127.0.0.2", "--port", port)
+    assert done.returncode == 2
+    assert f"a gateway runs at {setup.gateway.url} already" in done.stderr
+    assert [g.url for g in running()] == [setup.gateway.url]
 
 
 # ---- ending; each starts a gateway of its own

@@ -82,6 +82,7 @@ ORDER = [
     "routes",
     "gateway_setup",
     "gateway",
+    "gateway_guard",
     "gateway_process",
     "cli",
     "cli.options",

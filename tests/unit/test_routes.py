@@ -17,6 +17,7 @@ from adapter.resolution import resolve
 from adapter.routes import STALE, Way, own_way
 from adapter.runtime import Gateway, Slot
 from tests.command import run
+from tests.recorder import Recorder
 
 CONFIG = """\
 [[providers]]
@@ -179,3 +180,14 @@ def test_status_runs_no_command(write: Callable[..., Path], start: Start, tmp_pa
     key_sources._printed.clear()
     assert "(up to date)" in run("serve", "--status").out
     assert not said.exists()
+
+
+def test_a_gateway_that_cannot_be_reached_is_told(
+    write: Callable[..., Path], start: Start, server: Recorder
+) -> None:
+    write(CONFIG.replace("https://api.groq.com/openai/v1", server.base_url))
+    gateway = start(1)  # a port where nobody listens
+    done = run("-m", "groq", "hi")
+    assert done.out == "Hello, world\n"
+    told = f"adapter: the gateway at {gateway.url} cannot be reached; answering without it\n"
+    assert done.err == told

@@ -174,3 +174,21 @@ def test_logs_of_ended_gateways_are_kept_but_not_all(runtime_dir: Path) -> None:
     left = sorted(p.name for p in runtime_dir.glob("*.log"))
     assert left == [f"gateway-{port}.log" for port in (4000, 4005, 4006, 4007)]
     living.close(discard=True)
+
+
+def test_junk_in_the_folder_hangs_and_breaks_nothing(runtime_dir: Path) -> None:
+    folder = private_folder()
+    os.mkfifo(folder / "gateway-1.json")
+    (folder / "gateway-2.json").mkdir()
+    (folder / "gateway-3.json").write_text("[" * 200_000)
+    for number in range(4, 10):
+        (folder / f"gateway-{number}.log").mkdir()
+    (folder / "gateway-10.yaml").write_text("of a start that was killed")
+    assert list(left_behind()) == []
+    assert list(running()) == []
+    slot = Slot()
+    assert not (folder / "gateway-10.yaml").exists()
+    (folder / "gateway-11.yaml").write_text("of the start under way")
+    Slot().close(discard=True)
+    assert (folder / "gateway-11.yaml").exists()
+    slot.close(discard=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import Outcome, run
+from tests.command import PATIENCE, Outcome, run
 from tests.recorder import Recorder, Reply, chat_chunk, chat_stream
 
 
@@ -200,3 +201,38 @@ def test_facts_of_a_foreign_proxy_are_not_believed(server: Recorder) -> None:
     done = ask(server)
     assert done.code == 7
     assert "answered 500: no" in done.err
+
+
+@pytest.mark.parametrize("key", ["sk-canary1\nsk-canary2", "sk-canary\u201d"])
+def test_a_key_that_no_header_can_carry_is_not_shown(
+    server: Recorder, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("LITELLM_PROXY_API_KEY", key)
+    done = ask(server)
+    assert done.code == 3
+    assert "from $LITELLM_PROXY_API_KEY cannot be sent" in done.err
+    assert "canary" not in done.err
+    assert not server.requests
+
+
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_an_error_under_200_is_told(server: Recorder, stream: str) -> None:
+    server.script = lambda request: Reply(200, {"error": {"message": "budget is used up"}})
+    done = ask(server, stream)
+    assert done.code == 7
+    assert "budget is used up" in done.err
+
+
+@pytest.mark.parametrize(("retries", "code"), [("0", 6), ("1", 0)])
+def test_a_silent_proxy_is_asked_again(server: Recorder, retries: str, code: int) -> None:
+    over = threading.Event()
+
+    def late_once(request: Any) -> None:
+        if len(server.requests) == 1:
+            over.wait(PATIENCE)
+
+    server.script = late_once
+    done = ask(server, "--timeout", "0.3", "--retries", retries)
+    over.set()
+    assert done.code == code
+    assert len(server.requests) == int(retries) + 1
