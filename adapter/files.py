@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import tomli
 
 from adapter.errors import Problem
 
-__all__ = ["FILE_NAMES", "SECRETS_FILE", "Document", "config_paths", "read_document"]
+__all__ = ["FILE_NAMES", "SECRETS_FILE", "Document", "config_paths", "files_with", "read_document"]
 
 SECRETS_FILE = "config.local.toml"
 
@@ -160,3 +160,16 @@ def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
 def _line_in(message: str) -> int | None:
     found = re.search(r"\bline (\d+)", message)
     return int(found.group(1)) if found else None
+
+
+def files_with(name: str, paths: Iterable[str]) -> list[str]:
+    """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
+    found = []
+    for path in paths:
+        document = read_document(path, required=False)
+        if not isinstance(document, Document):
+            continue
+        named = any(table.get("name") == name for table in document.data.get("providers", []))
+        if named or document.at("plugin", "litellm", "providers", name) is not None:
+            found.append(path)
+    return found

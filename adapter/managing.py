@@ -18,7 +18,7 @@ from adapter.editing import (
     shared_file,
 )
 from adapter.errors import ConfigError, Problem
-from adapter.files import Document, config_paths, read_document
+from adapter.files import Document, config_paths, files_with, read_document
 from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
 from adapter.known_providers import KNOWN
@@ -30,7 +30,6 @@ __all__ = [
     "NewProvider",
     "add",
     "check_keyring",
-    "files_of",
     "from_local",
     "known",
     "remove",
@@ -126,22 +125,12 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     Its ``[plugin.litellm.providers.NAME]`` goes too. Raises :class:`UnknownProviderError`.
     """
     config.provider(name)
-    paths = files_of(name, config)
+    paths = files_with(name, config.files)
 
     def change(document: MutableMapping[str, Any]) -> None:
         remove_provider(document, name)
 
     return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
-
-
-def files_of(name: str, config: Config) -> list[str]:
-    """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
-    found = []
-    for document in _documents(config):
-        named = any(table.get("name") == name for table in document.data.get("providers", []))
-        if named or document.at("plugin", "litellm", "providers", name) is not None:
-            found.append(document.path)
-    return found
 
 
 def _documents(config: Config) -> Iterator[Document]:

@@ -42,7 +42,7 @@ def show_provider(name: str, as_json: bool) -> None:
 
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
-    from adapter.managing import files_of
+    from adapter.files import files_with
     from adapter.redaction import masked
     from adapter.translation import params_for
 
@@ -65,7 +65,7 @@ def _facts(provider: Provider, config: Config) -> dict[str, object]:
         "default_model": provider.default_model,
         "key_source": provider.key_source,
         "key": state,
-        "files": files_of(provider.name, config),
+        "files": files_with(provider.name, config.files),
         "litellm": params,
         "warnings": _warnings(provider, config),
     }

@@ -99,6 +99,7 @@ ORDER = [
     "cli.showing",
     "cli.models",
     "cli.providers",
+    "cli.asking",
     "cli.query",
     "cli.serve",
     "cli.main",
