@@ -126,20 +126,20 @@ def _send_own(
 def _send_foreign(
     route: Route, path: str, headers: dict[str, str], body: bytes, timeout: float
 ) -> Reply:
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+    from http.client import HTTPException
+    from urllib.request import Request
+
+    from adapter import fetching
 
     parts = urlsplit(route.url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    request = Request(f"{parts.scheme}://{parts.netloc}{path}", body, headers, method="POST")
     try:
-        connection.connect()
-    except OSError as error:
-        raise UnsentError from error
-    try:
-        connection.request("POST", path, body, headers)
-        return connection.getresponse()
+        reply: Reply = fetching.send(request, timeout)
+    except fetching.UnsentError as error:
+        raise UnsentError from error.__cause__
     except (OSError, HTTPException) as error:
         raise _lost(route, error) from error
+    return reply
 
 
 def _lost(route: Route, error: Exception) -> Exception:

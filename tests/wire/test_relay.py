@@ -236,3 +236,28 @@ def test_a_silent_proxy_is_asked_again(server: Recorder, retries: str, code: int
     over.set()
     assert done.code == code
     assert len(server.requests) == int(retries) + 1
+
+
+def test_a_proxy_of_the_environment_is_used_as_without(
+    server: Recorder, other_server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", other_server.origin)
+    assert ask(server).code == 0  # this machine is asked by itself
+    assert not other_server.requests
+    done = run("-m", "m", "--gateway", "http://litellm.example", "hi")
+    assert done.out == "Hello, world\n"
+    assert other_server.only.path.endswith("/v1/chat/completions")
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_takes_no_key_elsewhere(
+    server: Recorder, other_server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITELLM_PROXY_API_KEY", "sk-proxy-key")
+    where = {"Location": f"{other_server.base_url}/chat/completions"}
+    server.script = lambda request: Reply(302, b"", where)
+    done = ask(server)
+    assert done.code == 1
+    assert "answered 302" in done.err
+    assert not other_server.requests
