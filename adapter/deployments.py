@@ -26,9 +26,6 @@ CONSUMED = frozenset(
 )
 """What becomes a field of the provider; every other parameter is an extra."""
 
-NEVER_IMPORTED = KEY_PREFIX
-"""Settings of ours that run a command or read a file: only the user's own files may say them."""
-
 
 class Deployment(NamedTuple):
     """What an entry calls: ``model`` is the id on the wire, ``*`` for a wildcard.
@@ -86,7 +83,8 @@ def read_deployment(
     info = entry.get("model_info")
     mode = info.get("mode") if isinstance(info, Mapping) else None
     pattern, model = _pattern(name, model)
-    lost = tuple(sorted(k for k in params if k.startswith(NEVER_IMPORTED)))
+    # settings of ours that run a command or read a file: only the user's own files may say them
+    lost = tuple(sorted(k for k in params if k.startswith(KEY_PREFIX)))
     return Deployment(
         name=name,
         prefix=row.prefix,

@@ -65,7 +65,7 @@ class _Naming:
         alone = len(own) == 1 and not self._is_others(first.name, own)
         if alone and self._is_free(first.name, first):
             return self._take(first.name, first), True
-        base = prefix if first.own_base else _base_name(first.base_url)
+        base = prefix if first.own_base and prefix[:1].isalpha() else _base_name(first.base_url)
         numbered = (base if n == 1 else f"{base}-{n}" for n in count(1))
         name = next(n for n in numbered if self._is_new(n, own, first))
         return self._take(name, first), False
@@ -111,7 +111,7 @@ class _Naming:
 
 
 def _base_name(url: str) -> str:
-    """Return host and port as a name whose variable a shell can set: ``10-0-0-1-8000``."""
+    """Return host and port as a name whose variable a shell can set: ``host-10-0-0-1-8000``."""
     parts = urlsplit(url)
     host = re.sub(r"[^a-z0-9]+", "-", (parts.hostname or "").lower()).strip("-")
     name = f"{host}-{parts.port}" if parts.port else host
