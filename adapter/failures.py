@@ -58,14 +58,13 @@ _CANNOT_CONNECT = {
     "ConnectError": "cannot connect",
     "ClientConnectorError": "cannot connect",
 }
+# How a connection ended is a matter of chance, and each library has names of its own for it.
+_ENDED = "the connection ended before all of the reply was there"
 _BROKEN = {
-    "ServerDisconnectedError": "the connection was closed in the middle of the reply",
+    **dict.fromkeys(("RemoteProtocolError", "ReadError", "WriteError"), _ENDED),  # httpx
+    **dict.fromkeys(("ServerDisconnectedError", "ClientPayloadError"), _ENDED),  # aiohttp
+    **dict.fromkeys(("RemoteDisconnected", "IncompleteRead"), _ENDED),  # http.client
     "JSONDecodeError": "the reply is not JSON",
-    "RemoteProtocolError": "the connection was closed in the middle of the reply",
-    "ClientPayloadError": "the connection was closed in the middle of the reply",
-    "ReadError": "the connection broke in the middle of the reply",
-    "RemoteDisconnected": "the connection was closed without a reply",
-    "IncompleteRead": "the connection was closed in the middle of the reply",
     "BadStatusLine": "the reply is no HTTP",
     "LineTooLong": "the reply is no HTTP",
 }
@@ -112,7 +111,7 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     place = where(target, model)
     broken = _named(facts.kinds, _BROKEN)
     if _was_reset(facts.kinds):
-        broken = _BROKEN["ReadError"]
+        broken = _ENDED
     elif words := _named(facts.kinds, _CANNOT_CONNECT):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
         return Failure(UNREACHABLE, f"{place}: {words}", fix)
@@ -126,10 +125,13 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
 
 
 def _was_reset(kinds: Iterable[str]) -> bool:
-    """Whether a connection was reset after it was made, for which LiteLLM says ``ConnectError``."""
+    """Whether a connection was reset after it was made."""
     there = set(kinds)
-    reset = bool(there & {"ConnectionResetError", "BrokenPipeError"})
-    return reset and "ClientOSError" in there and "ClientConnectorError" not in there
+    if not there & {"ConnectionResetError", "BrokenPipeError"}:
+        return False
+    # LiteLLM's asynchronous transport says ConnectError for any error of aiohttp's
+    made = "ClientOSError" in there and "ClientConnectorError" not in there
+    return made or "ConnectError" not in there
 
 
 def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:

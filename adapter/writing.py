@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from adapter.errors import ConfigError, Problem
@@ -63,12 +64,15 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
     """Put ``data`` in place of each ``(target, data, mode)``, in that order.
 
     All are on disk before the first takes its place, so that a folder that cannot be written or a
-    full disk changes none of them. Raises :class:`ConfigError`.
+    full disk changes none of them. One writer at a time: what an earlier one left when it was
+    killed is removed. Raises :class:`ConfigError`.
     """
     staged: list[tuple[str, Path]] = []
     try:
         for target, data, mode in files:
             try:
+                for left in target.parent.glob(f".{escape(target.name)}.{'?' * 8}"):
+                    left.unlink()
                 staged.append((_stage(target, data, mode), target))
             except OSError as error:
                 raise unwritable(target, error) from None

@@ -149,7 +149,7 @@ def test_a_reply_cut_short_is_told_as_one(call: Callable[..., Any], server: Reco
     failure = failure_of(call)
 
     assert failure.exit_code == 7
-    assert failure.what.endswith("in the middle of the reply")
+    assert failure.what.endswith("ended before all of the reply was there")
 
 
 @STREAMS
@@ -159,7 +159,7 @@ def test_a_stream_cut_short_is_told_as_one(call: Callable[..., Any], server: Rec
     failure = failure_of(call)
 
     assert failure.exit_code == 7
-    assert failure.what.endswith("in the middle of the reply")
+    assert failure.what.endswith("ended before all of the reply was there")
 
 
 @STREAMS
@@ -343,3 +343,18 @@ def test_headers_that_are_no_table_do_not_hide_the_failure(headers: object) -> N
     failure = explain_facts(Facts(("E",), 500, True, f"no {KEY}"), target, "p/m")
 
     assert failure.what.endswith("answered 500: no ***")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (("ConnectionResetError",), "ended before"),
+        (("ConnectError", "ClientOSError", "ConnectionResetError"), "ended before"),
+        (("ConnectError", "ConnectionResetError"), "cannot connect"),
+        (("ConnectError", "ClientConnectorError", "ConnectionResetError"), "cannot connect"),
+        (("ServerDisconnectedError",), "ended before"),
+        (("WriteError", "BrokenPipeError"), "ended before"),
+    ],
+)
+def test_how_a_connection_ended(kinds: tuple[str, ...], words: str) -> None:
+    assert words in explain_facts(Facts(kinds, None, False, ""), None, "m").what
