@@ -236,10 +236,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def recording_server() -> Iterator[Recorder]:
-    """Serve on a free loopback port for the length of the block."""
+def recording_server(port: int = 0) -> Iterator[Recorder]:
+    """Serve on a loopback port, by default a free one, for the length of the block."""
     handler: type[_Handler] = type("Handler", (_Handler,), {})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", port), handler)
     recorder = Recorder(server)
     handler.recorder = recorder
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -32,7 +32,7 @@ from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.local_servers import find_local
 from adapter.managing import NewProvider, add, remove
 from tests.command import ROOT, at_a_terminal, run
-from tests.recorder import Recorder, Reply
+from tests.recorder import Recorder, Reply, recording_server
 
 Write = Callable[..., Path]
 
@@ -916,3 +916,19 @@ def test_remove_says_that_a_key_stays_in_the_keyring(write: Write, ring: Memory)
     assert (
         "stays in the keyring: service gptme-litellm, user p" in run("providers", "remove", "p").err
     )
+
+
+def test_discover_offers_what_it_finds(config_dir: Path) -> None:
+    """On LM Studio's own port, where none of these servers runs."""
+    if list(find_local(load_config())):
+        pytest.skip("a model server runs on this machine")
+    try:
+        with recording_server(1234) as found:
+            code, shown = at_a_terminal("providers", "discover", answers={"Add lmstudio?": "y"})
+            assert code == 0
+            assert found.only.path == "/v1/models"
+    except OSError:
+        pytest.skip("port 1234 is taken")
+    assert "lmstudio: http://localhost:1234/v1 (m)" in shown
+    provider = load_config().provider("lmstudio")
+    assert (provider.base_url, provider.default_model) == ("http://localhost:1234/v1", "m")
