@@ -748,16 +748,18 @@ def test_a_killed_gateway_breaks_nothing(
     assert [p.suffix for p in Path(tmp_path, "gptme-litellm").iterdir()] == [".log"]
 
 
-def test_sigterm_ends_a_gateway_in_the_foreground(setup: Setup, tmp_path: Path) -> None:
-    environ = own_environ(setup, tmp_path)
-    process = subprocess.Popen(
+def in_the_foreground(setup: Setup, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "adapter", "serve", "--port", "0"],
-        env=environ,
+        env=own_environ(setup, folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with process:
+
+
+def test_sigterm_ends_a_gateway_in_the_foreground(setup: Setup, tmp_path: Path) -> None:
+    with in_the_foreground(setup, tmp_path) as process:
         assert process.stdout is not None
         assert "Gateway: http://127.0.0.1:" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -769,15 +771,7 @@ def test_sigterm_ends_a_gateway_in_the_foreground(setup: Setup, tmp_path: Path) 
 def test_ctrl_c_ends_a_gateway_in_the_foreground(
     setup: Setup, tmp_path: Path, starting: bool
 ) -> None:
-    environ = own_environ(setup, tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", "serve", "--port", "0"],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with in_the_foreground(setup, tmp_path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "Starting the gateway" in process.stderr.readline()
@@ -793,14 +787,7 @@ def test_ctrl_c_ends_a_gateway_in_the_foreground(
 
 
 def test_a_gateway_in_the_foreground_ends_with_its_command(setup: Setup, tmp_path: Path) -> None:
-    environ = own_environ(setup, tmp_path)
-    with subprocess.Popen(
-        [sys.executable, "-m", "adapter", "serve", "--port", "0"],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with in_the_foreground(setup, tmp_path) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.kill()
