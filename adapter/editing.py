@@ -18,7 +18,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from adapter.diffs import masked_diff
 from adapter.errors import ConfigError, Problem
-from adapter.files import Document, config_paths, read_document
+from adapter.files import read_document
 from adapter.providers import FIELDS
 from adapter.toml_text import changed, provider_arrays
 from adapter.writing import locked, mode_for, replace_all
@@ -33,7 +33,6 @@ __all__ = [
     "set_extras",
     "set_provider",
     "set_providers",
-    "shared_file",
 ]
 
 
@@ -186,23 +185,6 @@ def _large_table(values: Mapping[str, str]) -> Any:
         table.append(key, value)
     table.value.parsing(False)
     return table
-
-
-def shared_file() -> Path:
-    """Return the file that new providers go to; what holds secrets is never chosen.
-
-    The one file named by ``--config`` or ``ADAPTER_CONFIG``; else, of the default files, the one
-    of highest precedence that has ``[[providers]]``; else the specification's ``gptme.toml``.
-    """
-    paths, named = config_paths()
-    if named:
-        return Path(paths[0])
-    *shared, _ = paths
-    for path in reversed(shared):
-        document = read_document(path, required=False)
-        if isinstance(document, Document) and document.data.get("providers"):
-            return Path(path)
-    return Path(shared[-1])
 
 
 def _read(target: Path) -> str:

@@ -9,14 +9,28 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
 from adapter.errors import Problem
 
-__all__ = ["FILE_NAMES", "SECRETS_FILE", "Document", "config_paths", "files_with", "read_document"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "FILE_NAMES",
+    "SECRETS_FILE",
+    "Document",
+    "config_paths",
+    "documents",
+    "files_with",
+    "read_document",
+    "secrets_file",
+    "shared_file",
+    "value_at",
+]
 
 SECRETS_FILE = "config.local.toml"
 
@@ -39,11 +53,8 @@ class Document(NamedTuple):
         return f"Document({self.path!r})"  # the text may hold keys
 
     def at(self, *keys: str) -> Any:
-        """Return what stands under ``keys``, table by table, or ``None``."""
-        value: Any = self.data
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        """Return what stands under ``keys``, as :func:`value_at` does."""
+        return value_at(self.data, keys)
 
     @property
     def lines(self) -> list[str]:
@@ -71,6 +82,13 @@ class Document(NamedTuple):
         if key is not None:
             found = _find(lines, rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", start + 1, end)
         return found or start + 1
+
+
+def value_at(value: Any, keys: Iterable[str]) -> Any:
+    """Return what stands under ``keys`` in ``value``, table by table, or ``None``."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _find(lines: list[str], pattern: str, start: int, end: int) -> int | None:
@@ -162,14 +180,43 @@ def _line_in(message: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def documents(paths: Iterable[str]) -> Iterator[Document]:
+    """Yield those of the files that are there and can be read, in their order."""
+    for path in paths:
+        found = read_document(path, required=False)
+        if isinstance(found, Document):
+            yield found
+
+
 def files_with(name: str, paths: Iterable[str]) -> list[str]:
     """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
     found = []
-    for path in paths:
-        document = read_document(path, required=False)
-        if not isinstance(document, Document):
-            continue
+    for document in documents(paths):
         named = any(table.get("name") == name for table in document.data.get("providers", []))
         if named or document.at("plugin", "litellm", "providers", name) is not None:
-            found.append(path)
+            found.append(document.path)
     return found
+
+
+def shared_file() -> Path:
+    """Return the file that new providers go to; what holds secrets is never chosen.
+
+    The one file named by ``--config`` or ``ADAPTER_CONFIG``; else, of the default files, the one
+    of highest precedence that has ``[[providers]]``; else the specification's ``gptme.toml``.
+    """
+    from pathlib import Path  # costs milliseconds, and only a command that writes asks
+
+    paths, named = config_paths()
+    if named:
+        return Path(paths[0])
+    *shared, _ = paths
+    holding = [d.path for d in documents(shared) if d.data.get("providers")]
+    return Path(holding[-1] if holding else shared[-1])
+
+
+def secrets_file() -> Path:
+    """Return the file for what may hold keys: ``config.local.toml``, or the one file named."""
+    from pathlib import Path
+
+    paths, named = config_paths()
+    return Path(paths[0] if named else paths[-1])

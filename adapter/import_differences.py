@@ -9,7 +9,7 @@ from typing import Any
 
 from adapter.config import Config
 from adapter.errors import ConfigError, Problem
-from adapter.files import SECRETS_FILE, Document, read_document
+from adapter.files import SECRETS_FILE, documents, value_at
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys import default_variable
@@ -57,7 +57,7 @@ def _differences(
     for sections in (plan.settings.sections, written):
         for section, values in sections.items():
             for key, value in _leaves(values):
-                has = _at(config.settings.get(section, {}), key)
+                has = value_at(config.settings.get(section, {}), key)
                 if has is not None and has != value:
                     message = f"{section}.{'.'.join(key)} is {_shown(key, has, value)}, and the "
                     message += f"import says {_shown(key, value, has)}"
@@ -99,7 +99,7 @@ def differing_fields(
         yield "default_model", repr(existing.default_model), repr(new.default_model)
     secret = new.secret_extras if include_secrets else {}
     for path, value in (*_leaves(new.extras), *_leaves(secret)):
-        has = _at(existing.extras, path)
+        has = value_at(existing.extras, path)
         if path and has not in (None, value):
             yield ".".join(path), _shown(path, has, value), _shown(path, value, has)
 
@@ -148,8 +148,7 @@ def _is_secrets(path: str, target: Path) -> bool:
 
 
 def _given(path: str, name: str) -> list[str]:
-    document = read_document(path, required=False)
-    tables = document.data.get("providers", []) if isinstance(document, Document) else []
+    tables = [table for d in documents([path]) for table in d.data.get("providers", [])]
     return [field for table in tables if table.get("name") == name for field in table]
 
 
@@ -159,9 +158,3 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
             yield from _leaves(item, (*path, key))
     else:
         yield path, value
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,9 @@ from adapter.editing import (
     prune,
     remove_provider,
     set_provider,
-    shared_file,
 )
 from adapter.errors import ConfigError, Problem
-from adapter.files import Document, config_paths, files_with, read_document
+from adapter.files import documents, files_with, secrets_file, shared_file
 from adapter.key_sources import KEY_SETTINGS
 from adapter.keys import Secret
 from adapter.known_providers import KNOWN
@@ -33,7 +32,6 @@ __all__ = [
     "from_local",
     "known",
     "remove",
-    "secrets_file",
     "set_keyring",
 ]
 
@@ -46,12 +44,6 @@ class NewProvider(NamedTuple):
     api_key_env: str | None = None
     default_model: str | None = None
     api_key: Secret | None = None
-
-
-def secrets_file() -> Path:
-    """Return the file for what may hold keys: ``config.local.toml``, or the one file named."""
-    paths, named = config_paths()
-    return Path(paths[0] if named else paths[-1])
 
 
 def add(
@@ -133,11 +125,6 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
 
 
-def _documents(config: Config) -> Iterator[Document]:
-    documents = (read_document(path, required=False) for path in config.files)
-    return (document for document in documents if isinstance(document, Document))
-
-
 def known(name: str) -> NewProvider:
     """Return what is known of a provider by its name; an empty ``base_url`` for an unknown one."""
     row = KNOWN.get(name)
@@ -165,7 +152,7 @@ def check_keyring(name: str, config: Config) -> None:
     fields = [f for f in ("api_key", "api_key_env") if (getattr(provider, f) or "").strip()]
     settings = [s for s in KEY_SETTINGS if s != "api_key_keyring" and provider.extras.get(s)]
     problems = []
-    for document in _documents(config):
+    for document in documents(config.files):
         tables = document.data.get("providers", [])
         found: list[tuple[str, int | None]] = [
             (field, document.line(number, field))
@@ -191,7 +178,7 @@ def set_keyring(name: str, on: bool, config: Config, *, dry_run: bool = False) -
     for a file that cannot be edited, before any is written.
     """
     path = ("plugin", "litellm", "providers", name, "api_key_keyring")
-    paths = [d.path for d in _documents(config) if d.at(*path) is not None]
+    paths = [d.path for d in documents(config.files) if d.at(*path) is not None]
     if on:
         paths = paths[-1:] or [str(shared_file())]
 

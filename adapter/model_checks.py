@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapter.config import Config
 from adapter.errors import Problem, did_you_mean
-from adapter.files import Document, read_document
+from adapter.files import documents
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
 from adapter.litellm_refused import NOT_EXPRESSIBLE, UNRESOLVED
 from adapter.resolution import EMBEDDED, LOCAL
@@ -43,18 +43,11 @@ def check_default_model(config: Config) -> Iterator[Problem]:
     if model in config.settings.get("router_settings", {}).get("model_group_alias", ()):
         return  # a gateway knows it
     hint = did_you_mean(head, [p.name for p in config.providers])
-    for path in reversed(config.files):
-        document = read_document(path, required=False)
-        if isinstance(document, Document) and _gives_default(document):
-            message = f"models.default is {model!r}, but no provider is named {head!r}{hint}"
-            fix = "correct the name, or add the provider"
-            yield Problem(path, document.line(key="default"), None, message, fix, warning=True)
-            return
-
-
-def _gives_default(document: Document) -> bool:
-    models = document.data.get("models")
-    return isinstance(models, dict) and bool(models.get("default"))
+    giving = (d for d in documents(reversed(config.files)) if d.at("models", "default"))
+    if (document := next(giving, None)) is not None:
+        message = f"models.default is {model!r}, but no provider is named {head!r}{hint}"
+        fix = "correct the name, or add the provider"
+        yield Problem(document.path, document.line(key="default"), None, message, fix, warning=True)
 
 
 def _is_litellms(model: str, head: str) -> bool:

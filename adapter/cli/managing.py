@@ -79,13 +79,14 @@ def add_provider(
     )
     if not new.base_url and not asking:
         raise click.UsageError(f"{name} is no known provider: give --base-url URL")
-    # what cannot be added is refused before a key is asked for
-    sure = new if new.base_url else new._replace(base_url="http://localhost")
-    add(sure, loaded, local=local, dry_run=True)
-    if api_key_stdin:
-        new = new._replace(api_key=key_from_stdin(name), api_key_env=None)
-    elif asking and not from_local:
-        new = _ask(new)
+    if api_key_stdin or (asking and not from_local):
+        # what cannot be added is refused before a key is asked for
+        sure = new if new.base_url else new._replace(base_url="http://localhost")
+        add(sure, loaded, local=local, dry_run=True)
+        if api_key_stdin:
+            new = new._replace(api_key=key_from_stdin(name), api_key_env=None)
+        else:
+            new = _ask(new)
     _report(add(new, loaded, local=local, dry_run=dry_run), dry_run)
     _tell_known_key(new)
     if not dry_run:

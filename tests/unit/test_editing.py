@@ -23,9 +23,9 @@ from adapter.editing import (
     remove_provider,
     set_extras,
     set_provider,
-    shared_file,
 )
 from adapter.errors import ConfigError
+from adapter.files import shared_file
 from adapter.writing import write_file
 
 GROQ = {"name": "groq", "base_url": "https://api.groq.com/openai/v1", "api_key_env": "GROQ_KEY"}
