@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from adapter.engine import keep_model_id, private_client
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
-from adapter.resolution import resolve
+from adapter.resolution import Resolution, resolve
 from adapter.streams import note_stream
 from adapter.translation import (
     OWN_ATTEMPTS,
@@ -63,12 +63,17 @@ class Attempt(NamedTuple):
     target: Target | None = None
 
 
-def _attempt(function: Function, given: dict[str, Any]) -> Attempt:
-    """Return LiteLLM's arguments for one call; raises what resolving model and key raises."""
+def _attempt(
+    function: Function, given: dict[str, Any], resolution: Resolution | None = None
+) -> Attempt:
+    """Return LiteLLM's arguments for one call; raises what resolving model and key raises.
+
+    ``resolution`` is what the model means, where that is known already.
+    """
     model = given.get("model")
     if not model and not function.chooses:
         return Attempt("", given)
-    resolution = resolve(model)
+    resolution = resolve(model) if resolution is None else resolution
     target = target_of(resolution)
     if target is None:
         return Attempt(resolution.model, {**given, "model": resolution.model})
@@ -95,13 +100,10 @@ def _is_ours(model: Any) -> bool:
     return resolution.provider is not None or resolution.embedded
 
 
-def _given_or_configured(given: dict[str, Any]) -> tuple[Any, ...]:
+def _given_or_configured(given: dict[str, Any], resolution: Resolution | None) -> tuple[Any, ...]:
     """Return each of ``OWN_ATTEMPTS``: the caller's, else the ``[plugin.litellm]`` table's."""
-    extras: Mapping[str, Any] = {}
-    if given.get("model"):
-        with suppress(AdapterError):  # raised again, and handled, by the first attempt
-            provider = resolve(given["model"]).provider
-            extras = provider.extras if provider else extras
+    provider = resolution.provider if resolution else None
+    extras: Mapping[str, Any] = provider.extras if provider else {}
     return tuple(
         extras.get(name) if given.get(name) is None else given[name] for name in OWN_ATTEMPTS
     )
@@ -123,7 +125,11 @@ class Plan:
         self._failed: list[str] = []
         self._given = given
         self.attempt = Attempt(str(given.get("model")), given)
-        named, wider = _given_or_configured(given)
+        self._first: Resolution | None = None
+        if given.get("model"):
+            with suppress(AdapterError):  # raised again, and handled, by the first attempt
+                self._first = resolve(given["model"])
+        named, wider = _given_or_configured(given, self._first)
         fallbacks = [f if isinstance(f, dict) else {"model": f} for f in named or ()]
         windows = dict(wider or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())
@@ -140,7 +146,8 @@ class Plan:
         """Return the next attempt, translated now, so that a rotated key is picked up."""
         given = self._queue.pop(0)
         self.attempt = Attempt(str(given.get("model")), given)
-        self.attempt = _attempt(self._function, given)
+        first, self._first = self._first, None
+        self.attempt = _attempt(self._function, given, first)
         return self.attempt
 
     def note(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
@@ -119,8 +120,12 @@ def config_paths(
     named = os.fspath(path) if path is not None else environ.get("ADAPTER_CONFIG", "")
     if path is not None or named:
         return (os.path.abspath(os.path.expanduser(named)),), True
-    folder = config_directory(environ)
-    return tuple(os.path.join(folder, name) for name in FILE_NAMES), False
+    return _in_folder(config_directory(environ)), False
+
+
+@lru_cache(maxsize=16)  # asked at each call; joining takes longer than all else here
+def _in_folder(folder: str) -> tuple[str, ...]:
+    return tuple(os.path.join(folder, name) for name in FILE_NAMES)
 
 
 def read_document(path: str, *, required: bool) -> Document | Problem | None:

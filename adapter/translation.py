@@ -125,13 +125,12 @@ def params_for(
     ``headers`` are the provider's own, resolved already; ``None`` resolves them now, which may
     raise :class:`MissingKeyError`.
     """
-    extras = deepcopy(  # the caller, or LiteLLM, may change what is in them
-        {
-            name: value
-            for name, value in provider.extras.items()
-            if name not in OWN_ATTEMPTS and not name.startswith(KEY_PREFIX)
-        }
-    )
+    extras = {
+        # the caller, or LiteLLM, may change what is in a table or list
+        name: deepcopy(value) if isinstance(value, dict | list) else value
+        for name, value in provider.extras.items()
+        if name not in OWN_ATTEMPTS and not name.startswith(KEY_PREFIX)
+    }
     if isinstance(extras.get("extra_headers"), Mapping):
         extras["extra_headers"] = provider.headers() if headers is None else dict(headers)
     prefix = extras.pop("custom_llm_provider", PREFIX)

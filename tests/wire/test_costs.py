@@ -1,0 +1,206 @@
+"""What things cost, in counts that do not wobble: modules, files, system calls, instructions.
+
+Times are in ``benchmarks/``; a change that makes one of these grow is seen here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import litellm
+import pytest
+
+import adapter
+from adapter.config import load_config
+from adapter.translation import translate
+from tests.command import provider
+from tests.recorder import Recorder
+
+Write = Callable[..., Path]
+
+MESSAGES = [{"role": "user", "content": "q"}]
+VALGRIND = shutil.which("valgrind")
+
+# Runs the command, then says what it loaded and which files it opened, besides Python's own.
+REPORT = """\
+import sys
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+from adapter.cli import main
+code = main.run(sys.argv[1:])
+print("modules", len(sys.modules), file=sys.stderr)
+print("ours", *(m for m in sys.modules if m.startswith("adapter")), file=sys.stderr)
+own = (".py", ".pyc", ".so", ".pth")
+print("opened", *(o for o in opened if not o.endswith(own)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def config(write: Write, server: Recorder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One provider ``p`` at the server, with a key and one parameter of LiteLLM's."""
+    extras = "[plugin.litellm.providers.p]\ntimeout = 30\n"
+    path = write(provider(server.base_url, api_key_env="P_KEY", default_model="m") + extras)
+    monkeypatch.setenv("P_KEY", "sk-p")
+    return path
+
+
+def measured(*command: str) -> dict[str, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT, *command], capture_output=True, text=True, check=True
+    )
+    lines = [line.split() for line in done.stderr.splitlines()]
+    return {words[0]: words[1:] for words in lines if words[:1] != ["warning:"]}
+
+
+def modules_of(code: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(len(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+LISTING = {
+    "adapter",
+    "adapter.cli",
+    "adapter.cli.lazy",
+    "adapter.cli.main",
+    "adapter.cli.options",
+    "adapter.cli.output",
+    "adapter.cli.providers",
+    "adapter.cli.rendering",
+    "adapter.errors",
+}
+READING = {
+    *("adapter.checks", "adapter.config", "adapter.files", "adapter.key_sources", "adapter.keys"),
+    *("adapter.plugin_checks", "adapter.providers", "adapter.redaction"),
+}
+
+
+def test_listing_providers_loads_what_it_needs_and_reads_each_file_once(config: Path) -> None:
+    found = measured("providers", "list")
+
+    assert set(found["ours"]) <= LISTING | READING
+    # besides click's, tomli's and ours: a handful of the standard library's
+    assert int(found["modules"][0]) - modules_of("import click, tomli") < 35
+    assert found["opened"] == [str(config)]
+
+
+def test_help_reads_no_file(config: Path) -> None:
+    found = measured("--help")
+
+    assert not set(found["ours"]) & READING
+    assert found["opened"] == []
+
+
+def calls(function: Callable[[], Any]) -> Counter[str]:
+    """Return how often each function was called, in Python and in C, by this thread."""
+    found: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, arg: Any) -> None:
+        if event == "call":
+            found[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            found[arg.__name__] += 1
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def test_a_completion_calls_little_more_than_litellms_own(config: Path, server: Recorder) -> None:
+    """Counted in function calls, of which each takes about as long as the next."""
+    plain = {"model": "openai/m", "api_base": server.base_url, "api_key": "sk-p", "timeout": 30}
+
+    def ours() -> Any:
+        return adapter.completion("p", messages=MESSAGES)
+
+    def theirs() -> Any:
+        return litellm.completion(**plain, messages=MESSAGES)
+
+    for _ in range(3):  # what is made once, such as clients, is there then
+        ours()
+        theirs()
+    counted, base = calls(ours), calls(theirs)
+
+    assert sum(counted.values()) <= 1.02 * sum(base.values())
+    assert counted["stat"] - base["stat"] == len(load_config().paths)
+    assert counted["open"] == base["open"] == 0
+
+
+def test_translation_looks_at_each_file_once_and_opens_none(config: Path) -> None:
+    translate("p")
+    counted = calls(lambda: translate("p"))
+
+    assert counted["stat"] == len(load_config().paths)
+    assert counted["open"] == 0
+    assert sum(counted.values()) < 110
+
+
+def test_translation_costs_the_same_for_one_provider_and_for_ten_thousand(write: Write) -> None:
+    counted = []
+    for number in (1, 10_000):
+        path = write("".join(provider("http://localhost:1/v1", f"p{i}") for i in range(number)))
+        config = load_config(path)
+        name = f"p{number - 1}/m"
+        translate(name, config)
+        counted.append(calls(lambda name=name, config=config: translate(name, config)))  # type: ignore[misc]  # bound now
+
+    assert counted[0] == counted[1]
+
+
+def instructions(*command: str) -> int:
+    """Return how many instructions ``command`` takes, which is the same each time."""
+    assert VALGRIND
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # compiles what is new
+    tool = [VALGRIND, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    done = subprocess.run(
+        [*tool, *command],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert found, done.stderr
+    return int(found[1])
+
+
+TRANSLATING = """\
+from adapter import load_config, translate
+config = load_config()
+for _ in range({}):
+    translate("p", config)
+"""
+
+
+@pytest.mark.skipif(VALGRIND is None, reason="counts instructions with valgrind, which is not here")
+def test_instructions(config: Path, record_property: Callable[[str, object], None]) -> None:
+    python = sys.executable
+    click = instructions(python, "-c", "import click")
+    listing = instructions(python, "-m", "adapter", "providers", "list")
+    few, many = (instructions(python, "-c", TRANSLATING.format(n)) for n in (100, 600))
+    each = (many - few) // 500
+
+    ratio = listing / click
+    record_property(
+        "figure",
+        f"providers list: {ratio:.2f} of the instructions of import click; translate: {each}",
+    )
+    assert ratio <= 1.6
+    assert each < 70_000
