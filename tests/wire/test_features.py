@@ -17,6 +17,7 @@ import litellm
 import pytest
 
 import adapter
+from tests.command import provider as table
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply
 
 Write = Callable[..., Path]
@@ -268,3 +269,26 @@ def test_what_litellm_loads_is_seen_by_the_first_call(
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
     assert [r.key for r in server.requests] == ["from-dotenv", "from-dotenv"]
+
+
+SWITCH = """\
+import sys, adapter
+stream = adapter.completion("p", [{"role": "user", "content": "q"}], stream=True)
+said = [chunk.choices[0].delta.content or "" for chunk in stream]
+print("".join(said), sys.modules["litellm"].disable_streaming_logging)
+"""
+
+
+@pytest.mark.parametrize("setting", ["true", "false", None])
+def test_streaming_logging_can_be_switched_off_in_the_configuration(
+    setting: str | None, write: Write, server: Recorder
+) -> None:
+    section = "[plugin.litellm.litellm_settings]\n"
+    settings = f"{section}disable_streaming_logging = {setting}\n" if setting else ""
+    write(table(server.base_url, default_model="m") + settings)
+
+    done = subprocess.run(
+        [sys.executable, "-c", SWITCH], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"Hello, world {setting == 'true'}\n"
