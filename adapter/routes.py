@@ -56,7 +56,8 @@ SAME_ANSWERS: Mapping[str, frozenset[str]] = MappingProxyType(
         "litellm_settings": frozenset(
             {
                 *("allowed_fails", "content_policy_fallbacks", "context_window_fallbacks"),
-                *("default_fallbacks", "fallbacks", "json_logs", "num_retries", "set_verbose"),
+                *("default_fallbacks", "disable_streaming_logging", "fallbacks", "json_logs"),
+                *("num_retries", "set_verbose"),
             }
         ),
         "router_settings": frozenset(
@@ -69,6 +70,11 @@ SAME_ANSWERS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """LiteLLM's settings that change no answer of a gateway that is told ``ALONE``."""
+
+USUAL: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"router_settings": {"disable_cooldowns": True}}
+)
+"""Settings that change no answer with this value, which a gateway has without them as well."""
 
 STALE = (
     "the gateway is stale: the configuration, a key or a package has changed since it started. "
@@ -151,7 +157,9 @@ def gateway_only(config: Config) -> str | None:
     Only its gateway reads them: a cache, limits, callbacks that change requests, and so on.
     """
     for section, settings in config.settings.items():
-        if other := sorted(settings.keys() - SAME_ANSWERS[section]):
+        usual = USUAL.get(section, {})
+        same = SAME_ANSWERS[section] | {n for n, v in settings.items() if usual.get(n) is v}
+        if other := sorted(settings.keys() - same):
             return f"{section}.{other[0]} acts in a gateway only"
     return None
 

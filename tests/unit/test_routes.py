@@ -100,6 +100,10 @@ def test_of_several_the_current_one_is_taken(write: Callable[..., Path], start: 
         ("[plugin.litellm.litellm_settings]\ncache = true", "litellm_settings.cache acts in a"),
         ("[plugin.litellm.router_settings]\ntimeout = 3", "router_settings.timeout acts in a"),
         (
+            "[plugin.litellm.router_settings]\ndisable_cooldowns = false",
+            "router_settings.disable_cooldowns acts in a gateway only",
+        ),
+        (
             "[plugin.litellm.general_settings]\nmax_parallel_requests = 3",
             "general_settings.max_parallel_requests acts in a gateway only",
         ),
@@ -120,7 +124,8 @@ def test_settings_that_change_no_answer(write: Callable[..., Path], start: Start
     write(
         CONFIG
         + '[plugin.litellm.router_settings]\nrouting_strategy = "least-busy"\nnum_retries = 2\n'
-        + "[plugin.litellm.litellm_settings]\nfallbacks = []\n"
+        + "disable_cooldowns = true\n"
+        + "[plugin.litellm.litellm_settings]\nfallbacks = []\ndisable_streaming_logging = true\n"
     )
     start(4001)
     found = way()
