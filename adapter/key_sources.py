@@ -46,6 +46,16 @@ _printed: dict[str, str] = {}
 _lock = Lock()
 
 
+def _new_lock() -> None:
+    """In a forked child: a thread that waits there for a command is not here to let it go."""
+    global _lock  # noqa: PLW0603 - the one lock of this process
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 def other_source(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the setting that names the key's source, and the text that says so; reads nothing."""
     words = {
