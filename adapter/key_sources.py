@@ -199,9 +199,12 @@ def _file(provider: str, value: Any) -> str:
                 raise _NoKeyError(f"{path} is not a regular file")
             if os.name == "posix" and info.st_mode & 0o077:
                 raise _NoKeyError(f"{path} can be read by other users: chmod 600 {path}")
-            return _first_line(file.read(MAX_BYTES))
+            data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _NoKeyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if b"\n" not in data and len(data) > MAX_BYTES:  # half a key would be sent
+        raise _NoKeyError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
+    return _first_line(data)
 
 
 def _keyring(provider: str, value: Any) -> str:
