@@ -17,7 +17,7 @@ from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from adapter.errors import MissingKeyError, printable
+from adapter.errors import MissingKeyError, one_line, printable
 
 if TYPE_CHECKING:
     import subprocess
@@ -50,7 +50,7 @@ def other_source(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the setting that names the key's source, and the text that says so; reads nothing."""
     words = {
         "api_key_cmd": "(from a command)",
-        "api_key_file": f"(from {settings.get('api_key_file')})",
+        "api_key_file": f"(from {one_line(str(settings.get('api_key_file')))})",
         "api_key_keyring": "(from the keyring)",
     }
     return next(((name, words[name]) for name in KEY_SETTINGS if settings.get(name)), None)
@@ -62,7 +62,7 @@ def read_other(provider: str, setting: str, value: Any) -> str:
     try:
         key = read[setting](provider, value).strip()
     except _NoKeyError as error:
-        why = str(error)
+        why = one_line(str(error))
     else:
         if key:
             return key

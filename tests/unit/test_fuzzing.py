@@ -216,7 +216,14 @@ YAMLS = st.fixed_dictionaries(
 YAML_TEXTS = st.lists(
     st.sampled_from(
         [
-            *("model_list:", "- model_name: m", "  litellm_params:", "    model: openai/m", "&a", "*a"),
+            *(
+                "model_list:",
+                "- model_name: m",
+                "  litellm_params:",
+                "    model: openai/m",
+                "&a",
+                "*a",
+            ),
             *(
                 "\n",
                 "\n",
