@@ -39,9 +39,9 @@ tries it step by step, from the key to a completion of one token, and says what 
 first step that fails. The usual errors:"""
 
 INDEX = """\
-{mark}
-
 # How-to
+
+{mark}
 
 A page for each service and server that `config_examples/` has a file for: where its key comes from,
 how to configure and start it, how to ask it something, and what its errors mean.
@@ -250,7 +250,7 @@ def program(model: str, question: str) -> str:
 def page(example: Example) -> str:
     """Return the how-to of one example."""
     bases = {provider.base_url for provider in example.providers}
-    parts = [MARK.format(file=example.file), f"# {example.title}", example.what]
+    parts = [f"# {example.title}", MARK.format(file=example.file), example.what]
     for field, (heading, before) in SECTIONS.items():
         if lines := example.fields.get(field):
             text = list(blocks(lines, bases))
