@@ -56,7 +56,7 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         b"#" * (4 * 1024 * 1024 + 1),
     ),
     "`[[providers]]`": (
-        provider(name=None),
+        provider(name=None, base_url=None),
         provider(name=""),
         provider(name="my/groq"),
         provider(name="my groq"),
