@@ -45,7 +45,9 @@ def changed(old: str, change: Callable[[MutableMapping[str, Any]], None]) -> str
         new = re.sub(rf"(\[\[[ \t]*){_APART}\d+", r"\1providers", tomlkit.dumps(document))
         new = _raise_comments(_tidy(sunk, new.replace("\r\n", "\n")))
         new.encode()
-        same = tomli.loads(new) == wanted and excess(wanted) is None
+        # tomlkit moves arrays of tables that stand apart together, and may lose the header
+        same = _ABOVE in old or _ABOVE not in new
+        same = same and tomli.loads(new) == wanted and excess(wanted) is None
     except (TOMLKitError, tomli.TOMLDecodeError, ValueError, TypeError, AttributeError):
         # ValueError: an inline table cannot take a table; a surrogate cannot be encoded
         same = False
