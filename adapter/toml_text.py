@@ -122,7 +122,8 @@ def _tidy(old: str, new: str) -> str:
         header = re.match(r"\[[^\[\]=]+\]|\[\[[^\[\]=]+\]\]", line)
         # a comment that stood last would else stand above the new header, and go with it
         close = header and out and out[-1].strip() and not out[-1].startswith(_ABOVE)
-        if close and (line not in known or f"{out[-1]}\n{line}" not in old):
+        pair = f"{out[-1]}\n{line}" if close else ""
+        if close and (line not in known or new.count(pair) > old.count(pair)):
             out.append("")
         out.append(line)
     end = len(old) - len(old.rstrip("\n")) or 1
