@@ -18,7 +18,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from adapter.diffs import masked_diff
 from adapter.errors import ConfigError, Problem
-from adapter.files import read_document
+from adapter.files import read_document, value_at
 from adapter.providers import FIELDS
 from adapter.toml_text import changed, provider_arrays
 from adapter.writing import locked, mode_for, replace_all
@@ -222,7 +222,9 @@ def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
                 del array[number]
         if not array:
             del document[key]
-    prune(document, ("plugin", "litellm", "providers", name))
+    ours = ("plugin", "litellm", "providers", name)
+    if value_at(document, ours) is not None:  # else an empty table is the user's own
+        prune(document, ours)
 
 
 def prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:

@@ -45,7 +45,9 @@ def changed(old: str, change: Callable[[MutableMapping[str, Any]], None]) -> str
         new = re.sub(rf"(\[\[[ \t]*){_APART}\d+", r"\1providers", tomlkit.dumps(document))
         new = _raise_comments(_tidy(sunk, new.replace("\r\n", "\n")))
         new.encode()
-        same = tomli.loads(new) == wanted and excess(wanted) is None
+        # tomlkit moves arrays of tables that stand apart together, and may lose the header
+        same = _ABOVE in old or _ABOVE not in new
+        same = same and tomli.loads(new) == wanted and excess(wanted) is None
     except (TOMLKitError, tomli.TOMLDecodeError, ValueError, TypeError, AttributeError):
         # ValueError: an inline table cannot take a table; a surrogate cannot be encoded
         same = False
@@ -120,7 +122,8 @@ def _tidy(old: str, new: str) -> str:
         header = re.match(r"\[[^\[\]=]+\]|\[\[[^\[\]=]+\]\]", line)
         # a comment that stood last would else stand above the new header, and go with it
         close = header and out and out[-1].strip() and not out[-1].startswith(_ABOVE)
-        if close and (line not in known or f"{out[-1]}\n{line}" not in old):
+        pair = f"{out[-1]}\n{line}" if close else ""
+        if close and (line not in known or new.count(pair) > old.count(pair)):
             out.append("")
         out.append(line)
     end = len(old) - len(old.rstrip("\n")) or 1

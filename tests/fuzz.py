@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FINDINGS = ROOT / ".fuzzing"
@@ -101,8 +102,7 @@ def _fuzz(target: str, seconds: int) -> int:
 
 def _child(target: str, options: list[str]) -> int:
     """Run libFuzzer in this process, which it ends."""
-    import atheris
-
+    atheris: Any = import_module("atheris")  # has no types, and is not installed to run mypy
     # this file was started by its path, so its folder is on the module path, and not the root
     sys.path[0] = str(ROOT)
     with atheris.instrument_imports(include=["adapter"]):
