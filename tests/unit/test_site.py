@@ -24,8 +24,8 @@ from adapter.calls import FUNCTIONS
 from adapter.checks import SECTIONS
 from adapter.cli.main import cli
 from adapter.errors import EXIT_CODES
-from adapter.files import FILE_NAMES
-from adapter.key_sources import KEY_SETTINGS
+from adapter.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from adapter.key_sources import COMMAND_SECONDS, KEY_SETTINGS
 from adapter.plugin_checks import RESERVED
 from adapter.providers import FIELDS
 from tests.conftest import ROOT
@@ -134,7 +134,7 @@ def test_the_api_page_has_every_public_name(site: Path, built: dict[Path, Page])
 
 
 def test_the_api_page_lists_the_drop_in_functions() -> None:
-    cells = [re.findall(r"^`(\w+)`", c) for row in table("api.md", "| function |") for c in row]
+    cells = [re.findall(r"</a>`(\w+)`", c) for row in table("api.md", "| function |") for c in row]
     (shown,) = blocks("api.md", "text")
 
     assert sorted(name for cell in cells for name in cell) == sorted(FUNCTIONS)
@@ -251,6 +251,14 @@ def test_the_configuration_page_has_every_file_and_field() -> None:
     assert tuple(sections) == SECTIONS
     refused = next(p for p in text.split("\n\n") if "are errors there" in p)
     assert set(names(refused)) == {*RESERVED, "[[providers]]", "api_key_"}
+
+
+def test_the_configuration_page_has_the_limits() -> None:
+    text = (DOCS / "configuration.md").read_text(encoding="utf-8")
+
+    most = f"{MAX_BYTES // 1024**2} MiB, {MAX_VALUES:,} values and {MAX_DEPTH} levels at most"
+    assert most in text
+    assert f"for {COMMAND_SECONDS:.0f} seconds at most" in " ".join(text.split())
 
 
 def test_the_configuration_page_has_every_variable() -> None:
