@@ -96,7 +96,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) .bench build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(REMAKE)

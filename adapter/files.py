@@ -46,8 +46,8 @@ MAX_BYTES = 4 * 1024 * 1024
 
 MAX_DEPTH = 100
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-MAX_VALUES = 50_000
-"""Of all tables together; a thousand providers take a fifth of it."""
+MAX_VALUES = 100_000
+"""Of all tables together; ten thousand providers take half of it."""
 
 LONGEST_INTEGER = 64
 """In bits, as in TOML 1.0; Python would not even print those of a few thousand digits."""
