@@ -215,14 +215,12 @@ def test_the_commands_of_a_page_are_commands(page: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("ADAPTER_CONFIG", "")  # which --config sets
     for words in commands(page):
         command: click.Command = cli
-        name, rest = "adapter", words
-        while True:
-            context = command.make_context(name, list(rest))
-            if not isinstance(command, click.Group):
-                break
+        context = cli.make_context("adapter", words)
+        while isinstance(command, click.Group):
             found = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found[1] is not None
-            name, command, rest = str(found[0]), found[1], found[2]
+            command = found[1]
+            context = command.make_context(found[0], found[2], parent=context)
 
 
 @pytest.mark.parametrize("page", ["index.md", "configuration.md"])
