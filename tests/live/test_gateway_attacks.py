@@ -91,7 +91,7 @@ class Target(NamedTuple):
 
     upstream: Recorder
     gateway: Gateway
-    http: frozenset[tuple[str, str]]
+    routes: frozenset[tuple[str, str]]
     sockets: frozenset[str]
 
     def connect(self) -> http.client.HTTPConnection:
@@ -260,9 +260,9 @@ def test_all_of_litellms_routes_are_known(
         *(("POST", "/anthropic/groq"), ("GET", "/config/yaml"), ("POST", "/key/generate")),
         *(("POST", "/v1/messages"), ("GET", "/public/model_hub"), ("GET", "/routes")),
     }
-    assert known <= target.http
+    assert known <= target.routes
     assert "/v1/realtime" in target.sockets
-    count = f"{len(target.http)} routes and methods, {len(target.sockets)} WebSocket paths"
+    count = f"{len(target.routes)} routes and methods, {len(target.sockets)} WebSocket paths"
     record_property("figure", f"LiteLLM's proxy: {count}, each asked without its key")
 
 
@@ -271,7 +271,7 @@ def test_no_route_answers_without_the_key(target: Target, wrong: str) -> None:
     headers = {**JSON, **WRONG[wrong](target.gateway.key)}
     answered = {}
     connection = target.connect()
-    for method, path in sorted(target.http):
+    for method, path in sorted(target.routes):
         body = None if method in ("GET", "HEAD") else chat()
         status, _, data = exchange(connection, method, path, headers, body)
         if status != 401 or (b"this gateway needs its key" not in data and method != "HEAD"):
@@ -345,8 +345,8 @@ def test_clients_of_other_kinds_work_with_the_key(target: Target) -> None:
 def test_no_answer_holds_a_key(target: Target) -> None:
     """Every GET route, and the POST routes that tell of models; with the right key."""
     headers = {**JSON, **bearer(target.gateway.key), "Accept-Encoding": "gzip, deflate, br, zstd"}
-    asked = [(m, p) for m, p in target.http if m == "GET" and not p.startswith("/health/drain")]
-    asked += [(m, p) for m, p in target.http if m == "POST" and "info" in p]
+    asked = [(m, p) for m, p in target.routes if m == "GET" and not p.startswith("/health/drain")]
+    asked += [(m, p) for m, p in target.routes if m == "POST" and "info" in p]
     asked += [("GET", f"/model/info?litellm_model_id={n}") for n in ("groq", "x")]
     found, told = [], b""
     connection = target.connect()

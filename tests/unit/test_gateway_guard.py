@@ -114,7 +114,7 @@ def test_a_key_is_hidden_in_whatever_form_it_stands(kind: str) -> None:
 
 def test_a_key_in_a_header_is_hidden() -> None:
     answers = response("text/event-stream", "data")
-    answers[0]["headers"].append((b"X-Echo", f"a {SECRET}".encode()))
+    answers[0]["headers"] += [(b"X-Echo", f"a {SECRET}".encode())]
     start, _ = ask(answers, {})
     assert (b"x-echo", b"a ***") in start["headers"]
 
@@ -133,7 +133,7 @@ def test_what_only_begins_like_a_key_arrives_whole() -> None:
 
 
 def test_a_key_in_a_websocket_message_is_hidden() -> None:
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "websocket.accept"},
         {"type": "websocket.send", "text": f"it is {SECRET}"},
         {"type": "websocket.send", "bytes": SECRET.encode(), "text": None},
@@ -180,7 +180,7 @@ def test_the_key_opens(headers: dict[str, str], query: str) -> None:
     ],
 )
 def test_nothing_else_does(headers: dict[str, str], query: str) -> None:
-    scope = {"path": "/v1", "method": "GET", "query_string": query.encode()}
+    scope: dict[str, Any] = {"path": "/v1", "method": "GET", "query_string": query.encode()}
     start, body = ask([], headers, key=KEY, **scope)
     assert (start["status"], b"needs its key" in body["body"]) == (401, True)
     assert (b"www-authenticate", b"Bearer") in start["headers"]

@@ -154,11 +154,9 @@ def test_another_users_file_in_our_folder_is_ignored(
 def test_our_own_file_in_another_users_folder_is_ignored(
     own: Path, planted: str, server: Recorder, other_server: Recorder
 ) -> None:
-    """A file of ours that anybody can write, linked there."""
-    open_file = own.parent / "notes.json"
-    with plant(open_file, planted, 0o666):
-        own.mkdir()
-        os.link(open_file, own / "gateway-4000.json")
+    """What its owner moved there out of a folder of ours that was open once."""
+    own.mkdir()
+    with plant(own / "gateway-4000.json", planted):
         os.chown(own, NOBODY, NOBODY)
         assert_ignored(server, other_server)
 
@@ -193,6 +191,7 @@ def test_a_file_that_others_may_have_written_is_ignored(
             victim.chmod(0o600)
             os.link(victim, path)
         if how == "symlink":
+            victim.chmod(0o600)
             path.symlink_to(victim)
     with held:
         assert_ignored(server, other_server)
