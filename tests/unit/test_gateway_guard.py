@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from adapter.gateway_guard import PUBLIC, guarded
+from adapter.gateway_setup import guard_settings
 
 SECRET = "canary-0123456789"
 ODD = 'canary/"quoted"+0123456789'
@@ -194,3 +195,42 @@ def test_a_probe_needs_no_key() -> None:
         assert ask(answers, {}, key=KEY, path=path, method="GET") == answers
         assert ask([], {}, key=KEY, path=path, method="POST")[0]["status"] == 401
         assert ask([], {}, key=KEY, path=f"{path}/", method="GET")[0]["status"] == 401
+
+
+ONLY = {"LITELLM_MASTER_KEY": KEY, "GATEWAY_KEY_1": SECRET, "REDIS_PW": "of-redis"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "only"),
+    [
+        ({}, {}, True),
+        ({"alerting": ["slack"], "enable_jwt_auth": False}, {}, True),
+        ({"database_url": "os.environ/DATABASE_URL"}, {}, False),
+        ({"enable_jwt_auth": True}, {}, False),
+        ({"custom_auth": "module.function"}, {}, False),
+        ({"public_routes": ["/v1/models"]}, {}, False),
+        ({}, {"DATABASE_URL": "postgresql://"}, False),
+    ],
+)
+def test_the_master_key_is_asked_for_unless_there_are_others(
+    settings: dict[str, Any], environ: dict[str, str], only: bool
+) -> None:
+    content = {"general_settings": settings}
+    assert guard_settings(content, {**ONLY, **environ}, "127.0.0.1")["only_master"] is only
+
+
+def test_what_answers_must_not_show_is_found_in_the_configuration() -> None:
+    params = {
+        "api_key": "os.environ/GATEWAY_KEY_1",
+        "model": "openai/m",
+        "extra_headers": {"X-Token": "literal-token", "X-Team": "blue"},
+        "extra_body": {"password": ["in-a-list"]},
+    }
+    content = {
+        "model_list": [{"litellm_params": params}, {"litellm_params": {"api_key": "default-key"}}],
+        "router_settings": {"redis_password": "os.environ/REDIS_PW", "redis_host": "localhost"},
+        "general_settings": {},
+    }
+    given = guard_settings(content, ONLY, "0.0.0.0")
+    assert given["secrets"] == sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"})
+    assert given["local"] is False
