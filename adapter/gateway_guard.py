@@ -155,10 +155,10 @@ def _redacted(send: Send, hidden: list[bytes]) -> Send:
     piece, where the end of one that may be the beginning of a key waits for the next.
     """
     start: Message | None = None
-    waiting = b""
+    waiting: list[bytes] = []
 
     async def pass_on(message: Message) -> None:
-        nonlocal start, waiting
+        nonlocal start
         if message["type"] == "http.response.start":
             headers = [(k.lower(), _clean(v, hidden)) for k, v in message["headers"]]
             given = dict(headers)
@@ -170,13 +170,12 @@ def _redacted(send: Send, hidden: list[bytes]) -> Send:
                     return
         elif message["type"] == "http.response.body":
             more = message.get("more_body", False)
-            data = waiting + message.get("body", b"")
+            waiting.append(message.get("body", b""))
             if start is not None and more:
-                waiting = data
                 return
-            data = _clean(data, hidden)
+            data = _clean(b"".join(waiting), hidden)
             kept = _unfinished(data, hidden) if more else 0
-            waiting = data[len(data) - kept :]
+            waiting[:] = [data[len(data) - kept :]]
             message = {**message, "body": data[: len(data) - kept]}
             if start is not None:
                 length = (b"content-length", str(len(data)).encode())
