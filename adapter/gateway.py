@@ -15,15 +15,19 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
-from adapter.gateway_setup import check_installed, configuration, environment, master_key
-from adapter.providers import is_loopback
-from adapter.runtime import Gateway, Slot, is_alive, running
-from adapter.writing import SECRET_MODE, replace
+from adapter.gateway_setup import (
+    check_installed,
+    configuration,
+    environment,
+    guard_settings,
+    master_key,
+)
+from adapter.runtime import Gateway, Slot, is_alive, new_file, running
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -88,9 +92,11 @@ def start(
         try:
             log = slot.folder / f"gateway-{port}.log" if detach else None
             content, keys, left_out = configuration(config)
-            replace(yaml_path, yaml_text(content).encode(), SECRET_MODE)
+            with open(new_file(yaml_path), "wb") as file:
+                file.write(yaml_text(content).encode())
             environ = environment(config, {**keys, "LITELLM_MASTER_KEY": str(master)}, yaml_path)
-            process = _launch(listener, slot, environ, host, log)
+            guard = guard_settings(content, environ, host)
+            process = _launch(listener, slot, environ, guard, log)
             salt = secrets.token_hex(16)
             gateway = slot.publish(
                 url=f"http://{_address(host)}:{port}",
@@ -166,14 +172,18 @@ def _address(host: str) -> str:
 
 
 def _launch(
-    listener: socket.socket, slot: Slot, environ: dict[str, str], host: str, log: Path | None
+    listener: socket.socket,
+    slot: Slot,
+    environ: dict[str, str],
+    guard: dict[str, Any],
+    log: Path | None,
 ) -> Popen[bytes]:
     """Start the proxy's process and return when it is ready. It holds the lock of ``slot``."""
     import subprocess
 
     said, ready = os.pipe()
     inherited = (listener.fileno(), slot.fd, ready)
-    output = 2 if log is None else _open_log(log)
+    output = 2 if log is None else new_file(log)
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", _CHILD],
@@ -198,7 +208,7 @@ def _launch(
         "listener": inherited[0],
         "lock": inherited[1],
         "ready": inherited[2],
-        "local": is_loopback(host),
+        **guard,
     }
     assert process.stdin is not None
     try:
@@ -213,12 +223,6 @@ def _launch(
     finally:
         os.close(said)
     return process
-
-
-def _open_log(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        path.unlink()
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
 
 def _wait(process: Popen[bytes], said: int, log: Path | None) -> None:

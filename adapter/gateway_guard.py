@@ -1,15 +1,19 @@
 """What stands between a gateway's clients and LiteLLM's proxy, as an ASGI application.
 
-A check of Host and Origin, the facts of errors for clients of ours, and no key in any answer.
+A check of Host, Origin and master key, the facts of errors for clients of ours, and no key in any
+answer.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
+from hmac import compare_digest
 from typing import Any
+from urllib.parse import parse_qsl, quote
 
 from adapter.facts import FACTS_HEADER
 from adapter.keys import MASK
@@ -19,6 +23,15 @@ __all__ = ["App", "guarded", "remember"]
 
 SHORTEST = 8
 """In characters, of a key that is looked for in answers: a shorter one may be a word of them."""
+
+PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
+"""Paths that anybody may GET, for probes. They say that the gateway lives, and nothing else."""
+
+_SCHEMES = (b"bearer ", b"basic ")
+"""What LiteLLM takes off a header before it reads the rest as the key itself."""
+
+_SUBPROTOCOL = "openai-insecure-api-key."
+"""How a WebSocket client that cannot set headers names its key (OpenAI, Realtime API)."""
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?")
 """Host and port (RFC 3986, 3.2), each in its plainest form."""
@@ -36,83 +49,167 @@ def remember(facts: str) -> None:
         _facts.get().append(facts)
 
 
-def guarded(app: App, secrets: Iterable[str], *, local: bool) -> App:
+def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = None) -> App:
     """Return ``app`` behind the checks; ``local`` says that only this machine may ask.
 
-    On loopback a web page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
-    It would still lack the key.
+    ``key`` is what every request but those of ``PUBLIC`` must carry; LiteLLM itself leaves dozens
+    of routes open. ``None`` where others have keys too, which only LiteLLM knows. On loopback a web
+    page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
     """
-    hidden = sorted({s.encode() for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
+    hidden = sorted(set(_forms(secrets)), key=len, reverse=True)
+    master = None if key is None else key.encode()
 
     async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):  # what is left is the start and the end
             await app(scope, receive, send)
             return
-        headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        if local and not (_is_local(headers.get(b"host")) and _is_local(headers.get(b"origin"))):
-            await _refuse(scope["type"], send)
+        if local and not _comes_from_here(scope["headers"]):
+            await _refuse(scope["type"], 403, "this gateway answers its own machine only", send)
             return
-        if scope["type"] == "http":
-            send = _redacted(send, hidden)
-            send = _telling(send) if FACTS_HEADER.encode() in headers else send
-        await app(scope, receive, send)
+        if master is not None and not _is_public(scope) and not _holds(scope, master):
+            why = "this gateway needs its key: Authorization: Bearer $(adapter serve --key)"
+            await _refuse(scope["type"], 401, why, send)
+            return
+        tells = any(name.lower() == FACTS_HEADER.encode() for name, _ in scope["headers"])
+        send = _redacted(send, hidden)
+        send = _telling(send) if tells and scope["type"] == "http" else send
+        # what LiteLLM compresses could not be searched for keys
+        kept = [h for h in scope["headers"] if h[0].lower() != b"accept-encoding"]
+        await app({**scope, "headers": kept}, receive, send)
 
     return answer
 
 
-def _is_local(name: str | None) -> bool:
+def _comes_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request is of this machine and not of a web page of another site."""
+    found = [(name.lower(), value.decode("latin-1")) for name, value in headers]
+    if not all(_is_local(value) for name, value in found if name in (b"host", b"origin")):
+        return False
+    # a browser sends no Origin with a link or an image, but says this (Fetch Metadata, 2.3)
+    foreign = (b"sec-fetch-site", "cross-site") in found
+    return not foreign or any(name == b"origin" for name, _ in found)
+
+
+def _is_local(name: str) -> bool:
     """Whether a Host or Origin names this machine."""
-    if name is None:
-        return True
     found = _AUTHORITY.fullmatch(name.rpartition("://")[2].removesuffix("/"))
     return found is not None and is_loopback(found[1])
 
 
-async def _refuse(kind: str, send: Send) -> None:
+def _is_public(scope: Message) -> bool:
+    return scope.get("method") == "GET" and scope.get("path") in PUBLIC
+
+
+def _holds(scope: Message, key: bytes) -> bool:
+    """Whether a request carries ``key`` in a place where LiteLLM may look for it: any header.
+
+    LiteLLM then goes by the place. The time a comparison takes tells nothing of the key.
+    """
+    return any(compare_digest(value, key) for value in _credentials(scope))
+
+
+def _credentials(scope: Message) -> Iterator[bytes]:
+    for name, value in scope["headers"]:
+        yield value
+        for scheme in _SCHEMES:
+            if value[: len(scheme)].lower() == scheme:
+                yield value[len(scheme) :]
+        if name.lower() == b"sec-websocket-protocol":
+            for protocol in value.decode("latin-1").split(","):
+                yield protocol.strip().removeprefix(_SUBPROTOCOL).encode()
+    query = scope.get("query_string", b"").decode("latin-1")
+    with suppress(ValueError):  # thousands of fields, or no UTF-8
+        for name, text in parse_qsl(query, max_num_fields=100):
+            if name == "key":  # as Google's clients send it
+                yield text.encode("utf-8", "replace")
+
+
+async def _refuse(kind: str, status: int, why: str, send: Send) -> None:
     if kind == "websocket":
         await send({"type": "websocket.close", "code": 1008})  # RFC 6455, 7.4.1: policy violation
         return
-    body = b'{"error": {"message": "this gateway answers its own machine only", "code": "403"}}'
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    error = {"message": why, "type": "auth_error", "param": None, "code": str(status)}
+    body = json.dumps({"error": error}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, 15.5.2
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
+    """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
+                yield form.encode()
 
 
 def _redacted(send: Send, hidden: list[bytes]) -> Send:
     """Return ``send`` that hides keys: LiteLLM's routes for models show headers, servers echo keys.
 
-    A stream is searched event by event; any other answer as a whole, since its length may change.
+    An answer whose length is told is searched as a whole, since it may change; a stream piece by
+    piece, where the end of one that may be the beginning of a key waits for the next.
     """
-    held: list[Message] = []
-
-    def clean(body: bytes) -> bytes:
-        for secret in hidden:
-            body = body.replace(secret, MASK.encode())
-        return body
+    start: Message | None = None
+    waiting: list[bytes] = []
 
     async def pass_on(message: Message) -> None:
+        nonlocal start
         if message["type"] == "http.response.start":
-            kinds = [v for k, v in message["headers"] if k.lower() == b"content-type"]
-            if any(b"json" in kind for kind in kinds):
-                held.append(message)
-                return
-        elif message["type"] == "http.response.body":
-            if held:
-                held.append(message)
-                if message.get("more_body"):
+            headers = [(k.lower(), _clean(v, hidden)) for k, v in message["headers"]]
+            given = dict(headers)
+            message = {**message, "headers": headers}
+            if b"content-length" in given:
+                message["headers"] = [h for h in headers if h[0] != b"content-length"]
+                if b"event-stream" not in given.get(b"content-type", b""):
+                    start = message
                     return
-                start, *parts = held
-                held.clear()
-                body = clean(b"".join(part.get("body", b"") for part in parts))
-                length = (b"content-length", str(len(body)).encode())
-                others = [h for h in start["headers"] if h[0].lower() != b"content-length"]
-                await send({**start, "headers": [*others, length]})
-                message = {"type": "http.response.body", "body": body}
-            else:
-                message = {**message, "body": clean(message.get("body", b""))}
+        elif message["type"] == "http.response.body":
+            more = message.get("more_body", False)
+            waiting.append(message.get("body", b""))
+            if start is not None and more:
+                return
+            data = _clean(b"".join(waiting), hidden)
+            kept = _unfinished(data, hidden) if more else 0
+            waiting[:] = [data[len(data) - kept :]]
+            message = {**message, "body": data[: len(data) - kept]}
+            if start is not None:
+                length = (b"content-length", str(len(data)).encode())
+                await send({**start, "headers": [*start["headers"], length]})
+                start = None
+        elif message["type"] == "websocket.send":
+            message = {**message, **_clean_frame(message, hidden)}
         await send(message)
 
     return pass_on
+
+
+def _clean(data: bytes, hidden: list[bytes]) -> bytes:
+    for secret in hidden:
+        data = data.replace(secret, MASK.encode())
+    return data
+
+
+def _clean_frame(message: Message, hidden: list[bytes]) -> Message:
+    found: Message = {}
+    if message.get("text") is not None:
+        found["text"] = _clean(message["text"].encode(), hidden).decode()
+    if message.get("bytes") is not None:
+        found["bytes"] = _clean(message["bytes"], hidden)
+    return found
+
+
+def _unfinished(data: bytes, hidden: list[bytes]) -> int:
+    """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
+    longest = max(map(len, hidden), default=1) - 1
+    for size in range(min(longest, len(data)), 0, -1):
+        if any(secret.startswith(data[-size:]) for secret in hidden):
+            return size
+    return 0
 
 
 def _telling(send: Send) -> Send:

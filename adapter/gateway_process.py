@@ -30,7 +30,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     for fd in (settings["listener"], settings["lock"], settings["ready"]):
         os.set_inheritable(fd, False)  # nobody but this process keeps the lock
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    secrets = [v for k, v in os.environ.items() if k.startswith(("GATEWAY_KEY_", "LITELLM_MASTER"))]
+    secrets = settings["secrets"]
     sys.stdout = _Redacted(sys.stdout, secrets)
     sys.stderr = _Redacted(sys.stderr, secrets)
     path = list(sys.path)
@@ -41,7 +41,8 @@ def serve(settings: Mapping[str, Any]) -> None:
     sys.path[:] = path  # LiteLLM's import puts folders on it
     gc.enable()
     gc.freeze()
-    app = guarded(proxy.app, secrets, local=settings["local"])
+    key = os.environ["LITELLM_MASTER_KEY"] if settings["only_master"] else None
+    app = guarded(proxy.app, secrets, local=settings["local"], key=key)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -9,21 +9,27 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
-from adapter.keys import Secret, reference_to
+from adapter.keys import PLACEHOLDER_KEY, Secret, reference_to
 from adapter.providers import is_loopback
 from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config
 
-__all__ = ["check_installed", "configuration", "environment", "master_key"]
+__all__ = [
+    "check_installed",
+    "configuration",
+    "environment",
+    "guard_settings",
+    "master_key",
+]
 
 SHORTEST_KEY = 16
 """In characters, of a master key of the user's own: others can try keys on an open port."""
@@ -50,6 +56,45 @@ OWN_SETTINGS: Mapping[str, str] = {
     "NO_OPENAPI": "True",
     "DISABLE_ADMIN_UI": "True",
 }
+
+OTHERS_HAVE_KEYS = frozenset(
+    {
+        *("custom_auth", "database_url", "enable_jwt_auth", "enable_oauth2_auth"),
+        *("enable_oauth2_proxy_auth", "pass_through_endpoints", "public_routes"),
+    }
+)
+"""Of ``general_settings``: with one of them LiteLLM takes other keys than the master key, or none
+for the routes that its user names."""
+
+
+def guard_settings(
+    content: Mapping[str, Any], environ: Mapping[str, str], host: str
+) -> dict[str, Any]:
+    """Return what the guard before the proxy is given: who may ask, and what no answer shows."""
+    settings = content["general_settings"]
+    others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
+    secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ, ())}
+    return {
+        "local": is_loopback(host),
+        "only_master": not others,
+        "secrets": sorted(secrets - {PLACEHOLDER_KEY}),
+    }
+
+
+def _secrets(value: Any, environ: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the keys and passwords in LiteLLM's configuration and in the variables it names."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _secrets(item, environ, (*path, str(name)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item, environ, path)
+    elif isinstance(value, str):
+        variable = value.removeprefix("os.environ/")
+        if variable != value:
+            path, value = (*path, variable), environ.get(variable, "")
+        if is_secret(path, value):
+            yield value
 
 
 def configuration(config: Config) -> tuple[dict[str, Any], dict[str, str], list[str]]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from adapter.errors import GatewayError
 from adapter.keys import Secret
 
-__all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "running"]
+__all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "new_file", "running"]
 
 FORMAT = 3
 """Of the file. One of another version of this package is not read."""
@@ -74,14 +74,25 @@ def private_folder() -> Path:
     path = folder()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        info = path.lstat()
-        if stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid():
-            path.chmod(0o700)
-            return path
+        if stat.S_ISDIR(path.lstat().st_mode):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(handle).st_uid == os.getuid():
+                    os.fchmod(handle, 0o700)
+                    return path
+            finally:
+                os.close(handle)
     except OSError as error:
         why = error.strerror or str(error)
         raise GatewayError(f"{path}: cannot be made a folder for runtime files: {why}") from None
     raise GatewayError(f"{path}: is not a folder of yours; remove it, or set XDG_RUNTIME_DIR")
+
+
+def new_file(path: Path) -> int:
+    """Open a file that nobody else made; what stands in its place, or is linked there, goes."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
 
 class Slot:
@@ -144,26 +155,32 @@ def _age(path: Path) -> float:
 
 def running() -> Iterator[Gateway]:
     """Yield the gateways of this user that run now, in the order of their ports."""
-    try:
-        names = [n for n in os.listdir(folder()) if n.startswith("gateway-")]
-    except OSError:
-        return
-    for name in sorted(n for n in names if n.endswith(".json")):
-        gateway = _read(folder() / name)
+    for path in _files():
+        gateway = _read(path)
         if gateway is not None:
             yield gateway
 
 
 def left_behind() -> Iterator[str]:
     """Yield the URLs of gateways that ended without removing their file; the next start does."""
+    for path in _files():
+        with suppress(*UNREADABLE):
+            held, data = _content(path)
+            if data and not held:
+                yield str(json.loads(data)["url"])
+
+
+def _files() -> list[Path]:
+    """Return the files of gateways, none where others could have put them there."""
+    path = folder()
     try:
-        paths = sorted(folder().glob("gateway-*.json"))
-    except OSError:
-        return
-    for path in paths:
-        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            if stat.S_ISREG(path.lstat().st_mode) and not _is_locked(path):
-                yield str(json.loads(path.read_bytes())["url"])
+        info = path.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o022:
+            return []
+        names = sorted(n for n in os.listdir(path) if n.startswith("gateway-"))
+    except (OSError, AttributeError):  # it is not there; Windows, where no gateway is started
+        return []
+    return [path / name for name in names if name.endswith(".json")]
 
 
 def is_alive(gateway: Gateway) -> bool:
@@ -172,33 +189,52 @@ def is_alive(gateway: Gateway) -> bool:
     return found is not None and found.pid == gateway.pid
 
 
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading a file raises that went away, or that another version wrote."""
+
+
 def _read(path: Path) -> Gateway | None:
     try:
-        if not _is_locked(path):
+        held, content = _content(path)
+        if not held:
             return None
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
         if data.pop("format") != FORMAT:
             return None
         key = Secret(data.pop("key"))
         return Gateway(key=key, config=tuple(data.pop("config")), **data)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None  # it went away, or another version wrote it
+    except UNREADABLE:
+        return None
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a living gateway holds the file. Only a regular file of this user counts."""
+    """Whether a living gateway holds the file."""
+    return _content(path)[0]
+
+
+def _content(path: Path) -> tuple[bool, bytes]:
+    """Return whether a living gateway holds the file, and what it says.
+
+    Only a regular file counts that this user alone can write and that has no other name: one that
+    is somebody else's, or a link to one of ours that others can write, may name any server.
+    """
     try:
         import fcntl
     except ImportError:  # Windows, where no gateway is started
-        return False
+        return False, b""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         info = os.fstat(handle)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
-            return False
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return False, b""
+        if info.st_mode & 0o022 or info.st_nlink != 1:
+            return False, b""
+        held = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = True
+        with open(handle, "rb", closefd=False) as file:
+            return held, file.read()
     finally:
         os.close(handle)
-    return False

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from adapter.gateway_guard import guarded
+from adapter.gateway_guard import PUBLIC, guarded
+from adapter.gateway_setup import guard_settings
 
 SECRET = "canary-0123456789"
+ODD = 'canary/"quoted"+0123456789'
+KEY = "sk-0123456789abcdef"
 
 
 def ask(
-    answers: list[dict[str, Any]], headers: dict[str, str], kind: str = "http", local: bool = True
+    answers: list[dict[str, Any]],
+    headers: dict[str, str],
+    kind: str = "http",
+    local: bool = True,
+    key: str | None = None,
+    **scope: Any,
 ) -> list[dict[str, Any]]:
     """Send one request to an application that gives ``answers``; return what its client gets."""
     sent: list[dict[str, Any]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert b"accept-encoding" not in dict(scope["headers"])
         for answer in answers:
             await send(answer)
 
@@ -29,14 +40,15 @@ def ask(
         sent.append(dict(message))
 
     given = [(k.encode(), v.encode()) for k, v in headers.items()]
-    scope = {"type": kind, "headers": given}
-    asyncio.run(guarded(app, [SECRET, "short"], local=local)(scope, receive, send))
+    scope = {"type": kind, "headers": given, **scope}
+    asyncio.run(guarded(app, [SECRET, "short", ODD], local=local, key=key)(scope, receive, send))
     return sent
 
 
 def response(kind: str, *bodies: str) -> list[dict[str, Any]]:
     length = str(sum(map(len, bodies))).encode()
     headers = [(b"content-type", kind.encode()), (b"content-length", length), (b"x", b"y")]
+    headers = [h for h in headers if "stream" not in kind or h[0] != b"content-length"]
     parts = [
         {"type": "http.response.body", "body": body.encode(), "more_body": n < len(bodies) - 1}
         for n, body in enumerate(bodies)
@@ -66,6 +78,7 @@ def test_this_machine_may_ask(host: str, kind: str) -> None:
         {"host": "127.0.0.1", "origin": "http://evil.example"},
         {"host": "127.0.0.1", "origin": "null"},
         {"host": "[", "origin": "http://["},
+        {"host": "127.0.0.1", "sec-fetch-site": "cross-site"},
     ],
 )
 def test_others_may_not(headers: dict[str, str]) -> None:
@@ -90,3 +103,134 @@ def test_a_stream_is_passed_on_piece_by_piece() -> None:
     sent = ask(response("text/event-stream", "data: a\n\n", f"data: {SECRET}\n\n"), {})
     assert [m.get("body") for m in sent[1:]] == [b"data: a\n\n", b"data: ***\n\n"]
     assert sent[1]["more_body"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html", "text/plain"])
+def test_a_key_is_hidden_in_whatever_form_it_stands(kind: str) -> None:
+    forms = (ODD, json.dumps(ODD), quote(ODD, safe=""))
+    start, body = ask(response(kind, *forms), {"accept-encoding": "gzip"})
+    assert body["body"] == b'***"***"***'
+    assert (b"content-length", b"11") in start["headers"]
+
+
+def test_a_key_in_a_header_is_hidden() -> None:
+    answers = response("text/event-stream", "data")
+    answers[0]["headers"] += [(b"X-Echo", f"a {SECRET}".encode())]
+    start, _ = ask(answers, {})
+    assert (b"x-echo", b"a ***") in start["headers"]
+
+
+@pytest.mark.parametrize("cut", range(1, len(SECRET)))
+def test_a_key_cut_in_two_is_hidden_in_a_stream(cut: int) -> None:
+    pieces = (f"a {SECRET[:cut]}", f"{SECRET[cut:]} b", "c")
+    sent = ask(response("text/event-stream", *pieces), {})
+    assert b"".join(m["body"] for m in sent[1:]) == b"a *** bc"
+    assert sent[1]["body"] == b"a "
+
+
+def test_what_only_begins_like_a_key_arrives_whole() -> None:
+    sent = ask(response("text/event-stream", "a canary-01", "x", "canary-"), {})
+    assert [m["body"] for m in sent[1:]] == [b"a ", b"canary-01x", b"canary-"]
+
+
+def test_a_key_in_a_websocket_message_is_hidden() -> None:
+    messages: list[dict[str, Any]] = [
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "text": f"it is {SECRET}"},
+        {"type": "websocket.send", "bytes": SECRET.encode(), "text": None},
+    ]
+    sent = ask(messages, {}, "websocket")
+    assert sent[0] == messages[0]
+    assert sent[1]["text"] == "it is ***"
+    assert sent[2]["bytes"] == b"***"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"authorization": f"Bearer {KEY}"}, ""),
+        ({"authorization": f"bearer {KEY}"}, ""),
+        ({"x-api-key": KEY}, ""),
+        ({"a-header-of-my-own": f"Bearer {KEY}"}, ""),
+        ({"sec-websocket-protocol": f"realtime, openai-insecure-api-key.{KEY}"}, ""),
+        ({}, f"alt=sse&key={KEY}"),
+    ],
+)
+def test_the_key_opens(headers: dict[str, str], query: str) -> None:
+    answers = [{"type": "anything"}]
+    for kind in ("http", "websocket"):
+        given = ask(answers, headers, kind, key=KEY, path="/v1", query_string=query.encode())
+        assert given == answers
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, ""),
+        ({"authorization": "Bearer "}, ""),
+        ({"authorization": f"Bearer {KEY[:-1]}"}, ""),
+        ({"authorization": f"Bearer {KEY}x"}, ""),
+        ({"authorization": f"Token {KEY}"}, ""),
+        ({"cookie": f"token={KEY}"}, ""),
+        ({"x-api-key": "\xe9" * 19}, ""),
+        ({"sec-websocket-protocol": f"realtime, openai-insecure-api-key.{KEY[1:]}"}, ""),
+        ({}, f"key={KEY[:-1]}"),
+        ({}, f"token={KEY}"),
+        ({}, "a=b&" * 1000 + f"key={KEY}"),
+        ({}, "key=%ff%00"),
+    ],
+)
+def test_nothing_else_does(headers: dict[str, str], query: str) -> None:
+    scope: dict[str, Any] = {"path": "/v1", "method": "GET", "query_string": query.encode()}
+    start, body = ask([], headers, key=KEY, **scope)
+    assert (start["status"], b"needs its key" in body["body"]) == (401, True)
+    assert (b"www-authenticate", b"Bearer") in start["headers"]
+    closed = [{"type": "websocket.close", "code": 1008}]
+    assert ask([], headers, "websocket", key=KEY, **scope) == closed
+
+
+def test_a_probe_needs_no_key() -> None:
+    answers = [{"type": "anything"}]
+    for path in PUBLIC:
+        assert ask(answers, {}, key=KEY, path=path, method="GET") == answers
+        assert ask([], {}, key=KEY, path=path, method="POST")[0]["status"] == 401
+        assert ask([], {}, key=KEY, path=f"{path}/", method="GET")[0]["status"] == 401
+
+
+ONLY = {"LITELLM_MASTER_KEY": KEY, "GATEWAY_KEY_1": SECRET, "REDIS_PW": "of-redis"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "only"),
+    [
+        ({}, {}, True),
+        ({"alerting": ["slack"], "enable_jwt_auth": False}, {}, True),
+        ({"database_url": "os.environ/DATABASE_URL"}, {}, False),
+        ({"enable_jwt_auth": True}, {}, False),
+        ({"custom_auth": "module.function"}, {}, False),
+        ({"public_routes": ["/v1/models"]}, {}, False),
+        ({}, {"DATABASE_URL": "postgresql://"}, False),
+    ],
+)
+def test_the_master_key_is_asked_for_unless_there_are_others(
+    settings: dict[str, Any], environ: dict[str, str], only: bool
+) -> None:
+    content = {"general_settings": settings}
+    assert guard_settings(content, {**ONLY, **environ}, "127.0.0.1")["only_master"] is only
+
+
+def test_what_answers_must_not_show_is_found_in_the_configuration() -> None:
+    params = {
+        "api_key": "os.environ/GATEWAY_KEY_1",
+        "model": "openai/m",
+        "extra_headers": {"X-Token": "literal-token", "X-Team": "blue"},
+        "extra_body": {"password": ["in-a-list"]},
+    }
+    content = {
+        "model_list": [{"litellm_params": params}, {"litellm_params": {"api_key": "default-key"}}],
+        "router_settings": {"redis_password": "os.environ/REDIS_PW", "redis_host": "localhost"},
+        "general_settings": {},
+    }
+    given = guard_settings(content, ONLY, "0.0.0.0")
+    assert given["secrets"] == sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"})
+    assert given["local"] is False
