@@ -53,7 +53,7 @@ def guarded(app: App, secrets: Iterable[str], *, local: bool) -> App:
             await _refuse(scope["type"], send)
             return
         if scope["type"] == "http":
-            send = _redacted(send, hidden)
+            send = _passing_waits(_redacted(send, hidden))
             send = _telling(send) if FACTS_HEADER.encode() in headers else send
         await app(scope, receive, send)
 
@@ -76,6 +76,26 @@ async def _refuse(kind: str, send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _passing_waits(send: Send) -> Send:
+    """Return ``send`` with the server's ``Retry-After``, which LiteLLM's proxy gives another name.
+
+    An OpenAI client waits for that long before it tries again.
+    """
+
+    async def pass_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            named = {name.lower(): value for name, value in message["headers"]}
+            waits = [
+                (name, named[b"llm_provider-" + name])
+                for name in (b"retry-after", b"retry-after-ms")
+                if b"llm_provider-" + name in named and name not in named
+            ]
+            message = {**message, "headers": [*message["headers"], *waits]}
+        await send(message)
+
+    return pass_on
 
 
 def _redacted(send: Send, hidden: list[bytes]) -> Send:
