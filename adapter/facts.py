@@ -76,7 +76,13 @@ def _message(error: BaseException) -> str:
             return text
     # an error under status 200 has its words in the innermost of LiteLLM's exceptions only
     said = (str(error), *(str(getattr(cause, "message", "")) for cause in causes(error)))
-    lines = (text.splitlines()[0].rpartition("Exception - ")[2] for text in said if text)
+    # LiteLLM puts a traceback into the message of a reply that it cannot read
+    heads = (
+        text.splitlines()[0].partition(" Traceback (most recent call last)")[0]
+        for text in said
+        if text
+    )
+    lines = (head.rpartition("Exception - ")[2] for head in heads)
     return next(filter(None, lines), "no reason was given" if str(error) else type(error).__name__)
 
 

@@ -70,6 +70,8 @@ _BROKEN = {
 }
 
 
+_REDIRECTED = "redirects are not followed: set base_url to where it leads"
+
 _went_to: WeakKeyDictionary[BaseException, Target] = WeakKeyDictionary()
 """Error -> where the call that raised it went, which after a fallback is not where it began."""
 
@@ -112,7 +114,10 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     broken = _named(facts.kinds, _BROKEN)
     if _was_reset(facts.kinds):
         broken = _ENDED
-    elif words := _named(facts.kinds, _CANNOT_CONNECT):
+    # a 408 of the server is a time limit to LiteLLM
+    elif not (facts.answered and facts.status == 408) and (
+        words := _named(facts.kinds, _CANNOT_CONNECT)
+    ):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
         return Failure(UNREACHABLE, f"{place}: {words}", fix)
     status = facts.status
@@ -121,7 +126,8 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
     said = _clean(facts.said, target)
     shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
-    return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
+    fix = _REDIRECTED if 300 <= (status or 0) < 400 else _advice(code, target)
+    return Failure(code, f"{place} {shown}: {said}", fix)
 
 
 def _was_reset(kinds: Iterable[str]) -> bool:

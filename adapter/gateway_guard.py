@@ -1,28 +1,23 @@
 """What stands between a gateway's clients and LiteLLM's proxy, as an ASGI application.
 
-A check of Host, Origin and master key, the facts of errors for clients of ours, and no key in any
-answer.
+A check of Host, Origin and master key; what answers may say is in ``gateway_answers``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
-from contextvars import ContextVar
 from hmac import compare_digest
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from adapter.facts import FACTS_HEADER
-from adapter.keys import MASK
+from adapter.gateway_answers import Message, Send, forms, passing_waits, redacted, telling
 from adapter.providers import is_loopback
 
-__all__ = ["App", "guarded", "remember"]
-
-SHORTEST = 8
-"""In characters, of a key that is looked for in answers: a shorter one may be a word of them."""
+__all__ = ["App", "guarded"]
 
 PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
 """Paths that anybody may GET, for probes. They say that the gateway lives, and nothing else."""
@@ -36,17 +31,7 @@ _SUBPROTOCOL = "openai-insecure-api-key."
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?")
 """Host and port (RFC 3986, 3.2), each in its plainest form."""
 
-_facts: ContextVar[list[str]] = ContextVar("facts")
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Coroutine[Any, Any, None]]
-
-
-def remember(facts: str) -> None:
-    """Keep the facts of an error, as JSON, for the client of the request under way."""
-    with suppress(LookupError):
-        _facts.get().append(facts)
 
 
 def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = None) -> App:
@@ -56,7 +41,7 @@ def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = 
     of routes open. ``None`` where others have keys too, which only LiteLLM knows. On loopback a web
     page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
     """
-    hidden = sorted(set(_forms(secrets)), key=len, reverse=True)
+    hidden = sorted(set(forms(secrets)), key=len, reverse=True)
     master = None if key is None else key.encode()
 
     async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -71,8 +56,10 @@ def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = 
             await _refuse(scope["type"], 401, why, send)
             return
         tells = any(name.lower() == FACTS_HEADER.encode() for name, _ in scope["headers"])
-        send = _redacted(send, hidden)
-        send = _telling(send) if tells and scope["type"] == "http" else send
+        send = redacted(send, hidden)
+        if scope["type"] == "http":
+            send = passing_waits(send)
+            send = telling(send) if tells else send
         # what LiteLLM compresses could not be searched for keys
         kept = [h for h in scope["headers"] if h[0].lower() != b"accept-encoding"]
         await app({**scope, "headers": kept}, receive, send)
@@ -138,96 +125,3 @@ async def _refuse(kind: str, status: int, why: str, send: Send) -> None:
         headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, 15.5.2
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
-    """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST:
-            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
-                yield form.encode()
-
-
-def _redacted(send: Send, hidden: list[bytes]) -> Send:
-    """Return ``send`` that hides keys: LiteLLM's routes for models show headers, servers echo keys.
-
-    An answer whose length is told is searched as a whole, since it may change; a stream piece by
-    piece, where the end of one that may be the beginning of a key waits for the next.
-    """
-    start: Message | None = None
-    waiting: list[bytes] = []
-
-    async def pass_on(message: Message) -> None:
-        nonlocal start
-        if message["type"] == "http.response.start":
-            headers = [(k.lower(), _clean(v, hidden)) for k, v in message["headers"]]
-            given = dict(headers)
-            message = {**message, "headers": headers}
-            if b"content-length" in given:
-                message["headers"] = [h for h in headers if h[0] != b"content-length"]
-                if b"event-stream" not in given.get(b"content-type", b""):
-                    start = message
-                    return
-        elif message["type"] == "http.response.body":
-            more = message.get("more_body", False)
-            waiting.append(message.get("body", b""))
-            if start is not None and more:
-                return
-            data = _clean(b"".join(waiting), hidden)
-            kept = _unfinished(data, hidden) if more else 0
-            waiting[:] = [data[len(data) - kept :]]
-            message = {**message, "body": data[: len(data) - kept]}
-            if start is not None:
-                length = (b"content-length", str(len(data)).encode())
-                await send({**start, "headers": [*start["headers"], length]})
-                start = None
-        elif message["type"] == "websocket.send":
-            message = {**message, **_clean_frame(message, hidden)}
-        await send(message)
-
-    return pass_on
-
-
-def _clean(data: bytes, hidden: list[bytes]) -> bytes:
-    for secret in hidden:
-        data = data.replace(secret, MASK.encode())
-    return data
-
-
-def _clean_frame(message: Message, hidden: list[bytes]) -> Message:
-    found: Message = {}
-    if message.get("text") is not None:
-        found["text"] = _clean(message["text"].encode(), hidden).decode()
-    if message.get("bytes") is not None:
-        found["bytes"] = _clean(message["bytes"], hidden)
-    return found
-
-
-def _unfinished(data: bytes, hidden: list[bytes]) -> int:
-    """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
-    longest = max(map(len, hidden), default=1) - 1
-    for size in range(min(longest, len(data)), 0, -1):
-        if any(secret.startswith(data[-size:]) for secret in hidden):
-            return size
-    return 0
-
-
-def _telling(send: Send) -> Send:
-    """Return ``send`` with an error's facts in a header, or in a comment within the stream."""
-    found: list[str] = []
-    _facts.set(found)
-    told = False
-
-    async def tell(message: Message) -> None:
-        nonlocal told
-        if message["type"] == "http.response.start" and found:
-            told = True
-            header = (FACTS_HEADER.encode(), found[-1].encode())
-            message = {**message, "headers": [*message["headers"], header]}
-        elif message["type"] == "http.response.body" and found and not told:
-            told = True  # a comment (HTML standard, server-sent events), then the error itself
-            comment = f": {FACTS_HEADER} {found[-1]}\n\n".encode()
-            message = {**message, "body": comment + message.get("body", b"")}
-        await send(message)
-
-    return tell

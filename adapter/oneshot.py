@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
@@ -13,6 +15,9 @@ from adapter.engine import load_litellm
 from adapter.translation import PREFIX, Target
 
 __all__ = ["ask", "load_for_command"]
+
+GRACE_SECONDS = 1.0
+"""How much longer a chunk may take than a byte, so that silence is told as such."""
 
 
 def load_for_command() -> Any:
@@ -47,7 +52,42 @@ def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterat
     if query.timeout is not None or "timeout" not in configured:
         call["timeout"] = _timeout(query.timeout or TIMEOUT_SECONDS, configured)
     result = drop_in("completion")(model=query.model, messages=query.messages, **call)
-    return pieces(result if call.get("stream") else [result], kept)
+    if not call.get("stream"):
+        return pieces([result], kept)
+    limit = query.timeout or configured.get("timeout", TIMEOUT_SECONDS)
+    return pieces(_in_time(result, limit), kept)
+
+
+def _in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
+    """Yield ``chunks``; raise ``TimeoutError`` when none comes for ``limit`` seconds.
+
+    To a socket a server that sends keep-alive comments is never silent. A limit that is no number
+    is LiteLLM's alone, and so is any where there are no alarms.
+    """
+    alarms = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not alarms or not isinstance(limit, int | float):
+        yield from chunks
+        return
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    running = signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm of the caller's
+    iterator = iter(chunks)
+    try:
+        while True:
+            signal.setitimer(signal.ITIMER_REAL, limit + GRACE_SECONDS)
+            try:
+                chunk = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            yield chunk
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *running)
 
 
 def _timeout(seconds: float, configured: Mapping[str, Any]) -> Any:

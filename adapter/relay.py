@@ -40,7 +40,7 @@ __all__ = ["Route", "UnsentError", "ask"]
 RETRIED = frozenset({408, 409, 429})
 """Besides 5xx: what the OpenAI SDK tries again, with its waits (``_calculate_retry_timeout``)."""
 
-LONGEST_LINE = 16 * 1024 * 1024
+LONGEST_LINE = 64 * 1024 * 1024
 """In bytes, of one event or a whole answer that is not streamed."""
 
 

@@ -89,7 +89,7 @@ def print_answer(config: Config, attempts: Iterator[Attempt | Failure], shape: S
         failure = failed
         if writer.wrote and not isinstance(writer, _Collected):
             click.echo(f"Error: {failure}\n  the answer above is not complete", err=True)
-            return failure.exit_code
+            return PROVIDER_FAILED  # whatever broke it off
     assert failure is not None
     click.echo(f"Error: {failure}", err=True)
     return failure.exit_code

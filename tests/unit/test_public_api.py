@@ -83,6 +83,7 @@ ORDER = [
     "routes",
     "gateway_setup",
     "gateway",
+    "gateway_answers",
     "gateway_guard",
     "gateway_process",
     "cli",

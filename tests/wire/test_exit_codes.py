@@ -263,7 +263,7 @@ def test_a_silent_server_is_exit_code_6_when_the_time_is_up(
     assert len(server.requests) == 1
 
 
-def test_a_server_that_falls_silent_is_exit_code_6_and_the_answer_so_far_stays(
+def test_a_server_that_falls_silent_is_exit_code_7_and_the_answer_so_far_stays(
     server: Recorder, released: threading.Event
 ) -> None:
     def pieces() -> Iterator[bytes]:
@@ -275,7 +275,7 @@ def test_a_server_that_falls_silent_is_exit_code_6_and_the_answer_so_far_stays(
     # long enough for the first words to come, however busy the machine is
     code, out, err = run("-m", "p", "--timeout", "2", "hi")
 
-    assert (code, out) == (6, "One two\n")
+    assert (code, out) == (7, "One two\n")
     assert "no answer within the time limit\n" in err
     assert err.endswith("\n  the answer above is not complete\n")
 

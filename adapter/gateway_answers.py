@@ -1,0 +1,142 @@
+"""What a gateway's answers say besides LiteLLM's: no key, an error's facts, when to try again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import quote
+
+from adapter.facts import FACTS_HEADER
+from adapter.keys import MASK
+
+__all__ = ["Message", "Send", "forms", "passing_waits", "redacted", "remember", "telling"]
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+SHORTEST = 8
+"""In characters, of a key that is looked for in answers: a shorter one may be a word of them."""
+
+_facts: ContextVar[list[str]] = ContextVar("facts")
+
+
+def remember(facts: str) -> None:
+    """Keep the facts of an error, as JSON, for the client of the request under way."""
+    with suppress(LookupError):
+        _facts.get().append(facts)
+
+
+def forms(secrets: Iterable[str]) -> Iterator[bytes]:
+    """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
+                yield form.encode()
+
+
+def passing_waits(send: Send) -> Send:
+    """Return ``send`` with the server's ``Retry-After``, which LiteLLM's proxy gives another name.
+
+    An OpenAI client waits for that long before it tries again.
+    """
+
+    async def pass_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            named = {name.lower(): value for name, value in message["headers"]}
+            waits = [
+                (name, named[b"llm_provider-" + name])
+                for name in (b"retry-after", b"retry-after-ms")
+                if b"llm_provider-" + name in named and name not in named
+            ]
+            message = {**message, "headers": [*message["headers"], *waits]}
+        await send(message)
+
+    return pass_on
+
+
+def redacted(send: Send, hidden: list[bytes]) -> Send:
+    """Return ``send`` that hides keys: LiteLLM's routes for models show headers, servers echo keys.
+
+    An answer whose length is told is searched as a whole, since it may change; a stream piece by
+    piece, where the end of one that may be the beginning of a key waits for the next.
+    """
+    start: Message | None = None
+    waiting: list[bytes] = []
+
+    async def pass_on(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            headers = [(k.lower(), _clean(v, hidden)) for k, v in message["headers"]]
+            given = dict(headers)
+            message = {**message, "headers": headers}
+            if b"content-length" in given:
+                message["headers"] = [h for h in headers if h[0] != b"content-length"]
+                if b"event-stream" not in given.get(b"content-type", b""):
+                    start = message
+                    return
+        elif message["type"] == "http.response.body":
+            more = message.get("more_body", False)
+            waiting.append(message.get("body", b""))
+            if start is not None and more:
+                return
+            data = _clean(b"".join(waiting), hidden)
+            kept = _unfinished(data, hidden) if more else 0
+            waiting[:] = [data[len(data) - kept :]]
+            message = {**message, "body": data[: len(data) - kept]}
+            if start is not None:
+                length = (b"content-length", str(len(data)).encode())
+                await send({**start, "headers": [*start["headers"], length]})
+                start = None
+        elif message["type"] == "websocket.send":
+            message = {**message, **_clean_frame(message, hidden)}
+        await send(message)
+
+    return pass_on
+
+
+def _clean(data: bytes, hidden: list[bytes]) -> bytes:
+    for secret in hidden:
+        data = data.replace(secret, MASK.encode())
+    return data
+
+
+def _clean_frame(message: Message, hidden: list[bytes]) -> Message:
+    found: Message = {}
+    if message.get("text") is not None:
+        found["text"] = _clean(message["text"].encode(), hidden).decode()
+    if message.get("bytes") is not None:
+        found["bytes"] = _clean(message["bytes"], hidden)
+    return found
+
+
+def _unfinished(data: bytes, hidden: list[bytes]) -> int:
+    """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
+    longest = max(map(len, hidden), default=1) - 1
+    for size in range(min(longest, len(data)), 0, -1):
+        if any(secret.startswith(data[-size:]) for secret in hidden):
+            return size
+    return 0
+
+
+def telling(send: Send) -> Send:
+    """Return ``send`` with an error's facts in a header, or in a comment within the stream."""
+    found: list[str] = []
+    _facts.set(found)
+    told = False
+
+    async def tell(message: Message) -> None:
+        nonlocal told
+        if message["type"] == "http.response.start" and found:
+            told = True
+            header = (FACTS_HEADER.encode(), found[-1].encode())
+            message = {**message, "headers": [*message["headers"], header]}
+        elif message["type"] == "http.response.body" and found and not told:
+            told = True  # a comment (HTML standard, server-sent events), then the error itself
+            comment = f": {FACTS_HEADER} {found[-1]}\n\n".encode()
+            message = {**message, "body": comment + message.get("body", b"")}
+        await send(message)
+
+    return tell

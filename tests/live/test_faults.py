@@ -1,0 +1,319 @@
+"""docs/reliability.md, row by row: each fault in Python, as the command, and through a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import adapter
+from adapter.fingerprints import NETWORK
+from adapter.runtime import Gateway, is_alive, running
+from tests.command import PATIENCE, ROOT, provider, run, started
+from tests.faults import (
+    FAULTS,
+    LATE,
+    MEGABYTES,
+    STREAM,
+    WHOLE,
+    Fault,
+    Server,
+    fault_server,
+    write_certificate,
+)
+from tests.recorder import Recorder, recording_server
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+
+KEY = "sk-the-providers-own-key"
+MESSAGES = [{"role": "user", "content": "hi"}]
+ROWS = [(name, mode) for name, fault in FAULTS.items() for mode in fault.modes]
+EVERY_ROW = pytest.mark.parametrize(("name", "mode"), ROWS)
+SHORT_ROWS = [row for row in ROWS if not row[0].startswith("long")]
+
+
+class Setup(NamedTuple):
+    """A server with every fault, one that nothing may reach, and a gateway."""
+
+    server: Server
+    elsewhere: Recorder
+    urls: dict[str, str]
+    gateway: Gateway
+    environ: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    folder = tmp_path_factory.mktemp("faults")
+    certificate = folder / "certificate.pem"
+    write_certificate(certificate)
+    with (
+        recording_server() as elsewhere,
+        fault_server(int(elsewhere.origin.rpartition(":")[2])) as server,
+        fault_server(certificate=certificate) as untrusted,
+        socket.socket() as closed,
+    ):
+        closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; not listening
+        urls = {
+            "p": f"http://127.0.0.1:{server.port}/v1",
+            "refused": f"http://127.0.0.1:{closed.getsockname()[1]}/v1",
+            "unknown": "https://no-such-host.invalid/v1",  # RFC 6761: never resolves
+            "no-tls": f"https://127.0.0.1:{server.port}/v1",
+            "untrusted": f"https://localhost:{untrusted.port}/v1",
+        }
+        config = folder / "gptme.toml"
+        tables = [provider(url, name, api_key=KEY) for name, url in urls.items()]
+        config.write_text("\n".join(tables), encoding="utf-8")
+        config.chmod(0o600)
+        environ = {
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+            "ADAPTER_CONFIG": str(config),
+            "NO_PROXY": "*",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        }
+        kept = {
+            k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "PYTHONPATH", *NETWORK)
+        }
+        serve = [sys.executable, "-m", "adapter", "serve"]
+        subprocess.run(
+            [*serve, "--detach", "--port", "0"], env={**kept, **environ}, check=True, timeout=240
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))
+            (gateway,) = running()
+        try:
+            yield Setup(server, elsewhere, urls, gateway, environ)
+        finally:
+            subprocess.run([*serve, "--stop"], env={**kept, **environ}, check=False, timeout=60)
+
+
+@pytest.fixture
+def setup(shared: Setup, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    for name, value in shared.environ.items():
+        monkeypatch.setenv(name, value)
+    shared.server.requests.clear()
+    shared.elsewhere.requests.clear()
+    adapter.load_config()
+    yield shared
+    assert not shared.elsewhere.requests
+    assert is_alive(shared.gateway)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """Import LiteLLM before anything is bounded in time."""
+    import litellm  # noqa: F401 - for its time
+
+
+def text_of(mode: str, chunks: list[Any]) -> str:
+    """Return the text, or the tool calls as the command prints them."""
+    from adapter.answers import pieces
+
+    return "".join(pieces(chunks)) if mode == STREAM or chunks else ""
+
+
+def call(name: str, mode: str, is_async: bool, **more: Any) -> tuple[Exception | None, str]:
+    """Call ``completion`` or ``acompletion``; return the error, and the text until then."""
+    fault = FAULTS[name]
+    got: list[Any] = []
+    given = {"model": f"{fault.provider}/{name}", "messages": MESSAGES, "timeout": fault.limit}
+    given |= {"stream": mode == STREAM, **more}
+
+    async def answer() -> None:
+        result = await adapter.acompletion(**given)
+        if mode == WHOLE:
+            got.append(result)
+            return
+        async for part in result:
+            got.append(part)  # noqa: PERF401 - what came before an error is kept
+
+    try:
+        if is_async:
+            asyncio.run(answer())
+        elif mode == WHOLE:
+            got.append(adapter.completion(**given))
+        else:
+            for part in adapter.completion(**given):
+                got.append(part)  # noqa: PERF402 - as above
+    except Exception as error:  # noqa: BLE001 - it is what the test looks at
+        return error, text_of(mode, got)
+    return None, text_of(mode, got)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(("name", "mode"), SHORT_ROWS)
+def test_in_python(setup: Setup, name: str, mode: str, is_async: bool) -> None:
+    fault = FAULTS[name]
+    began = time.monotonic()
+    error, text = call(name, mode, is_async, max_retries=0)
+    assert time.monotonic() - began < fault.bound
+    seen = (type(error).__name__, getattr(error, "status_code", None)) if error else ("", None)
+    assert seen == (fault.error, fault.status)
+    assert text == fault.out
+    assert setup.server.requests[name] == fault.requests
+    if error is not None:
+        assert KEY not in f"{error}{error!r}"
+        note = f"gptme-litellm: provider {fault.provider!r}, base_url {setup.urls[fault.provider]}"
+        assert getattr(error, "__notes__", [""])[0].startswith(note)
+
+
+@EVERY_ROW
+def test_as_the_command(setup: Setup, name: str, mode: str) -> None:
+    fault = FAULTS[name]
+    flags = ("--stream" if mode == STREAM else "--no-stream", "--timeout", str(fault.limit))
+    model = f"{fault.provider}/{name}"
+    began = time.monotonic()
+    without = run("-m", model, *flags, "--no-gateway", "hi")
+    assert time.monotonic() - began < fault.bound
+    assert setup.server.requests[name] == fault.requests
+    check_command(fault, without.code, without.out, without.err, setup)
+    began = time.monotonic()
+    through = run("-m", model, *flags, "-v", "hi")
+    assert time.monotonic() - began < fault.bound
+    assert setup.server.requests[name] == 2 * fault.requests
+    assert "through the gateway at" in through.err
+    said = [x for x in through.err.splitlines(keepends=True) if not x.startswith("adapter: ")]
+    assert through._replace(err="".join(said)) == without
+
+
+def check_command(fault: Fault, code: int, out: str, err: str, setup: Setup) -> None:
+    assert code == fault.code
+    assert out == (f"{fault.out}\n" if fault.out else "")
+    if not fault.code:
+        assert not err
+        return
+    assert err.startswith(f"Error: provider {fault.provider!r} ({setup.urls[fault.provider]}")
+    assert fault.says in err
+    assert ("the answer above is not complete" in err) is bool(fault.out)
+    assert len(err.splitlines()) <= 3
+    assert "Traceback" not in err
+    assert KEY not in err
+
+
+@pytest.mark.parametrize(("name", "mode"), SHORT_ROWS)
+def test_for_another_client_of_the_gateway(setup: Setup, name: str, mode: str) -> None:
+    fault = FAULTS[name]
+    connection = http.client.HTTPConnection("127.0.0.1", setup.gateway.port, timeout=PATIENCE)
+    body = {"model": f"{fault.provider}/{name}", "messages": MESSAGES, "timeout": fault.limit}
+    headers = {"Authorization": f"Bearer {setup.gateway.key}", "Content-Type": "application/json"}
+    began = time.monotonic()
+    sent = json.dumps({**body, "stream": mode == STREAM})
+    connection.request("POST", "/v1/chat/completions", sent, headers)
+    response = connection.getresponse()
+    data = response.read().decode()
+    connection.close()
+    assert time.monotonic() - began < fault.bound
+    events = [x.removeprefix("data: ") for x in data.splitlines() if x.startswith("data: ")]
+    failed = bool(events) and '"error"' in events[-1]
+    assert f"{response.status}{', then an error event' * failed}" == fault.client
+    assert setup.server.requests[name] == fault.requests
+    assert KEY not in data
+    assert response.headers.get("retry-after") == ("1" if name == "429-wait" else None)
+
+
+def test_how_often_python_tries_by_default(setup: Setup) -> None:
+    """All at once: the OpenAI SDK waits for a second or two between its three attempts."""
+    rows = [row for row in SHORT_ROWS if FAULTS[row[0]].requests]
+    setup.server.handshakes = 0
+
+    async def ask(name: str, mode: str) -> None:
+        fault = FAULTS[name]
+        given = {
+            "model": f"{fault.provider}/{name}",
+            "messages": MESSAGES,
+            "stream": mode == STREAM,
+        }
+        try:
+            result = await adapter.acompletion(**given, timeout=fault.limit)
+            if mode == STREAM:
+                async for _ in result:
+                    pass
+        except Exception:  # noqa: BLE001 - only the number of requests counts
+            return
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(ask(*row) for row in [*rows, ("no-tls", WHOLE)]))
+
+    asyncio.run(ask_all())
+    wanted: dict[str, int] = {}
+    for name, _ in rows:
+        wanted[name] = wanted.get(name, 0) + (3 if FAULTS[name].retried else 1)
+    assert setup.server.requests == wanted
+    assert setup.server.handshakes == 3
+
+
+def test_a_stream_without_end_has_the_bound_that_litellm_is_given(setup: Setup) -> None:
+    environ = {**os.environ, "LITELLM_MAX_STREAMING_DURATION_SECONDS": "1"}
+    with started("-m", "p/endless", "--no-gateway", "hi", env=environ) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 7, err
+    assert out.startswith(b"word word ")
+    assert b"the answer above is not complete" in err
+
+
+def test_keep_alive_comments_without_end_are_silence(setup: Setup) -> None:
+    """To the command. A gateway passes no comments on, so that it falls silent itself."""
+    began = time.monotonic()
+    without = run("-m", "p/pings", "--timeout", "1", "--no-gateway", "hi")
+    through = run("-m", "p/pings", "--timeout", "1", "hi")
+    assert time.monotonic() - began < 40
+    assert (without.code, without.out) == (through.code, through.out) == (7, "One two\n")
+    assert LATE in without.err
+    assert f"the gateway at {setup.gateway.url} does not answer" in through.err
+
+
+MEASURED = """\
+import re, sys
+from adapter.cli.main import run
+code = run(sys.argv[1:])
+print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("way", ["--gateway", "--no-gateway"])
+def test_the_memory_that_a_long_reply_takes(
+    setup: Setup, tmp_path: Path, way: str, record_property: Callable[[str, object], None]
+) -> None:
+    """In a process that has nothing else to do."""
+    args = ("-m", "p/long", "--no-stream", *([way] if way == "--no-gateway" else []), "hi")
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=True,
+        )
+    assert (tmp_path / "out").stat().st_size == MEGABYTES * 2**20 + 1
+    used = int(done.stderr) / 1024
+    name = way.removeprefix("--").replace("no-", "no ")
+    record_property("figure", f"faults: {MEGABYTES} MB take the command {used:.0f} MB, {name}")
+    assert used < 15 * MEGABYTES
+
+
+def test_the_table_is_what_is_run_here() -> None:
+    """And the page shows it."""
+    path = ROOT / "docs" / "generate_reliability.py"
+    spec = importlib.util.spec_from_file_location("generate_reliability", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = module.PAGE.read_text(encoding="utf-8")
+    assert page == module.text(page), "run: python docs/generate_reliability.py"
+    assert page.count("\n| ") > len(FAULTS)
