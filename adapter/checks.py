@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
 from adapter.key_sources import KEY_SETTINGS
-from adapter.plugin_checks import OUR_TABLES, SECTIONS, check_extras, header_of
+from adapter.plugin_checks import OUR_TABLES, RESERVED, SECTIONS, check_extras, header_of
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
@@ -71,11 +71,13 @@ def _check_entry(document: Document, index: int, entry: Mapping[str, Any]) -> It
 
     for key, value in entry.items():
         if key not in FIELDS:
-            hint = did_you_mean(key, FIELDS)
+            meant = RESERVED.get(key)
+            hint = f" (did you mean {meant!r}?)" if meant else did_you_mean(key, FIELDS)
+            fix = f"LiteLLM parameters go to [plugin.litellm.providers.{shown or 'NAME'}]"
             yield problem(
                 key,
                 f"unknown field {key!r} in [[providers]]{hint}; gptme refuses the file",
-                f"LiteLLM parameters go to [plugin.litellm.providers.{shown or 'NAME'}]",
+                f"write {meant}" if meant else fix,
                 warning=True,
             )
         elif not isinstance(value, str):

@@ -11,7 +11,7 @@ from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
 from adapter.key_sources import KEY_SETTINGS
 
-__all__ = ["KEY_PREFIX", "OUR_TABLES", "SECTIONS", "check_extras", "header_of"]
+__all__ = ["KEY_PREFIX", "OUR_TABLES", "RESERVED", "SECTIONS", "check_extras", "header_of"]
 
 SECTIONS = ("router_settings", "litellm_settings", "general_settings")
 """LiteLLM's own section names, passed through from ``[plugin.litellm]``."""

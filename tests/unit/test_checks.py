@@ -134,6 +134,8 @@ WARNINGS = [
     Case("near field", provider('base_ulr = "x"'), 4, "p",
          "unknown field 'base_ulr' in [[providers]] (did you mean 'base_url'?)",
          "[plugin.litellm.providers.p]"),
+    Case("LiteLLM's word for a field", provider('api_base = "x"'), 4, "p",
+         "unknown field 'api_base' in [[providers]] (did you mean 'base_url'?)", "write base_url"),
     Case("field of another kind", provider("timeout = 3"), 4, "p",
          "unknown field 'timeout' in [[providers]]; gptme refuses the file",
          "[plugin.litellm.providers.p]"),
