@@ -21,6 +21,9 @@ from adapter.providers import FIELDS, base_url_fault, is_private_host, name_faul
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
 
+ALIASES = "router_settings.model_group_alias"
+"""LiteLLM's own, which is looked into here, too."""
+
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 NO_BASE_URL = 'add base_url = "https://.../v1"'
@@ -122,7 +125,10 @@ def _check_tables(document: Document) -> Iterator[Problem]:
         ("models.default", str, 'write default = "provider/model"'),
         ("plugin", dict, "write [plugin.litellm]"),
         ("plugin.litellm", dict, "write [plugin.litellm]"),
-        *((f"plugin.litellm.{t}", dict, f"write [plugin.litellm.{t}]") for t in OUR_TABLES),
+        *(
+            (f"plugin.litellm.{t}", dict, f"write [plugin.litellm.{t}]")
+            for t in (*OUR_TABLES, ALIASES)
+        ),
     )
     for path, kind, fix in expected:
         value: Any = document.data

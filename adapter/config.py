@@ -72,7 +72,21 @@ _REFERENCE = re.compile(r"os\.environ/(\w+)")
 Signature = tuple[tuple[int, int, int, int, int] | None, ...]
 
 _cache: dict[tuple[tuple[str, ...], bool], tuple[Signature, Config]] = {}
-_cache_lock = Lock()
+
+_reading = Lock()
+
+
+def _new_lock() -> None:
+    """In a forked child: a thread that was reading there is not here to let the lock go."""
+    global _reading  # noqa: PLW0603 - the one lock of this process
+    _reading = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_new_lock)
+
+READS = 20
+"""How often files that keep changing are read before the last reading counts."""
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
@@ -83,14 +97,32 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     ever written. Raises :class:`ConfigError` with every problem of every file at once.
     """
     key = config_paths(path)
-    signature = tuple(map(_signature, key[0]))
     cached = _cache.get(key)
-    if cached is not None and cached[0] == signature:
-        return cached[1]
-    config = read_config(*key)
-    with _cache_lock:
-        _cache[key] = (signature, config)
-    return config
+    if cached is None or cached[0] != _signatures(key[0]):
+        with _reading:  # of many threads one reads, and the others take what it has read
+            cached = _cache.get(key)
+            if cached is None or cached[0] != _signatures(key[0]):
+                cached = _cache[key] = _read_together(*key)
+    return cached[1]
+
+
+def _read_together(paths: Sequence[str], required: bool) -> tuple[Signature, Config]:
+    """Read ``paths`` as they were at one moment: one before and one after a change fit neither."""
+    for last in (*[False] * (READS - 1), True):
+        signature = _signatures(paths)
+        try:
+            config = read_config(paths, required)
+        except ConfigError:
+            if last or signature == _signatures(paths):
+                raise
+        else:
+            if last or signature == _signatures(paths):
+                break
+    return signature, config
+
+
+def _signatures(paths: Sequence[str]) -> Signature:
+    return tuple(map(_signature, paths))
 
 
 def _signature(path: str) -> tuple[int, int, int, int, int] | None:

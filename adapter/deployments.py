@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from adapter.checks import VARIABLE
 from adapter.errors import did_you_mean
-from adapter.keys import Secret
+from adapter.keys import Secret, default_variable
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
 from adapter.litellm_prefixes import BASE_SUFFIX, OpenAICompatible
@@ -80,6 +81,9 @@ def read_deployment(
     key = key_of_entry(params.get("api_key"), row, base_url, environ, later)
     if key.fault:
         raise Refused(key.fault)
+    unusual = key.variable is not None and not VARIABLE.fullmatch(key.variable)
+    if unusual and key.variable != default_variable(name.partition("/")[0]):
+        raise Refused("api_key: what follows os.environ/ is not the name of a variable")
     info = entry.get("model_info")
     mode = info.get("mode") if isinstance(info, Mapping) else None
     pattern, model = _pattern(name, model)

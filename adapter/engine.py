@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from adapter.config import load_config
 from adapter.errors import ConfigError
@@ -51,6 +50,8 @@ def load_litellm() -> Any:
                 if settings.get("disable_streaming_logging") is True:
                     litellm.disable_streaming_logging = True
             _loaded = litellm
+            if hasattr(os, "register_at_fork"):  # not on Windows
+                os.register_at_fork(after_in_child=_leave_to_parent)
     return _loaded
 
 
@@ -62,6 +63,29 @@ def keep_off_huggingface(litellm: Any) -> None:
     """
     if litellm.disable_hf_tokenizer_download is None:
         litellm.disable_hf_tokenizer_download = True
+
+
+_left: list[Any] = []
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: open connections are the parent's, and two must not talk on one.
+
+    They are kept, not closed: to close an asynchronous one would reach into the parent's event
+    loop, which waits on a descriptor that both share. The threads that write LiteLLM's log are
+    not here either, and one of them, or of their callers, may have held a lock.
+    """
+    from litellm.caching.evicted_client_closer import EvictedClientCloser
+    from litellm.constants import LOGGING_EXECUTOR_MAX_PENDING_TASKS, LOGGING_EXECUTOR_MAX_THREADS
+    from litellm.litellm_core_utils.thread_pool_executor import executor
+
+    cache = _loaded.in_memory_llm_clients_cache
+    _left.append(dict(cache.cache_dict))
+    cache.flush_cache()
+    cache.evicted_client_closer = EvictedClientCloser()
+    type(executor).__init__(
+        executor, LOGGING_EXECUTOR_MAX_THREADS, LOGGING_EXECUTOR_MAX_PENDING_TASKS
+    )
 
 
 @contextmanager
@@ -99,9 +123,6 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
         _kept.add(model)
 
 
-_clients: WeakKeyDictionary[Any, dict[tuple[tuple[str, str], ...], Any]] = WeakKeyDictionary()
-
-
 def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
     """Return the OpenAI client for a call to a provider of ours, which says nothing of OpenAI's.
 
@@ -123,9 +144,13 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
         shared_session=params.get("shared_session"),
     )
     kept = tuple((k, params[k]) for k in ("organization", "project") if params.get(k))
-    copies = _clients.setdefault(client, {})
+    copies = vars(client).setdefault("_adapter_copies", {})
     if kept not in copies:
-        copies[kept] = _without_identity(client, kept)
+        copy = _without_identity(client, kept)
+        # each holds the other: LiteLLM closes the client, and so the connections of both, some
+        # time after it has left its cache, and finds nothing to close if it is gone by then
+        copy._adapter_original = client
+        copies[kept] = copy
     return copies[kept]
 
 

@@ -30,6 +30,8 @@ __all__ = [
     "Problem",
     "UnknownProviderError",
     "did_you_mean",
+    "one_line",
+    "printable",
 ]
 
 EXIT_CODES = {
@@ -68,7 +70,7 @@ class Problem(NamedTuple):
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         who = f"provider {self.provider!r}: " if self.provider else ""
         lines = f"{label}{where}: {who}{self.message}", f"    fix: {self.fix}"
-        return "\n".join(printable(line).replace("\n", "\\n") for line in lines)
+        return "\n".join(map(one_line, lines))
 
 
 class AdapterError(Exception):
@@ -159,3 +161,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """Return ``text`` with control characters escaped, so that no file can drive a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as :func:`printable` does, in one line: no value of a file forges another."""
+    return printable(text).replace("\n", "\\n")

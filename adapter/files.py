@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tomli
 
 from adapter.errors import Problem
+from adapter.toml_lines import bare, places
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
     "FILE_NAMES",
+    "LONGEST_INTEGER",
     "SECRETS_FILE",
     "Document",
     "config_paths",
     "documents",
+    "excess",
     "files_with",
     "read_document",
     "secrets_file",
@@ -40,6 +43,14 @@ FILE_NAMES = ("config.toml", "gptme.toml", SECRETS_FILE)
 
 MAX_BYTES = 4 * 1024 * 1024
 """Larger files are refused: no hand-written configuration comes near, and parsing takes memory."""
+
+MAX_DEPTH = 100
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+MAX_VALUES = 50_000
+"""Of all tables together; a thousand providers take a fifth of it."""
+
+LONGEST_INTEGER = 64
+"""In bits, as in TOML 1.0; Python would not even print those of a few thousand digits."""
 
 
 class Document(NamedTuple):
@@ -57,32 +68,24 @@ class Document(NamedTuple):
         """Return what stands under ``keys``, as :func:`value_at` does."""
         return value_at(self.data, keys)
 
-    @property
-    def lines(self) -> list[str]:
-        """The lines as an editor counts them (``splitlines`` also splits at U+2028 and others)."""
-        return self.text.split("\n")
-
     def line(self, provider: int | None = None, key: str | None = None) -> int | None:
         """Return the line (from 1) of a top-level key, of the nth provider, or of a key in it.
 
         TOML keeps no positions, so this looks for the usual spellings and returns the nearest
         enclosing line, or ``None`` where there is none.
         """
-        lines = self.lines
+        found = places(self.text)
+        name = bare(key or "")
         if provider is None:
-            name = re.escape(key or "")
-            return _find(lines, rf"\s*(\[+\s*)?[\"']?{name}[\"']?\s*[\]=.]", 0, len(lines))
-        heads = [i for i, text in enumerate(lines) if re.match(r"\s*\[\[\s*providers\s*\]\]", text)]
-        if provider >= len(heads):
-            return _find(lines, r"\s*providers\s*=", 0, len(lines))
-        start = heads[provider]
-        end = next(
-            (i for i in range(start + 1, len(lines)) if re.match(r"\s*\[", lines[i])), len(lines)
-        )
-        found = None
-        if key is not None:
-            found = _find(lines, rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", start + 1, end)
-        return found or start + 1
+            return found.get(("", name))
+        head = found.get((provider, ""))
+        if head is None:
+            return found.get(("=", "providers"))
+        return (found.get((provider, name)) if key is not None else None) or head
+
+    def header(self, name: str) -> int | None:
+        """Return the line of the first header ``[name]``, or of a table in it."""
+        return places(self.text).get(("[", bare(name)))
 
 
 def value_at(value: Any, keys: Iterable[str]) -> Any:
@@ -90,10 +93,6 @@ def value_at(value: Any, keys: Iterable[str]) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _find(lines: list[str], pattern: str, start: int, end: int) -> int | None:
-    return next((i + 1 for i in range(start, end) if re.match(pattern, lines[i])), None)
 
 
 def config_directory(environ: Mapping[str, str] | None = None) -> str:
@@ -168,7 +167,7 @@ def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
         line = error.object.count(b"\n", 0, error.start) + 1
         return Problem(path, line, None, "not valid UTF-8", "save the file as UTF-8")
     try:
-        return Document(path, text, tomli.loads(text), mode)
+        data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         # tomli's own message ends in "(at line 3, column 7)", which the problem says already
         message = re.sub(r" \(at [^()]*\)$", "", str(error))
@@ -176,8 +175,30 @@ def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
         return Problem(path, line, None, f"not valid TOML: {message}", "correct the syntax there")
     except (ValueError, RecursionError) as error:
         # ValueError: an integer of thousands of digits; RecursionError: thousands of brackets
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        what = TOO_DEEP if isinstance(error, RecursionError) else str(error)
         return Problem(path, None, None, f"not usable TOML: {what}", "simplify the file")
+    if too_much := excess(data):
+        return Problem(path, None, None, f"not usable TOML: {too_much}", "simplify the file")
+    return Document(path, text, data, mode)
+
+
+def excess(data: Mapping[str, Any]) -> str | None:
+    """Return what is too much in a file: what follows may then recurse, print and compare."""
+    level: list[Any] = [data]
+    depth = count = 0
+    while level:
+        depth, count = depth + 1, count + len(level)
+        if depth > MAX_DEPTH:
+            return TOO_DEEP
+        if count > MAX_VALUES:
+            return f"more than {MAX_VALUES:,} values"
+        if any(isinstance(v, int) and v.bit_length() > LONGEST_INTEGER for v in level):
+            return f"an integer of more than {LONGEST_INTEGER} bits"
+        inner = [
+            v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)
+        ]
+        level = [item for items in inner for item in items]
+    return None
 
 
 def _line_in(message: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from adapter.checks import SECTIONS
 from adapter.exporting import NO_STATIC_MODELS
+from adapter.files import LONGEST_INTEGER
 from adapter.litellm_yaml import Loaded, reference
 from adapter.redaction import has_secret
 
@@ -200,6 +201,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [v for v in map(plain, value) if v is not None]
     unsayable = isinstance(value, bytes) or (isinstance(value, float) and not isfinite(value))
+    unsayable |= isinstance(value, int) and value.bit_length() > LONGEST_INTEGER
     return None if unsayable else value
 
 

@@ -155,7 +155,7 @@ def _provider(
     return ImportedProvider(
         name=name,
         base_url=first.base_url,
-        api_key_env=_key_variable(name, first.variable),
+        api_key_env=_key_variable(name, first.variable, report),
         default_model=_default(name, group, None if chosen else existing),
         extras={k: public for k, (public, _) in split.items() if public is not None},
         secret_extras={k: secret for k, (_, secret) in split.items() if secret is not None},
@@ -163,10 +163,14 @@ def _provider(
     )
 
 
-def _key_variable(name: str, variable: str | None) -> str | None:
+def _key_variable(name: str, variable: str | None, report: Report) -> str | None:
     """Return the variable to write; one that no file can name is found by the provider's name."""
-    unusual = variable is not None and not VARIABLE.fullmatch(variable)
-    return None if unusual and variable == default_variable(name) else variable
+    if variable is None or VARIABLE.fullmatch(variable):
+        return variable
+    if variable != default_variable(name):
+        what = f"${variable}, which no file can name: rename the variable"
+        report.left_out.append(f"the key of provider {name!r}: {what}")
+    return None
 
 
 def _header(value: Any) -> str:

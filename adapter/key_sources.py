@@ -17,7 +17,7 @@ from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from adapter.errors import MissingKeyError, printable
+from adapter.errors import MissingKeyError, one_line, printable
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,11 +46,21 @@ _printed: dict[str, str] = {}
 _lock = Lock()
 
 
+def _new_lock() -> None:
+    """In a forked child: a thread that waits there for a command is not here to let it go."""
+    global _lock  # noqa: PLW0603 - the one lock of this process
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 def other_source(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the setting that names the key's source, and the text that says so; reads nothing."""
     words = {
         "api_key_cmd": "(from a command)",
-        "api_key_file": f"(from {settings.get('api_key_file')})",
+        "api_key_file": f"(from {one_line(str(settings.get('api_key_file')))})",
         "api_key_keyring": "(from the keyring)",
     }
     return next(((name, words[name]) for name in KEY_SETTINGS if settings.get(name)), None)
@@ -62,7 +72,7 @@ def read_other(provider: str, setting: str, value: Any) -> str:
     try:
         key = read[setting](provider, value).strip()
     except _NoKeyError as error:
-        why = str(error)
+        why = one_line(str(error))
     else:
         if key:
             return key
@@ -199,9 +209,12 @@ def _file(provider: str, value: Any) -> str:
                 raise _NoKeyError(f"{path} is not a regular file")
             if os.name == "posix" and info.st_mode & 0o077:
                 raise _NoKeyError(f"{path} can be read by other users: chmod 600 {path}")
-            return _first_line(file.read(MAX_BYTES))
+            data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _NoKeyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if b"\n" not in data and len(data) > MAX_BYTES:  # half a key would be sent
+        raise _NoKeyError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
+    return _first_line(data)
 
 
 def _keyring(provider: str, value: Any) -> str:

@@ -89,9 +89,9 @@ def ask(
             time.sleep(_pause(attempt, None))
             continue
         if response.status < 500 and response.status not in RETRIED:
-            return pieces(_chunks(route, response), kept)
+            return _text(route, response, kept)
         time.sleep(_pause(attempt, response))
-    return pieces(_chunks(route, _send(route, body, timeout)), kept)
+    return _text(route, _send(route, body, timeout), kept)
 
 
 def _send(route: Route, body: bytes, timeout: float) -> Reply:
@@ -173,31 +173,39 @@ def _pause(attempt: int, response: Reply | None) -> float:
     return float(min(0.5 * 2.0**attempt, 8.0) * (1 - 0.25 * random.random()))
 
 
-def _chunks(route: Route, response: Reply) -> Iterator[Any]:
-    """Yield the chunks of an answer; raise what the gateway says went wrong."""
+def _text(route: Route, response: Reply, kept: Kept | None) -> Iterator[str]:
+    """Yield the text of an answer. What has not the shape of one is an answer that is lost."""
     try:
-        if response.status != 200:
-            told = response.headers.get(FACTS_HEADER) if route.own else None
-            raise RemoteError(_facts(told, response.status, response.read(LONGEST_LINE)))
-        if "text/event-stream" not in response.headers.get("content-type", ""):
-            data = response.read(LONGEST_LINE)
-            if getattr(response, "length", None):  # http.client's limited read() does not tell
-                raise LostError("the reply is cut, or too long")
-            whole = _parse(data)
-            if whole.error is not None:
-                raise RemoteError(_facts(None, None, data))
-            yield whole
-            return
-        yield from _events(response, route.own)
+        for piece in pieces(_chunks(route, response), kept):
+            if not isinstance(piece, str):
+                raise LostError("the text of the answer is no text")
+            yield piece
     except RemoteError:
         raise
     except Exception as error:  # http.client's have no class in common with a socket's
         raise _lost(route, error) from error
 
 
+def _chunks(route: Route, response: Reply) -> Iterator[Any]:
+    """Yield the chunks of an answer; raise what the gateway says went wrong."""
+    if response.status != 200:
+        told = response.headers.get(FACTS_HEADER) if route.own else None
+        raise RemoteError(_facts(told, response.status, response.read(LONGEST_LINE)))
+    if "text/event-stream" not in response.headers.get("content-type", ""):
+        data = response.read(LONGEST_LINE)
+        if getattr(response, "length", None):  # http.client's limited read() does not tell
+            raise LostError("the reply is cut, or too long")
+        whole = _parse(data)
+        if whole.error is not None:
+            raise RemoteError(_facts(None, None, data))
+        yield whole
+        return
+    yield from _events(response, route.own)
+
+
 def _events(response: Reply, own: bool) -> Iterator[Any]:
     told = None
-    while line := response.readline(LONGEST_LINE):
+    for line in _lines(response):
         if own and line.startswith(b": " + FACTS_HEADER.encode()):
             told = line.split(b" ", 2)[2].decode()
         if not line.startswith(b"data:"):
@@ -210,6 +218,12 @@ def _events(response: Reply, own: bool) -> Iterator[Any]:
             raise RemoteError(_facts(told, None, data))
         yield chunk
     raise LostError("the stream ended without [DONE]")
+
+
+def _lines(response: Reply) -> Iterator[bytes]:
+    """Yield the lines, which end in LF, CRLF or CR (WHATWG HTML, 9.2.5)."""
+    while line := response.readline(LONGEST_LINE):
+        yield from line.splitlines()
 
 
 def _parse(data: bytes) -> Any:

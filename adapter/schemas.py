@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from adapter.errors import ConfigError, printable
 
 __all__ = ["load_schema", "response_format", "violation"]
+
+MAX_CHARACTERS = 4 * 1024 * 1024
+"""Of a schema; no server takes one that comes near."""
 
 LONGEST_REASON = 300
 """In characters; jsonschema's messages repeat the value, which may be the whole answer."""
@@ -36,13 +40,8 @@ def load_schema(given: str) -> dict[str, Any]:
     """Return the schema in a file, or written out as JSON. Raises :class:`ConfigError` (exit 2)."""
     text, where = given, "--schema"
     if not given.lstrip().startswith("{"):
-        where = f"--schema {given}"
-        try:
-            with open(os.path.expanduser(given), encoding="utf-8-sig") as file:
-                text = file.read(4 * 1024 * 1024)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{where}: {why} (a file, or a schema in JSON)") from None
+        where = f"--schema {printable(given)}"
+        text = _read(given, where)
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -56,8 +55,25 @@ def load_schema(given: str) -> dict[str, Any]:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
         raise ConfigError(f"{where}: no JSON schema: {_short(error.message)}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: nested too deeply: simplify it") from None
     _check_references(schema, where)
     return schema
+
+
+def _read(given: str, where: str) -> str:
+    path = os.path.expanduser(given)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would hang the program
+            raise ConfigError(f"{where}: not a regular file")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MAX_CHARACTERS + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{where}: {why} (a file, or a schema in JSON)") from None
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(f"{where}: longer than {MAX_CHARACTERS:,} characters")
+    return text
 
 
 def _check_references(schema: dict[str, Any], where: str) -> None:

@@ -14,6 +14,8 @@ import tomli
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from adapter.files import excess
+
 __all__ = ["changed", "provider_arrays"]
 
 _HEADER = re.compile(r"^([ \t]*\[\[[ \t]*)providers([ \t]*\]\])", re.MULTILINE)
@@ -43,7 +45,7 @@ def changed(old: str, change: Callable[[MutableMapping[str, Any]], None]) -> str
         new = re.sub(rf"(\[\[[ \t]*){_APART}\d+", r"\1providers", tomlkit.dumps(document))
         new = _raise_comments(_tidy(sunk, new.replace("\r\n", "\n")))
         new.encode()
-        same = tomli.loads(new) == wanted
+        same = tomli.loads(new) == wanted and excess(wanted) is None
     except (TOMLKitError, tomli.TOMLDecodeError, ValueError, TypeError, AttributeError):
         # ValueError: an inline table cannot take a table; a surrogate cannot be encoded
         same = False
@@ -116,7 +118,8 @@ def _tidy(old: str, new: str) -> str:
     out: list[str] = []
     for line in lines:
         header = re.match(r"\[[^\[\]=]+\]|\[\[[^\[\]=]+\]\]", line)
-        close = header and out and out[-1].strip() and not out[-1].startswith("#")
+        # a comment that stood last would else stand above the new header, and go with it
+        close = header and out and out[-1].strip() and not out[-1].startswith(_ABOVE)
         if close and (line not in known or f"{out[-1]}\n{line}" not in old):
             out.append("")
         out.append(line)

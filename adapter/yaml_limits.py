@@ -21,9 +21,17 @@ MAX_DEPTH = 100
 MAX_NODES = 200_000
 """Values after every alias is written out: a few lines of nested aliases can stand for billions."""
 
+MOST_EVENTS = 2 * MAX_NODES
+"""Of the parser, which has at most two for a value: they take no memory, as the values do."""
+
+LONGEST_INTEGER = 100
+"""In characters: Python takes hours for ``1:1:1...``, a number of base 60, and prints no long one.
+"""
+
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MERGE = "tag:yaml.org,2002:merge"
+_INTEGER = "tag:yaml.org,2002:int"
 
 
 class Place(NamedTuple):
@@ -37,9 +45,14 @@ class Place(NamedTuple):
 
 
 def check_depth(text: str, shown: str) -> None:
-    """Refuse deep nesting before anything recursive sees it: the C parser would overflow."""
+    """Refuse deep nesting before anything recursive sees it: the C parser would overflow.
+
+    And what is too long before it is held in memory, where a value takes 300 bytes.
+    """
     depth = 0
-    for event in yaml.parse(text, Loader=Loader):
+    for number, event in enumerate(yaml.parse(text, Loader=Loader)):
+        if number > MOST_EVENTS:
+            fail(shown, line_of(event), f"more than {MAX_NODES:,} values", "shorten it")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -56,6 +69,9 @@ def check_nodes(root: Any, shown: str) -> tuple[tuple[Place, str], ...]:
 
     def size(node: Any) -> int:
         if isinstance(node, yaml.ScalarNode):
+            if node.tag == _INTEGER and len(node.value) > LONGEST_INTEGER:
+                what = f"an integer of more than {LONGEST_INTEGER} characters"
+                fail(shown, line_of(node), what, "quote it")
             return 1
         known: int | None = sizes.get(id(node))
         if known is None:

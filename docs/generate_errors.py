@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -56,7 +57,7 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         b"#" * (4 * 1024 * 1024 + 1),
     ),
     "`[[providers]]`": (
-        provider(name=None),
+        provider(name=None, base_url=None),
         provider(name=""),
         provider(name="my/groq"),
         provider(name="my groq"),
@@ -234,7 +235,7 @@ def models() -> Iterator[AdapterError]:
     with mock.patch.object(embedded, "is_available", return_value=False):
         yield raised(lambda: resolve(None, config))
     for model in ("groq", "groq/", "local", "local/llama3.2"):
-        yield raised(lambda model=model: resolve(model, config))
+        yield raised(partial(resolve, model, config))
     with mock.patch.object(embedded, "_packaged_model", return_value=None):
         yield raised(embedded.model_path)
     with mock.patch.object(embedded, "_has_llama", return_value=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from threading import Lock
@@ -12,6 +11,7 @@ import click
 
 from adapter.checkup import STEPS, Step, check, exit_code
 from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.output import json_text
 from adapter.errors import printable
 from adapter.parallel import at_once
 from adapter.providers import Provider
@@ -48,7 +48,7 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     results = _run(list(chosen), _Table(list(chosen)) if live else None)
     if as_json:
         rows = [_row(p, results[p.name]) for p in chosen]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows))
     elif not live:
         click.echo("\n\n".join(_text(p, results[p.name]) for p in chosen))
     else:

@@ -57,6 +57,7 @@ def export_config(
     Keys are written as os.environ/VAR; what to set is said on stderr. Exit code 1: a server did
     not list its models (--discover), and the file has the other entries.
     """
+    from adapter.errors import one_line, printable
     from adapter.exporting import export
 
     del kind  # there is one so far
@@ -76,9 +77,9 @@ def export_config(
     exported = export(loaded, names, include_secrets=include_secrets, discovered=found)
     _write(exported.text, output, include_secrets)
     for note in exported.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(one_line(f"note: {note}"), err=True)
     for error in failed.values():
-        click.echo(f"warning: {error}", err=True)
+        click.echo(printable(f"warning: {error}"), err=True)
     ctx.exit(1 if failed else 0)
 
 

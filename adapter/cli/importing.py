@@ -9,7 +9,7 @@ import click
 
 from adapter.cli.options import config_option, load_or_new
 from adapter.cli.output import diff_text
-from adapter.errors import printable
+from adapter.errors import one_line
 
 __all__ = ["import_config"]
 
@@ -73,5 +73,5 @@ def import_config(
     lines += [f"note: {note}" for note in plan.notes]
     lines += [f"left out: {line}" for line in left_out]
     for line in lines:
-        click.echo(printable(line).replace("\n", "\\n"), err=True)
+        click.echo(one_line(line), err=True)
     ctx.exit(1 if left_out else 0)

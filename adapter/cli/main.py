@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from adapter.cli.options import config_option
-from adapter.errors import EXIT_CODES, AdapterError
+from adapter.errors import EXIT_CODES, AdapterError, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -130,7 +130,7 @@ def run(args: list[str]) -> int:
         error.show()
         return error.exit_code
     except AdapterError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable(f"Error: {error}"), err=True)
         return error.exit_code
     except BrokenPipeError:
         _discard_stdout()

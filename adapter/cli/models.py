@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.output import json_text
 from adapter.errors import printable
 
 __all__ = ["models"]
@@ -38,12 +37,12 @@ def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
             for p in chosen
             if p.name in found
         ]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows))
     else:
         for p in chosen:
             for model in found.get(p.name, ()):
                 default = p.default_model in (model, model.removesuffix(":latest"))
                 click.echo(printable(f"{p.name}/{model}{' *' if default else ''}"))
     for error in failed.values():
-        click.echo(f"warning: {error}", err=True)
+        click.echo(printable(f"warning: {error}"), err=True)
     ctx.exit(1 if failed else 0)

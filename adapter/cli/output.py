@@ -28,7 +28,7 @@ def json_text(value: Any) -> str:
 
     Nothing is lost: what is unsafe is escaped as JSON does it.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)  # TOML has dates
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import ClassVar
 
 import click
 
 from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load
+from adapter.cli.output import json_text
 from adapter.config import Config
-from adapter.errors import printable
+from adapter.errors import one_line, printable
 from adapter.providers import Provider
 
 __all__ = ["providers"]
@@ -52,7 +52,7 @@ def list_providers(as_json: bool) -> None:
     """List the configured providers, in the order of the files."""
     config = load()
     if as_json:
-        click.echo(json.dumps([_row(p) for p in config.providers], indent=2, ensure_ascii=False))
+        click.echo(json_text([_row(p) for p in config.providers]))
     else:
         click.echo(_text(config), nl=False)
 
@@ -73,7 +73,7 @@ def _text(config: Config) -> str:
         ]
         if provider.default_model:
             lines.append(f"   Default Model: {provider.default_model}")
-        blocks.append("\n".join(map(printable, lines)))
+        blocks.append("\n".join(map(one_line, lines)))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.output import json_text
 from adapter.config import Config
-from adapter.errors import MissingKeyError, printable
+from adapter.errors import MissingKeyError, one_line
 from adapter.keys import MASK, variable_of
 from adapter.providers import Provider
 
@@ -27,7 +27,7 @@ def show_provider(name: str, as_json: bool) -> None:
     provider = loaded.provider(name)
     facts = _facts(provider, loaded)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text(facts))
         return
     lines = [f"📡 {provider.name}"]
     for label, value in facts.items():
@@ -38,7 +38,7 @@ def show_provider(name: str, as_json: bool) -> None:
     lines.append("   LiteLLM:")
     lines += [f"     {k}: {v}" for k, v in dict(facts["litellm"]).items()]  # type: ignore[call-overload]  # a dict
     lines += [f"   Warning: {warning}" for warning in facts["warnings"]]  # type: ignore[attr-defined]  # a list
-    click.echo(printable("\n".join(lines)))
+    click.echo("\n".join(map(one_line, lines)))
 
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:

@@ -27,6 +27,7 @@ ORDER = [
     "keys",
     "redaction",
     "providers",
+    "toml_lines",
     "files",
     "plugin_checks",
     "checks",

@@ -4,32 +4,69 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import tomli
 
 from adapter.editing import edit
+from tests.command import is_readable
 
 KILLS = 200
 
-# Adds and removes one provider, with its key in the private file, until it is killed.
-WRITER = """\
-import sys
+# Each writes one provider, with its key in the private file, and removes it, until it is killed.
+WRITERS = {
+    "add": """\
+import os, sys
 from adapter.config import load_config
 from adapter.keys import Secret
 from adapter.managing import NewProvider, add, remove
 
-if load_config().find("new"):
-    remove("new", load_config())
-print("ready", flush=True)
-while True:
+def write():
     add(NewProvider("new", "http://localhost:1/v1", api_key=Secret("sk-new")), load_config())
-    remove("new", load_config())
+""",
+    "import": """\
+import os, sys
+from adapter.config import load_config
+from adapter.files import shared_file
+from adapter.import_writes import write_import
+from adapter.importing import plan_import
+from adapter.managing import remove
+
+def write():
+    config = load_config()
+    plan = plan_import("config.yaml", config)
+    write_import(plan, config, shared_file(), include_secrets=True)
+""",
+}
+# For each line it reads, a process that does so until it is killed: nothing is imported again.
+ROUNDS = """
+for _ in sys.stdin:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        continue
+    if load_config().find("new"):
+        remove("new", load_config())
+    print(os.getpid(), flush=True)
+    while True:
+        write()
+        remove("new", load_config())
+"""
+
+IMPORTED = """\
+model_list:
+  - model_name: new/*
+    litellm_params:
+      model: openai/*
+      api_base: http://localhost:1/v1
+      api_key: sk-new
 """
 
 SHARED = (
@@ -38,34 +75,54 @@ SHARED = (
 PRIVATE = '# secrets\n[[providers]]\nname = "a"\napi_key = "sk-a"\n'
 
 
-def test_a_killed_writer_leaves_whole_files(config_dir: Path) -> None:
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_killed_writer_leaves_whole_files(writer: str, config_dir: Path) -> None:
     shared, private = config_dir / "gptme.toml", config_dir / "config.local.toml"
     shared.write_text(SHARED)
     private.write_text(PRIVATE)
     private.chmod(0o600)
+    Path("config.yaml").write_text(IMPORTED)
     chance = random.Random(20261124)
     seen: set[tuple[int, int]] = set()
-    killed = 0
-    while killed < KILLS:
-        writer = subprocess.Popen([sys.executable, "-c", WRITER], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        assert select.select([writer.stdout], [], [], 100)[0]
-        assert writer.stdout.readline() == b"ready\n"
-        # the same writer is stopped at many points of its work, and killed at the last of them
-        for _ in range(20):
-            time.sleep(chance.uniform(0, 0.005))
-            os.kill(writer.pid, signal.SIGSTOP)
-            seen.add(check(shared, private))
-            os.kill(writer.pid, signal.SIGCONT)
-        writer.kill()
-        writer.wait()
-        writer.stdout.close()
-        killed += 1
-        check(shared, private)
+    with writers(WRITERS[writer] + ROUNDS) as start:
+        for _ in range(KILLS // len(WRITERS)):
+            process = start()
+            # the same writer is stopped at many points of its work, and killed at the last of them
+            for _ in range(20):
+                time.sleep(chance.uniform(0, 0.005))
+                os.kill(process, signal.SIGSTOP)
+                seen.add(check(shared, private))
+                os.kill(process, signal.SIGCONT)
+            os.kill(process, signal.SIGKILL)
+            check(shared, private)
     assert len(seen) > 1  # it was met before and after a write
     for path in (shared, private):
         edit(path, lambda document: document.update(done=True), secret=path == private)
     assert sorted(config_dir.iterdir()) == sorted([shared, private])
+
+
+@contextmanager
+def writers(program: str) -> Iterator[Callable[[], int]]:
+    """Run ``program``; each call of what is returned starts a writer, and gives its process id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as parent:
+
+        def start() -> int:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            parent.stdin.write(b"\n")
+            assert is_readable(parent.stdout.fileno())
+            return int(parent.stdout.readline())
+
+        try:
+            yield start
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 def check(shared: Path, private: Path) -> tuple[int, int]:
