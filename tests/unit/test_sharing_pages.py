@@ -6,6 +6,7 @@ Their gateway runs in tests/wire/test_readme.py and tests/live/test_scaling.py.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -74,7 +75,7 @@ def test_the_configuration_of_scaling_is_exported(
     assert named <= secret["stringData"].keys() | {e["name"] for e in container["env"]}
 
 
-def docs_of(text: str) -> list[dict[str, object]]:
+def docs_of(text: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(text))
 
 
