@@ -17,7 +17,7 @@ from adapter.keys import PLACEHOLDER_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["keep_model_id", "load_litellm", "private_client"]
+__all__ = ["keep_model_id", "keep_off_huggingface", "load_litellm", "private_client"]
 
 DEFAULT_RETRIES = 2
 """LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""
@@ -44,6 +44,7 @@ def load_litellm() -> Any:
             # LiteLLM's import leaves the working directory on the path, and its calls import more
             sys.path[:] = path
             litellm.suppress_debug_info = True
+            keep_off_huggingface(litellm)
             with suppress(ConfigError):  # raised again by the call that needs a provider
                 settings = load_config().settings.get("litellm_settings", {})
                 if settings.get("disable_streaming_logging") is True:
@@ -52,6 +53,16 @@ def load_litellm() -> Any:
             if hasattr(os, "register_at_fork"):  # not on Windows
                 os.register_at_fork(after_in_child=_leave_to_parent)
     return _loaded
+
+
+def keep_off_huggingface(litellm: Any) -> None:
+    """Let LiteLLM count tokens with what it has, unless its user has said otherwise.
+
+    For a model whose id has ``llama-2`` or ``llama-3`` in it, it would fetch a tokenizer from
+    huggingface.co to count a stream's tokens, which takes most of a minute where there is no way.
+    """
+    if litellm.disable_hf_tokenizer_download is None:
+        litellm.disable_hf_tokenizer_download = True
 
 
 _left: list[Any] = []

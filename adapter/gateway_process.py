@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
+from adapter.engine import keep_off_huggingface
 from adapter.facts import facts_of
 from adapter.gateway_answers import remember
 from adapter.gateway_guard import App, guarded
@@ -36,9 +37,11 @@ def serve(settings: Mapping[str, Any]) -> None:
     sys.stderr = _Redacted(sys.stderr, secrets)
     path = list(sys.path)
     gc.disable()  # an import makes many objects and no garbage
+    import litellm
     import litellm.proxy.proxy_server as proxy
     import uvicorn
 
+    keep_off_huggingface(litellm)  # before its configuration is read, which may say otherwise
     sys.path[:] = path  # LiteLLM's import puts folders on it
     gc.enable()
     gc.freeze()

@@ -1,0 +1,24 @@
+"""The pictures of a terminal in docs/assets are what the command shows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.command import PATIENCE, ROOT
+
+
+def test_the_pictures_are_those_of_the_command(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    script = ROOT / "docs" / "record.py"
+    subprocess.run([sys.executable, str(script), str(made)], check=True, timeout=PATIENCE)
+
+    committed = sorted((ROOT / "docs" / "assets").glob("*.svg"))
+    assert [path.name for path in committed] == sorted(path.name for path in made.iterdir())
+    for path in committed:
+        text = path.read_text(encoding="utf-8")
+        assert (made / path.name).read_text(encoding="utf-8") == text, "run: python docs/record.py"
+        assert "@font-face" not in text
+        assert "url(http" not in text
