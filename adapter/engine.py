@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from adapter.config import load_config
 from adapter.errors import ConfigError
 from adapter.keys import PLACEHOLDER_KEY
+from adapter.quiet_logs import hide_keys_in_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ def load_litellm() -> Any:
             # LiteLLM's import leaves the working directory on the path, and its calls import more
             sys.path[:] = path
             litellm.suppress_debug_info = True
+            hide_keys_in_logs()
             with suppress(ConfigError):  # raised again by the call that needs a provider
                 settings = load_config().settings.get("litellm_settings", {})
                 if settings.get("disable_streaming_logging") is True:

@@ -18,6 +18,7 @@ from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
 from adapter.facts import facts_of
 from adapter.gateway_guard import App, guarded, remember
 from adapter.keys import MASK
+from adapter.redirects import ANYWHERE, guard_redirects
 
 __all__ = ["serve"]
 
@@ -39,6 +40,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     import uvicorn
 
     sys.path[:] = path  # LiteLLM's import puts folders on it
+    guard_redirects(ANYWHERE)
     gc.enable()
     gc.freeze()
     app = guarded(proxy.app, secrets, local=settings["local"])
