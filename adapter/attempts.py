@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from adapter.engine import keep_model_id, private_client
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
+from adapter.redirects import guard_redirects
 from adapter.resolution import Resolution, resolve
 from adapter.streams import note_stream
 from adapter.translation import (
@@ -79,6 +80,7 @@ def _attempt(
         return Attempt(resolution.model, {**given, "model": resolution.model})
     params = with_overrides(target, given)
     target = target_of_call(target, params)
+    guard_redirects(str(params["api_base"]))
     if params["model"].startswith(f"{PREFIX}/"):
         if function.sdk and "num_retries" in params:
             # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact

@@ -58,7 +58,7 @@ class Config:
 
     def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
         """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
-        return lookup(variable, os.environ if environ is None else environ, self.env)
+        return lookup(variable, environ, self.env)
 
     def references(self) -> tuple[str, ...]:
         """Return the variables that LiteLLM's settings name as ``os.environ/VAR``, sorted."""
@@ -168,11 +168,20 @@ def read_config(paths: Sequence[str], required: bool) -> Config:
         ),
         env=env,
         default_model=_table(merged, "models").get("default") or None,
-        settings={s: ours[s] for s in SECTIONS if s in ours},
+        settings=_settings(ours),
         files=tuple(d.path for d in documents),
         paths=tuple(paths),
         warnings=tuple(problems),
     )
+
+
+def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
+    given = {s: ours[s] for s in SECTIONS if s in ours}
+    if not given:
+        return {}
+    from adapter.redaction import hidden
+
+    return {name: hidden((name,), section) for name, section in given.items()}
 
 
 def _merge_providers(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.config import load_config
 from adapter.errors import ConfigError
 from adapter.keys import PLACEHOLDER_KEY
+from adapter.quiet_logs import hide_keys_in_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ def load_litellm() -> Any:
             sys.path[:] = path
             litellm.suppress_debug_info = True
             keep_off_huggingface(litellm)
+            hide_keys_in_logs()
             with suppress(ConfigError):  # raised again by the call that needs a provider
                 settings = load_config().settings.get("litellm_settings", {})
                 if settings.get("disable_streaming_logging") is True:

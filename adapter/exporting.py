@@ -21,7 +21,7 @@ from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
 from adapter.key_sources import other_source
-from adapter.keys import PLACEHOLDER_KEY, default_variable, reference_to, variable_of
+from adapter.keys import PLACEHOLDER_KEY, Secret, default_variable, reference_to, variable_of
 from adapter.providers import Provider
 from adapter.redaction import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
@@ -214,3 +214,4 @@ def _as_text(dumper: Any, value: Any) -> Any:
 
 for _kind in (date, datetime, time):
     _Dumper.add_representer(_kind, _as_text)
+_Dumper.add_representer(Secret, lambda dumper, value: dumper.represent_str(str(value)))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from adapter.echoes import hide_keys
 from adapter.errors import (
     AUTHENTICATION,
     NOT_FOUND,
@@ -24,7 +25,7 @@ from adapter.errors import (
     printable,
 )
 from adapter.facts import Facts, facts_of
-from adapter.keys import MASK, Secret
+from adapter.keys import MASK, Secret, without_keys
 from adapter.redaction import is_secret
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _CANNOT_CONNECT = {
     "APITimeoutError": "no answer within the time limit",
     "ConnectError": "cannot connect",
     "ClientConnectorError": "cannot connect",
+    "RedirectRefusedError": "it redirects to another host, which would get key and prompt",
 }
 # How a connection ended is a matter of chance, and each library has names of its own for it.
 _ENDED = "the connection ended before all of the reply was there"
@@ -171,6 +173,7 @@ def _advice(code: int, target: Target | None) -> str:
 def _clean(text: str, target: Target | None) -> str:
     """Return ``text`` short, on one line, without keys (servers echo them) or controls."""
     # which variable LiteLLM reads for its own providers is not known here, so all count
+    text = without_keys(text)
     keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
     if target is not None and target.key.found and len(target.key.value) > 7:
         keys.append(str(target.key.value))
@@ -184,7 +187,8 @@ def _clean(text: str, target: Target | None) -> str:
 
 
 def add_note(error: BaseException, target: Target) -> None:
-    """Attach to ``error`` the provider, base_url and key source (PEP 678; same type)."""
+    """Take keys out of ``error``, and attach the provider, base_url and key source (same type)."""
+    hide_keys(error)
     note = f"provider {target.name!r}, base_url {target.base_url}, {target.key}"
     add_text(error, f"gptme-litellm: {note}")
     with suppress(TypeError):  # built-in exceptions take no weak reference
@@ -192,7 +196,7 @@ def add_note(error: BaseException, target: Target) -> None:
 
 
 def add_text(error: BaseException, note: str) -> None:
-    """Attach a note to ``error`` once (PEP 678). Its type and message are untouched."""
+    """Attach a note to ``error`` once (PEP 678)."""
     notes = getattr(error, "__notes__", [])
     if note in notes:
         return

@@ -20,6 +20,7 @@ from adapter.facts import facts_of
 from adapter.gateway_answers import remember
 from adapter.gateway_guard import App, guarded
 from adapter.keys import MASK
+from adapter.redirects import ANYWHERE, guard_redirects
 
 __all__ = ["serve"]
 
@@ -43,6 +44,7 @@ def serve(settings: Mapping[str, Any]) -> None:
 
     keep_off_huggingface(litellm)  # before its configuration is read, which may say otherwise
     sys.path[:] = path  # LiteLLM's import puts folders on it
+    guard_redirects(ANYWHERE)
     gc.enable()
     gc.freeze()
     key = os.environ["LITELLM_MASTER_KEY"] if settings["only_master"] else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
-from adapter.keys import PLACEHOLDER_KEY, Secret, reference_to
+from adapter.keys import PLACEHOLDER_KEY, Secret, guarded, reference_to
 from adapter.providers import is_loopback
 from adapter.redaction import is_secret
 
@@ -155,23 +155,28 @@ def environment(config: Config, own: Mapping[str, str], yaml_path: Path) -> dict
 
 
 def master_key(config: Config, host: str) -> Secret:
+    given = _given_master_key(config)
+    fix = 'set LITELLM_MASTER_KEY to a long random one: python3 -c "import secrets; print('
+    fix += "'sk-' + secrets.token_urlsafe(32))\""
+    if not given:
+        if is_loopback(host):
+            return guarded("sk-" + secrets.token_urlsafe(32))
+        raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
+    if not (given.isascii() and given.isprintable()):
+        raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
+    if len(given) < SHORTEST_KEY:
+        raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
+    return guarded(given)
+
+
+def _given_master_key(config: Config) -> Secret:
     given = os.environ.get("LITELLM_MASTER_KEY")
     if not given:
         setting = config.settings.get("general_settings", {}).get("master_key")
         if isinstance(setting, str):
             variable = setting.removeprefix("os.environ/")
             given = config.getenv(variable) if variable != setting else setting
-    fix = 'set LITELLM_MASTER_KEY to a long random one: python3 -c "import secrets; print('
-    fix += "'sk-' + secrets.token_urlsafe(32))\""
-    if not given:
-        if is_loopback(host):
-            return Secret("sk-" + secrets.token_urlsafe(32))
-        raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
-    if not (given.isascii() and given.isprintable()):
-        raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
-    if len(given) < SHORTEST_KEY:
-        raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
-    return Secret(given)
+    return Secret(given or "")
 
 
 def check_installed() -> None:

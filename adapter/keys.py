@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from threading import Lock
 from typing import NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
@@ -18,17 +19,25 @@ __all__ = [
     "ResolvedKey",
     "Secret",
     "find_key",
+    "guarded",
     "key_source",
     "lookup",
     "reference_to",
     "sendable",
     "variable_of",
+    "without_keys",
 ]
 
 PLACEHOLDER_KEY = "default-key"
 """What gptme sends when it knows no key; servers without authentication ignore it."""
 
 MASK = "***"
+
+SHORTEST_GUARDED = 8
+"""In characters, of a key that is looked for in texts: a shorter one may be a word of them."""
+
+MOST_GUARDED = 1000
+"""Of those read, how many keys are looked for; the one read longest ago is forgotten first."""
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -56,6 +65,30 @@ class Secret(str):
         raise TypeError("an API key is not pickled; resolve it in the process that uses it")
 
 
+_guarded: dict[str, None] = {}
+_guarded_lock = Lock()
+
+
+def guarded(value: str) -> Secret:
+    """Return ``value`` as a secret that :func:`without_keys` finds in texts from now on."""
+    if len(value) >= SHORTEST_GUARDED:
+        with _guarded_lock:
+            _guarded.pop(value, None)
+            _guarded[value] = None
+            if len(_guarded) > MOST_GUARDED:
+                del _guarded[next(iter(_guarded))]
+    return Secret(value)
+
+
+def without_keys(text: str) -> str:
+    """Return ``text`` with ``***`` for each key read in this process: servers repeat them."""
+    with _guarded_lock:
+        found = [key for key in _guarded if key in text]
+    for key in sorted(found, key=len, reverse=True):
+        text = text.replace(key, MASK)
+    return text
+
+
 class ResolvedKey(NamedTuple):
     """A provider's key and where it came from.
 
@@ -76,14 +109,18 @@ class ResolvedKey(NamedTuple):
         return f"key {self.source}"
 
 
-def lookup(variable: str, environ: Mapping[str, str], table: Mapping[str, str]) -> str | None:
+def lookup(
+    variable: str, environ: Mapping[str, str] | None, table: Mapping[str, str]
+) -> str | None:
     """Return the value of ``variable``, or ``None`` where it is unset or empty.
 
     Order: ``GPTME_<variable>``, then ``<variable>`` in ``environ``, then the configuration's
     ``[env]`` table, which always uses the bare name (gptme, ``Config.get_env``). White space
     around a value goes: a key read from a file with ``$(cat ...)`` or from a CRLF ``.env``
-    would otherwise break the request's header.
+    would otherwise break the request's header. ``environ`` is this process's where it is ``None``:
+    a frame that may be shown with its locals does not hold all variables then.
     """
+    environ = os.environ if environ is None else environ
     bare = variable.removeprefix("GPTME_")
     for value in (environ.get(f"GPTME_{bare}"), environ.get(bare), table.get(bare)):
         if value and (stripped := value.strip()):
@@ -129,12 +166,10 @@ def find_key(
     Raises :class:`MissingKeyError` when ``api_key_env`` names a variable that is unset or empty:
     gptme raises there too, and a key meant for another server must not be tried instead.
     """
-    environ = os.environ if environ is None else environ
     source, variable = key_source(name, api_key, api_key_env)
     if variable is None:
-        return ResolvedKey(sendable(name, str(api_key).strip(), source), source, None)
-    value = lookup(variable, environ, table)
-    if value is not None:
+        return ResolvedKey(sendable(name, Secret(str(api_key).strip()), source), source, None)
+    if value := _secret(lookup(variable, environ, table)):
         return ResolvedKey(sendable(name, value, source), source, variable)
     if api_key_env:
         raise MissingKeyError(
@@ -146,10 +181,14 @@ def find_key(
     return ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
 
 
+def _secret(value: str | None) -> Secret | None:
+    return None if value is None else Secret(value)
+
+
 def sendable(name: str, value: str, source: str) -> Secret:
     """Return ``value`` as a key, refusing what no HTTP header can carry (RFC 9110, 5.5)."""
     if value.isascii() and value.isprintable():
-        return Secret(value)
+        return guarded(value)
     raise MissingKeyError(
         f"the key of provider {name!r} from {source} cannot be sent: it holds a line break, a "
         "control or a non-ASCII character. Was it copied whole?",

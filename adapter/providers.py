@@ -5,7 +5,6 @@ The five fields and their meaning are gptme's (``ProviderConfig``).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from adapter.keys import (
     ResolvedKey,
     Secret,
     find_key,
+    guarded,
     key_source,
     lookup,
     sendable,
@@ -60,6 +60,10 @@ class Provider:
     def __post_init__(self) -> None:
         if self.api_key and not isinstance(self.api_key, Secret):
             object.__setattr__(self, "api_key", Secret(self.api_key))
+        if self.extras:
+            from adapter.redaction import hidden  # milliseconds, which most providers need not
+
+            object.__setattr__(self, "extras", hidden((), self.extras))
 
     def __repr__(self) -> str:
         shown = [f"name={self.name!r}", f"base_url={safe_url(self.base_url)!r}"]
@@ -93,7 +97,7 @@ class Provider:
         """
         if other := self._other_source():
             setting, source = other
-            key = read_other(self.name, setting, self.extras[setting])
+            key = Secret(read_other(self.name, setting, self.extras[setting]))
             return ResolvedKey(sendable(self.name, key, source), source, None)
         return find_key(self.name, self.api_key, self.api_key_env, self.env, environ)
 
@@ -102,13 +106,13 @@ class Provider:
 
         Raises :class:`MissingKeyError` for a variable that is unset or empty.
         """
-        environ = os.environ if environ is None else environ
         given = self.extras.get("extra_headers")
         found = {}
         for header, value in (given if isinstance(given, Mapping) else {}).items():
             variable = variable_of(value)
             if variable is None:
-                found[header] = str(value)
+                # one of ``hidden`` is to be found in texts, as a key is
+                found[header] = guarded(value) if isinstance(value, Secret) else str(value)
                 continue
             resolved = lookup(variable, environ, self.env)
             if resolved is None:
@@ -118,7 +122,7 @@ class Provider:
                     provider=self.name,
                     variable=variable,
                 )
-            found[header] = Secret(resolved)
+            found[header] = guarded(resolved)
         return found
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapter.keys import MASK, variable_of
+from adapter.keys import MASK, Secret, variable_of
 
-__all__ = ["has_secret", "is_secret", "masked"]
+__all__ = ["has_secret", "hidden", "is_secret", "masked"]
 
 _SECRET_WORDS = frozenset(
     {
@@ -67,6 +67,15 @@ def has_secret(path: tuple[str, ...], value: Any) -> bool:
     if isinstance(value, list | tuple | set):
         return any(has_secret(path, v) for v in value)
     return is_secret(path, value)
+
+
+def hidden(path: tuple[str, ...], value: Any) -> Any:
+    """Return ``value`` with each literal secret in it as one that does not show itself."""
+    if isinstance(value, Mapping):
+        return {k: hidden((*path, str(k)), v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hidden(path, v) for v in value]
+    return Secret(value) if isinstance(value, str) and is_secret(path, value) else value
 
 
 def _is_secret_name(name: str) -> bool:

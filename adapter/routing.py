@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.config import load_config
 from adapter.engine import load_litellm, private_client
+from adapter.redirects import guard_redirects
 from adapter.translation import PREFIX, model_list, translate_deployments
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
     deployments = (
         model_list(config, providers) if entries is None else translate_deployments(entries, config)
     )
+    for entry in deployments:
+        if base_url := entry["litellm_params"].get("api_base"):
+            guard_redirects(str(base_url))
     settings = {**config.settings.get("router_settings", {}), **kwargs}
     settings.pop("model_list", None)
     made: litellm.Router = _router_class()(model_list=deployments, **settings)

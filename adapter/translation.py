@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.config import Config, load_config
-from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret
+from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
 from adapter.plugin_checks import KEY_PREFIX
 from adapter.providers import Provider, safe_url
 from adapter.resolution import EMBEDDED, Resolution, resolve
@@ -95,7 +95,8 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     if params["api_key"] != key.value:
         given = params["api_key"] != PLACEHOLDER_KEY
         source = "given in the call" if given else "(none, since the call names another base_url)"
-        key = ResolvedKey(Secret(params["api_key"]), source, None)
+        value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
+        key = ResolvedKey(value, source, None)
     same = params["api_base"] == target.params["api_base"]
     base_url = target.base_url if same else safe_url(str(params["api_base"]))
     return Target(target.name, base_url, target.model, key, target.params)
