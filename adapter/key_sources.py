@@ -42,7 +42,7 @@ SOON_SECONDS = 1.0
 MAX_BYTES = 64 * 1024
 END_BYTES = 4096
 
-_printed: dict[str, str] = {}
+_printed: dict[object, str] = {}
 _lock = Lock()
 
 
@@ -92,8 +92,10 @@ class _NoKeyError(Exception):
 def _command(provider: str, value: Any) -> str:
     """Return the first line of the command's output, run once in the life of this process."""
     with _lock:
-        if (known := _printed.get(repr(value))) is None:
-            known = _printed[repr(value)] = _first_line(_run(value))
+        # not its repr, in which all words of a command are alike: they may be secret
+        command = value if isinstance(value, str) else tuple(value)
+        if (known := _printed.get(command)) is None:
+            known = _printed[command] = _first_line(_run(value))
         return known
 
 

@@ -19,7 +19,7 @@ from adapter import key_sources
 from adapter.config import load_config
 from adapter.discovery import models_of
 from adapter.errors import MissingKeyError
-from tests.command import PATIENCE, is_readable, run, started
+from tests.command import PATIENCE, is_readable, provider, run, started
 from tests.recorder import Recorder
 
 Write = Callable[..., Path]
@@ -63,6 +63,24 @@ def test_a_command_of_a_shell(configure: Callable[..., None], server: Recorder) 
     configure("api_key_cmd = 'printf \"sk-%s\" of-the-shell | cat'")
     adapter.completion("p", MESSAGES)
     assert server.only.key == "sk-of-the-shell"
+
+
+@pytest.mark.parametrize("shell", [False, True])
+def test_each_provider_gets_the_key_of_its_own_command(
+    write: Write, server: Recorder, other_server: Recorder, shell: bool
+) -> None:
+    text = ""
+    for name, to in (("one", server), ("two", other_server)):
+        command: object = f"echo sk-of-{name}" if shell else ["echo", f"sk-of-{name}"]
+        text += provider(to.base_url, name, default_model="m")
+        text += f"[plugin.litellm.providers.{name}]\napi_key_cmd = {json.dumps(command)}\n"
+    write(text)
+
+    for name in ("one", "two", "one"):
+        adapter.completion(name, messages=MESSAGES)
+
+    assert {request.key for request in server.requests} == {"sk-of-one"}
+    assert {request.key for request in other_server.requests} == {"sk-of-two"}
 
 
 def test_a_command_runs_once_in_a_process(
