@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 from unittest import mock
 
 from tests.command import ROOT, run
+from tests.snippets import Block, blocks_of
 
 DOCS = ROOT / "docs"
 
@@ -26,19 +25,9 @@ HOME = "/home/me"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
-class Block(NamedTuple):
-    """A fenced block: its language, its file's name where it has one, its text."""
-
-    language: str
-    title: str
-    text: str
-
-
 def blocks(page: str, language: str = "", title: str = "") -> list[Block]:
     """Return the blocks of a page in order, of one language or title where it is given."""
-    fence = re.compile(r'^```(\w*)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-    text = (DOCS / page).read_text(encoding="utf-8")
-    found = [Block(*match) for match in fence.findall(text)]
+    found = blocks_of(DOCS / page)
     return [b for b in found if language in ("", b.language) and title in ("", b.title)]
 
 
@@ -86,7 +75,7 @@ def followed(page: str) -> Iterator[None]:
             if block.language == "console":
                 for command in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
                     line, expected = command.split("\n", 1)
-                    assert printed(line) == expected
+                    assert said_by(line) == expected
         yield
 
 
@@ -98,7 +87,7 @@ def _keep(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def printed(command: str) -> str:
+def said_by(command: str) -> str:
     """Return what a command prints, stderr first, with this test's home as the pages show it."""
     program, *words = shlex.split(command)
     if program == "adapter":
@@ -108,14 +97,6 @@ def printed(command: str) -> str:
         shell = ["sh", "-c", command]
         text = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
     return text.replace(os.environ["HOME"], HOME)
-
-
-def execute(program: str) -> str:
-    """Run a Python block in this process and return what it prints."""
-    out = io.StringIO()
-    with redirect_stdout(out):
-        exec(compile(program, "<page>", "exec"), {"__name__": "__main__"})
-    return out.getvalue()
 
 
 def commands(page: str) -> list[list[str]]:

@@ -10,8 +10,9 @@ import pytest
 from adapter import load_config
 from tests.command import run
 from tests.conftest import ROOT
-from tests.pages import DOCS, blocks, commands, execute, followed
+from tests.pages import DOCS, blocks, commands, followed
 from tests.recorder import ANSWER, Recorder
+from tests.snippets import printed
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "config_examples").glob("*.toml"))
 
@@ -53,7 +54,7 @@ def test_a_how_to_works(
 
     for words in typed:
         assert run(*words).out == f"{ANSWER}\n"
-    assert execute(program.text) == f"{ANSWER}\n"
+    assert printed(program.text, page) == f"{ANSWER}\n"
 
     assert len(server.requests) == len(typed) + 1 >= 3
     named = {f"key-of-{provider.name}" for provider in shown}
@@ -69,7 +70,7 @@ def test_the_quick_start_works(server: Recorder, config_dir: Path) -> None:
             if words[0] not in ("providers", "config", "serve"):
                 assert run(*words).out == f"{ANSWER}\n"
         for program in blocks("index.md", "python"):
-            assert execute(program.text) == f"{ANSWER}\n"
+            assert printed(program.text, "index.md") == f"{ANSWER}\n"
         assert {request.key for request in server.requests} == {"gsk_..."}
     assert len(server.requests) == 5
 
