@@ -92,6 +92,8 @@ def _redacted(send: Send, hidden: list[bytes]) -> Send:
 
     async def pass_on(message: Message) -> None:
         if message["type"] == "http.response.start":
+            headers = [(name, clean(value)) for name, value in message["headers"]]
+            message = {**message, "headers": headers}
             kinds = [v for k, v in message["headers"] if k.lower() == b"content-type"]
             if any(b"json" in kind for kind in kinds):
                 held.append(message)
