@@ -127,7 +127,7 @@ print(pathlib.Path({path!r}).read_text())
 class FileKeyring(keyring.backend.KeyringBackend):
     """A keyring in ``$HOME/keyring.json``."""
 
-    priority = 1  # type: ignore[assignment]  # keyring's own is computed
+    priority = 1
 
     def _all(self) -> dict[str, str]:
         with suppress(FileNotFoundError):
@@ -375,7 +375,7 @@ def all_logs() -> Iterator[list[str]]:
     handler = _Lines()
     streams = [h for logger in loggers.values() for h in logger.handlers]
     quiet = {h: h.level for h in streams}
-    litellm._turn_on_debug()  # type: ignore[no-untyped-call]  # LiteLLM's
+    litellm._turn_on_debug()
     for stream in streams:
         stream.setLevel(logging.CRITICAL + 1)  # LiteLLM's own handler prints the same lines
     for logger in loggers.values():

@@ -73,7 +73,8 @@ def setup(shared: Setup, monkeypatch: pytest.MonkeyPatch) -> Setup:
 
     from tests.canaries import FileKeyring
 
-    monkeypatch.setattr(keyring.core, "_keyring_backend", FileKeyring())
+    made = FileKeyring()  # type: ignore[no-untyped-call]  # keyring's
+    monkeypatch.setattr(keyring.core, "_keyring_backend", made)
     for name, value in shared.birds.environ().items():
         monkeypatch.setenv(name, value)
     shared.birds.answer()

@@ -10,8 +10,9 @@ import copy
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -26,7 +27,7 @@ from adapter.cli.main import cli
 from adapter.config import load_config
 from adapter.resolution import resolve
 from adapter.translation import target_of
-from tests.canaries import PLACES, FileKeyring, Nursery, all_logs, nursery, pickled
+from tests.canaries import PLACES, FileKeyring, Nursery, all_logs, nursery, pickled, shown
 from tests.command import run
 from tests.recorder import Reply
 from tests.wire.test_drop_ins import CASES, Case, call
@@ -36,7 +37,7 @@ from tests.wire.test_drop_ins import CASES, Case, call
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     before = keyring.get_keyring()
     with nursery(tmp_path_factory.mktemp("canaries")) as made:
-        keyring.set_keyring(FileKeyring())
+        keyring.set_keyring(FileKeyring())  # type: ignore[no-untyped-call]  # keyring's
         yield made
     keyring.set_keyring(before)
 
@@ -60,21 +61,19 @@ def report(found: dict[Any, list[str]]) -> str:
 
 
 class Row(NamedTuple):
-    """One invocation: the words after the command's, stdin by a key's place, what may be said."""
+    """One invocation: its words, the place of the key on stdin, files that are to hold a key."""
 
     args: tuple[str, ...] = ()
     stdin: str = ""
-    meant: tuple[str, ...] = ()
-    files: dict[str, tuple[str, ...]] = {}
+    files: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-def row(*args: str, stdin: str = "", meant: tuple[str, ...] = (), **files: str) -> Row:
-    return Row(args, stdin, meant, {place: (path,) for place, path in files.items()})
+def row(*args: str, stdin: str = "", files: Mapping[str, str] | None = None) -> Row:
+    return Row(args, stdin, {place: (path,) for place, path in (files or {}).items()})
 
 
-OUT = "work/out.yaml"
-EXPORTED = {**dict.fromkeys(("inline", "local", "headers", "master", "env", "headervar"), OUT)}
-HELD = {"inline": "x", "local": "x", "headers": "x", "master": "x", "env": "x"}
+OUT, LOCAL_FILE = "work/out.yaml", ".config/gptme/config.local.toml"
+EXPORTED = dict.fromkeys(("inline", "local", "headers", "master", "env", "headervar"), OUT)
 EVERY = [row("-m", place, "-v", "hi", "--no-gateway") for place in PLACES]
 NEW = ("new", "--base-url", "http://127.0.0.1:9/v1")
 WITH_PASSWORD = "http://user:{stdin}@127.0.0.1:9/v1"
@@ -89,7 +88,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("--format", "json"),
         row("headers", "inline"),
         row("-o", "out.yaml"),
-        row("--include-secrets", "-o", "out.yaml", **EXPORTED),
+        row("--include-secrets", "-o", "out.yaml", files=EXPORTED),
         row("nobody", "--config", "import.yaml"),
     ],
     ("config", "import"): [
@@ -97,7 +96,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("import.yaml", "--dry-run"),
         row("import.yaml", "--dry-run", "--include-secrets"),
         row("import.yaml", "--to", "out.toml", "--replace"),
-        row("import.yaml", "--include-secrets", **{"import": ".config/gptme/config.local.toml"}),
+        row("import.yaml", "--include-secrets", files={"import": LOCAL_FILE}),
         row("nowhere.yaml", "--config", "import.yaml"),
     ],
     ("keys", "set"): [
@@ -118,7 +117,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row(*NEW, "--api-key-stdin", "--default-model", "m", stdin="stdin"),
         row(*NEW, "--api-key-env", "NAMED_KEY", "--local"),
         row("inline", "--base-url", "http://127.0.0.1:9/v1", "--api-key-stdin", stdin="stdin"),
-        row("new", "--from-local", openai=".config/gptme/config.local.toml"),
+        row("new", "--from-local", files={"openai": LOCAL_FILE}),
         row("new", "--base-url", WITH_PASSWORD),
         row("new", "--api-key-env", "{stdin}", "--base-url", "http://127.0.0.1:9/v1"),
         row("new", "--config", "import.yaml"),
@@ -209,7 +208,7 @@ def test_no_command_shows_or_sends_a_key(how: str, birds: Nursery) -> None:
                 birds.echo(int(how))
             if how != "answer" and path[0] not in ("query", "providers", "models", "config"):
                 continue
-            birds.extra_files = each.files
+            birds.extra_files = dict(each.files)
             values = {"stdin": birds.key("stdin"), "proxy_url": birds.servers["proxy"].origin}
             args = [
                 word.format(**values) if word.startswith(("{s", "{p", "http")) else word
@@ -218,8 +217,8 @@ def test_no_command_shows_or_sends_a_key(how: str, birds: Nursery) -> None:
             stdin = birds.key(each.stdin) + "\n" if each.stdin else ""
             done = run(*path, *args, stdin=stdin.encode())
             assert "Traceback" not in done.err
-            if leaks := birds.leaks(done.out, done.err, *lines, meant=each.meant):
-                found[(*path, *each.args)] = leaks
+            if leaks := birds.leaks(done.out, done.err, *lines):
+                found[path + each.args] = leaks
             sent += sum(len(s.requests) for s in birds.servers.values())
             lines.clear()
     assert not found, report(found)
@@ -274,6 +273,11 @@ def test_no_broken_configuration_is_quoted_with_its_key(birds: Nursery) -> None:
 # ---- the functions
 
 
+def late(request: Any) -> Reply:
+    time.sleep(0.4)
+    return Reply(200, {})
+
+
 def failing(how: str, birds: Nursery) -> dict[str, Any]:
     """Make the servers fail in a way; return what a call needs for it."""
     if how in ("401", "500"):
@@ -282,7 +286,7 @@ def failing(how: str, birds: Nursery) -> dict[str, Any]:
     scripts: dict[str, Any] = {
         "bad JSON": lambda r: Reply(200, b"{ " + str(r.headers).encode()),
         "cut": lambda r: Reply(200, {"a": str(r.headers)}, cut=True),
-        "late": lambda r: (time.sleep(0.4), Reply(200, {}))[1],
+        "late": late,
         "cut stream": lambda r: Reply(200, iter([b"data: {" + str(r.headers).encode() + b"\n\n"])),
     }
     for server in birds.servers.values():
@@ -290,8 +294,14 @@ def failing(how: str, birds: Nursery) -> dict[str, Any]:
     return {"timeout": 0.1} if how == "late" else {}
 
 
-def named(case: Case, place: str) -> Case:
-    return case._replace(arguments={**case.arguments, "model": f"{place}/m"})
+def error_of(case: Case, place: str, **more: Any) -> BaseException:
+    """Return what a call raises, or what ``batch_completion`` returns."""
+    try:
+        (error,) = call(case, model=f"{place}/m", max_retries=0, **more)
+    except Exception as raised:  # noqa: BLE001 - which one is LiteLLM's business
+        return raised
+    assert isinstance(error, Exception)
+    return error
 
 
 def test_every_function_has_a_case() -> None:
@@ -316,10 +326,10 @@ def test_no_function_shows_or_sends_a_key(how: str, birds: Nursery) -> None:
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is searched
                     errors, texts = [error], []
                 leaks = birds.leaks(*texts, *lines)
-                for error in errors:
-                    if isinstance(error, BaseException):
+                for one in errors:
+                    if isinstance(one, BaseException):
                         raised += 1
-                        leaks += birds.leaks_of(error)
+                        leaks += birds.leaks_of(one)
                 if leaks:
                     found[case.function, case.stream, place] = sorted(set(leaks))
                 lines.clear()
@@ -335,12 +345,7 @@ def test_no_server_there(birds: Nursery) -> None:
     config.write_text(text)
     for number, case in enumerate(CASES):
         place = ("headers", "inline")[number % 2]
-        try:
-            (error,) = call(case, model=f"{place}/m", max_retries=0)
-        except Exception as raised:  # noqa: BLE001 - whatever it is, it is searched
-            error = raised
-        assert isinstance(error, Exception)
-        assert birds.leaks_of(error) == [], case
+        assert birds.leaks_of(error_of(case, place)) == [], case
 
 
 def test_what_is_missing_does_not_show_what_is_there(
@@ -399,11 +404,7 @@ def test_a_redirect_to_another_host_is_not_followed(status: int, birds: Nursery)
         birds.answer()
         own.script = lambda r: Reply(status, {}, {"Location": other.origin + r.path})
         for more in ({}, {"custom_llm_provider": "hosted_vllm"}):
-            try:
-                (error,) = call(case, model="headers/m", max_retries=0, **more)
-            except Exception as raised:  # noqa: BLE001 - which one is LiteLLM's business
-                error = raised
-            assert isinstance(error, Exception)
+            error_of(case, "headers", **more)
         assert own.requests, case
         assert other.requests == [], case
 
@@ -468,6 +469,10 @@ def test_what_is_not_ours_is_redirected_as_litellm_does(
     assert len(birds.servers["proxy"].requests) == 1
 
 
+def reading(header: str) -> None:
+    Path(header).read_text(encoding="utf-8")
+
+
 def test_the_search_finds_what_it_looks_for(birds: Nursery) -> None:
     """The harness itself: a key in each place where it does not belong is found."""
     key = birds.key("inline")
@@ -481,9 +486,8 @@ def test_the_search_finds_what_it_looks_for(birds: Nursery) -> None:
     )
     assert birds.leaks() == ["inline at server env"]
     birds.answer()
-    try:
-        sent = f"Bearer {key}"
-        Path(sent).read_text(encoding="utf-8")
-    except OSError as error:
-        assert any(key in str(text) for text in __import__("tests.canaries").canaries.shown(error))
+    with pytest.raises(OSError, match="No such file") as caught:
+        reading(f"Bearer {key}")
+    texts = shown(caught.value)
+    assert birds.leaks(*texts)
     assert os.environ["NAMED_KEY"] == birds.key("variable")
