@@ -58,7 +58,7 @@ types: $(VENV)/.test $(VENV)/.project ## mypy, strict
 
 docs: $(VENV)/.docs $(VENV)/.project ## build the site into site/, strictly
 	@echo 'Building the site'
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load, faults and fuzzing
 	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 $(PYTEST_ARGS)

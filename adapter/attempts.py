@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from adapter.echoes import hide_sent_headers
 from adapter.engine import keep_model_id, private_client
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
@@ -181,6 +182,7 @@ class Plan:
         target = self.attempt.target
         if target is not None:
             note_stream(result, target)
+            hide_sent_headers(result)
         if self._failed and hasattr(result, "_hidden_params"):
             from litellm.router_utils.add_retry_fallback_headers import (
                 add_fallback_headers_to_response,

@@ -135,6 +135,14 @@ def _signature(path: str) -> tuple[int, int, int, int, int] | None:
 
 def read_config(paths: Sequence[str], required: bool) -> Config:
     """Read, check and merge ``paths``; with ``required`` a missing one is an error."""
+    found = _read(paths, required)
+    if isinstance(found, Config):
+        return found
+    raise ConfigError(found)  # from a frame that does not hold the files' text, for it has keys
+
+
+def _read(paths: Sequence[str], required: bool) -> Config | list[Problem]:
+    """Return the configuration, or all that is wrong, the errors first."""
     documents: list[Document] = []
     problems: list[Problem] = []
     for path in paths:
@@ -154,7 +162,7 @@ def read_config(paths: Sequence[str], required: bool) -> Config:
     }
     problems += check_merged(documents, tables, ours)
     if any(not p.warning for p in problems):
-        raise ConfigError(sorted(problems, key=lambda p: p.warning))
+        return sorted(problems, key=lambda p: p.warning)
     extras = _table(ours, "providers")
     return Config(
         providers=tuple(

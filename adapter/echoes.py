@@ -9,7 +9,7 @@ from typing import Any
 
 from adapter.keys import without_keys
 
-__all__ = ["hide_keys"]
+__all__ = ["hide_keys", "hide_sent_headers"]
 
 DEEPEST = 8
 """Of tables in tables, which a server may send without end."""
@@ -32,6 +32,13 @@ def hide_keys(error: BaseException) -> None:
                     setattr(one, name, cleaned)
         if isinstance(one, OSError | ValueError):
             _clean_builtin(one)
+
+
+def hide_sent_headers(result: Any) -> None:
+    """Take the keys out of the request that a result (of ``speech``) keeps: a pickle has it."""
+    request = getattr(getattr(result, "response", None), "_request", None)
+    if request is not None:
+        _clean_request(request)
 
 
 def _family(error: BaseException) -> Iterator[BaseException]:
@@ -91,6 +98,9 @@ def _clean_headers(headers: Any) -> Any:
 def _clean_request(request: Any) -> Any:
     """Clean a request that is over, in place: the SDK makes a new one for each attempt."""
     request.headers = _clean_headers(request.headers)
+    content = getattr(request, "_content", None)
+    if isinstance(content, bytes):  # LiteLLM writes ``extra_headers`` for images into the body
+        request._content = _clean(content)
     return request
 
 
