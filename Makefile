@@ -6,6 +6,7 @@ PYTEST_ARGS ?=
 UV ?= uv
 LOCK_ARGS ?=
 FUZZ_SECONDS ?= 60
+BENCH_ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
 
 VENV := .venv
@@ -67,8 +68,7 @@ fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FU
 	@$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/.bench $(VENV)/.project .bench/llm .bench/gptme ## measure beside litellm, the OpenAI SDK, llm and gptme
-	@$(BIN)/python benchmarks/one_shot.py --llm .bench/llm/bin/llm --json benchmarks/results.json
-	@$(BIN)/python benchmarks/start_up.py
+	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIUM=/usr/bin/chromium)
 	@$(BIN)/python docs/check_site.py --chromium $(CHROMIUM)
