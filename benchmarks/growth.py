@@ -28,7 +28,7 @@ def write(path: Path, number: int) -> None:
     path.write_text(
         "".join(
             f'[[providers]]\nname = "p{i}"\nbase_url = "http://127.0.0.1:1/v1"\n'
-            'api_key_env = "BENCH_KEY"\n\n'
+            'api_key_env = "BENCH_KEY"\ndefault_model = "m"\n\n'
             for i in range(number)
         )
     )
