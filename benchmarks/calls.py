@@ -96,6 +96,9 @@ def sync_calls(base_url: str, stream: bool, provider: str = "one") -> dict[str, 
         "httpx": raw,
     }
     if stream:
+        # LiteLLM leaves the HTTP stream of such an answer open; the garbage collector closes it,
+        # at times while httpcore holds its lock, and then the process hangs for ever
+        del calls["adapter.completion, hosted_vllm"]
         calls["adapter.completion, disable_streaming_logging"] = _quiet(calls["adapter.completion"])
     return calls
 

@@ -60,7 +60,7 @@ def measure(quick: bool) -> Results:
             return {
                 "load": timed(lambda: read_config([path], True)),
                 "list": measuring.run_process(
-                    [ADAPTER, "providers", "list"], environ, f"p{size - 1}\n".encode()
+                    [ADAPTER, "providers", "list"], environ, f"p{size - 1}\n"
                 ).wall,
                 "resolve": timed(lambda: resolve(model, config), REPEATS),
                 "translate": timed(lambda: translate(model, config), REPEATS),

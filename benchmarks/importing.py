@@ -46,10 +46,10 @@ def measure(quick: bool) -> Results:
         def run(size: int, label: str) -> dict[str, float]:
             path = home / f"{size}.yaml"
             if label == BASE:
-                command, expect = [sys.executable, "-c", PARSE, str(path)], str(size).encode()
+                command, expect = [sys.executable, "-c", PARSE, str(path)], str(size)
             else:
                 target.unlink(missing_ok=True)
-                command, expect = [ADAPTER, "config", "import", str(path), "--to", str(target)], b""
+                command, expect = [ADAPTER, "config", "import", str(path), "--to", str(target)], ""
             ran = measuring.run_process(command, environ, expect)
             if label != BASE and f":{last_port(size)}/v1" not in target.read_text():
                 raise SystemExit(f"the import of {size} entries wrote no such provider")

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import resource
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +27,6 @@ __all__ = [
     "Results",
     "arguments",
     "environment",
-    "floor_mb",
     "main",
     "progress",
     "ratio",
@@ -51,45 +47,37 @@ Measured = dict[str, dict[str, list[float]]]
 class Ran(NamedTuple):
     """One run of a command: seconds to the first byte of stdout and to the end, and what it took.
 
-    ``peak_mb`` cannot be less than what the measuring process itself took (``floor_mb``): Linux
-    counts a process from before its exec.
+    ``peak_mb`` cannot be less than ``floor_mb``, which is what whoever started it had.
     """
 
     first: float
     wall: float
     cpu: float
     peak_mb: float
+    floor_mb: float
 
 
-def floor_mb() -> float:
-    """Return the peak memory of this process, which a child's cannot show itself to be under."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+@cache
+def _spawner() -> subprocess.Popen[str]:
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("spawner.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def run_process(command: Sequence[str], environ: Mapping[str, str], expect: bytes = b"") -> Ran:
+def run_process(command: Sequence[str], environ: Mapping[str, str], expect: str = "") -> Ran:
     """Run ``command``, which must succeed and have ``expect`` in its output."""
-    with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would fill up
-        started = time.perf_counter()
-        with subprocess.Popen(
-            command,
-            env=dict(environ),
-            cwd=environ["HOME"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            bufsize=0,
-        ) as process:
-            assert process.stdout
-            out = process.stdout.read(1 << 16) or b""
-            first = time.perf_counter() - started
-            out += process.stdout.read() or b""
-            _, status, used = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode or expect not in out:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)} failed: {out!r}\n{said.read().decode()}")
-    return Ran(first, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    errors = Path(environ["HOME"], "stderr")
+    spawner = _spawner()
+    assert spawner.stdin
+    assert spawner.stdout
+    job = {"command": list(command), "environ": dict(environ), "errors": str(errors)}
+    spawner.stdin.write(json.dumps(job) + "\n")
+    spawner.stdin.flush()
+    told = json.loads(spawner.stdout.readline())
+    code, out = told.pop("code"), told.pop("out")
+    if code or expect not in out:
+        said = errors.read_text(encoding="utf-8", errors="replace")
+        raise SystemExit(f"{' '.join(command)} failed ({code}): {out!r}\n{said}")
+    return Ran(**told)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -107,7 +107,7 @@ def measure(quick: bool) -> Results:
                 str(delay): _measure(commands(server, delay), environ, 1 if quick else 6, delay)
                 for delay in DELAYS
             }
-    return {"floor_mb": measuring.floor_mb(), "delays": found}
+    return {"delays": found}
 
 
 def _measure(
@@ -116,7 +116,7 @@ def _measure(
     def case(label: str) -> dict[str, float]:
         if label == "curl" and not shutil.which("curl"):
             raise SystemExit("curl is not here: it is the floor of this benchmark")
-        return measuring.run_process(lines[label], environ, ANSWER.encode())._asdict()
+        return measuring.run_process(lines[label], environ, ANSWER)._asdict()
 
     cases = {label: (lambda x=label: case(x)) for label in lines}
     taken = measuring.rounds(cases, number, f"one_shot, {delay} ms")

@@ -56,11 +56,11 @@ def measure(quick: bool) -> Results:
         cases = {label: (lambda x=label: case(x)) for label in lines}
         taken = measuring.rounds(cases, 1 if quick else 10, "start_up")
     return {
-        "floor_mb": measuring.floor_mb(),
         "rows": {
             label: {
                 "wall": measuring.summary(found["wall"]),
                 "peak_mb": measuring.summary(found["peak_mb"]),
+                "floor_mb": measuring.summary(found["floor_mb"]),
                 **measuring.ratio(found["wall"], taken[BASE]["wall"]),
             }
             for label, found in taken.items()

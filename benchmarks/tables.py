@@ -61,9 +61,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def memory(found: Results, floor: float) -> str:
-    value = found["median"]
-    return f"at most {floor:.0f} MB" if value <= floor + 0.5 else f"{value:.0f} MB"
+def memory(found: Results) -> str:
+    value, floor = found["peak_mb"]["median"], found["floor_mb"]["median"]
+    return f"at most {floor:.0f} MB" if value <= floor + 0.2 else f"{value:.0f} MB"
 
 
 def code(label: str) -> str:
@@ -114,7 +114,7 @@ def _start_up(found: Results) -> str:
     return table(
         ("command", "median (quartiles)", "ratio (95 %)", "peak memory"),
         (
-            (code(label), spread(r["wall"]), ratio(r), memory(r["peak_mb"], found["floor_mb"]))
+            (code(label), spread(r["wall"]), ratio(r), memory(r))
             for label, r in found["rows"].items()
         ),
     )
@@ -129,7 +129,7 @@ def _one_shot(found: Results, delay: str) -> str:
                 span(r["first"]["median"]),
                 spread(r["wall"]),
                 span(r["cpu"]["median"]),
-                memory(r["peak_mb"], found["floor_mb"]),
+                memory(r),
                 ratio(r, 3),
             )
             for label, r in found["delays"][delay].items()

@@ -59,7 +59,7 @@ def test_each_benchmark_says_what_it_measures(
         module.measuring.main(module.__doc__, module.measure)
 
     assert ended.value.code == 0
-    assert module.__doc__.partition("\n")[0] in " ".join(capsys.readouterr().out.split())
+    assert str(module.__doc__).partition("\n")[0] in " ".join(capsys.readouterr().out.split())
 
 
 def test_only_known_benchmarks_are_run(capsys: pytest.CaptureFixture[str]) -> None:
