@@ -6,6 +6,7 @@ PYTEST_ARGS ?=
 UV ?= uv
 LOCK_ARGS ?=
 FUZZ_SECONDS ?= 60
+BENCH_ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
 
 VENV := .venv
@@ -66,17 +67,17 @@ stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load
 fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FUZZ_SECONDS for each)
 	@$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
 
-bench: $(VENV)/.bench $(VENV)/.project .bench/llm .bench/gptme ## measure beside litellm, the OpenAI SDK, llm and gptme
-	@$(BIN)/python benchmarks/one_shot.py --llm .bench/llm/bin/llm --json benchmarks/results.json
-	@$(BIN)/python benchmarks/start_up.py
+bench: $(VENV)/.bench $(VENV)/.project .bench/llm/.made .bench/gptme/.made ## measure beside litellm, the OpenAI SDK, llm and gptme
+	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIUM=/usr/bin/chromium)
 	@$(BIN)/python docs/check_site.py --chromium $(CHROMIUM)
 
 # Peers to compare with, each in an environment of its own; only `make bench` uses them.
-.bench/%: requirements/peer-%.txt
-	@$(PYTHON) -m venv --clear $@
-	@$@/bin/pip install -qq --no-input --require-hashes --only-binary :all: -r $<
+.bench/%/.made: requirements/peer-%.txt
+	@echo 'Installing $* to compare with'
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install -qq --no-input --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 # requirements/demo.txt is what runs the product, test.txt that and everything to check it; the

@@ -1,161 +1,133 @@
-"""One-shot queries side by side: through a gateway, cold, by plain LiteLLM, and by `llm`.
+"""One query in a process of its own: to the first byte of the answer, to the exit, and peak memory.
 
-Usage: python benchmarks/one_shot.py [--rounds N] [--llm PATH] [--json FILE]
-
-All ask the same server on loopback, which answers at once. In each round every command runs once,
-in turn, so that a busy moment hits all of them; medians are over the rounds, the first one left
-out. Prints a table and can write the numbers as JSON. `make bench` runs it.
+All stream, and ask the same server on loopback: once answering at once, once with 300 ms to the
+first token. Every command runs once in each round and must print the answer. curl, which prints
+the raw events, is the floor.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import resource
-import statistics
-import subprocess
+import shutil
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks import measuring
+from benchmarks.gateways import ADAPTER, adapter_gateway
+from benchmarks.measuring import PEERS, Results
+from benchmarks.server import ANSWER, Server, serving
 
-from tests.recorder import recording_server  # noqa: E402 - the path is set first
+__all__ = ["BASE", "DELAYS", "measure"]
 
-PLAIN = (
-    "import sys, litellm\n"
-    "print(litellm.completion(model='openai/m', api_base=sys.argv[1], api_key='sk-x',"
-    " messages=[{'role': 'user', 'content': 'q'}]).choices[0].message.content)\n"
-)
-CLICK = (
-    "import click\n"
-    "@click.command()\n"
-    "@click.argument('prompt')\n"
-    "@click.option('-m', '--model')\n"
-    "def ask(prompt, model):\n"
-    "    click.echo('Hello, world')\n"
-    "ask()\n"
-)
-STREAMED = (
-    "import sys, litellm\n"
-    "for chunk in litellm.completion(model='openai/m', api_base=sys.argv[1], api_key='sk-x',"
-    " stream=True, messages=[{'role': 'user', 'content': 'q'}]):\n"
-    "    print(chunk.choices[0].delta.content or '', end='', flush=True)\n"
-    "print()\n"
-)
+BASE = "plain LiteLLM script"
+DELAYS = (0, 300)
+
+LITELLM = """\
+import sys, litellm
+for chunk in litellm.completion(model="openai/m", api_base=sys.argv[1], api_key="sk-x",
+                                stream=True, messages=[{"role": "user", "content": "q"}]):
+    print(chunk.choices[0].delta.content or "", end="", flush=True)
+print()
+"""
+OPENAI = """\
+import sys, openai
+client = openai.OpenAI(base_url=sys.argv[1], api_key="sk-x")
+for chunk in client.chat.completions.create(model="m", stream=True,
+                                            messages=[{"role": "user", "content": "q"}]):
+    print(chunk.choices[0].delta.content or "", end="", flush=True)
+print()
+"""
+CLICK = """\
+import click
+@click.command()
+@click.argument("prompt")
+@click.option("-m", "--model")
+def ask(prompt, model):
+    click.echo("Hello, world")
+ask()
+"""
 
 
-def commands(base_url: str, adapter: str, llm: str | None) -> dict[str, list[str]]:
-    python = sys.executable
-    found = {
-        "python -c pass": [python, "-c", "pass"],
-        "python -c 'import click'": [python, "-c", "import click"],
-        "a click command that only prints": [python, "-c", CLICK, "-m", "bench", "q"],
-        "adapter, warm (gateway)": [adapter, "-m", "bench", "q"],
-        "adapter, cold": [adapter, "-m", "bench", "--no-gateway", "q"],
-        "plain litellm script": [python, "-c", PLAIN, base_url],
-        "plain litellm script, streamed": [python, "-c", STREAMED, base_url],
+def name(delay: int) -> str:
+    return f"bench{delay}"
+
+
+def commands(server: Server, delay: int) -> dict[str, list[str]]:
+    base_url, model = server.base_url(delay), name(delay)
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "q"}]}
+    curl = ["curl", "-sSN", "-H", "Content-Type: application/json", "-H", "Authorization: Bearer x"]
+    gptme = [str(PEERS / "gptme/bin/gptme-util"), "llm", "generate", "--stream", "-m"]
+    python = [sys.executable, "-c"]
+    return {
+        "curl": [*curl, "-d", json.dumps(body), f"{base_url}/chat/completions"],
+        "a click command that only prints": [*python, CLICK, "-m", "m", "q"],
+        "adapter, through the gateway": [ADAPTER, "-m", model, "q"],
+        "adapter, cold": [ADAPTER, "-m", model, "--no-gateway", "q"],
+        BASE: [*python, LITELLM, base_url],
+        "OpenAI SDK script": [*python, OPENAI, base_url],
+        "llm": [str(PEERS / "llm/bin/llm"), "-m", model, "q"],
+        "gptme-util llm generate": [*gptme, f"{model}/m", "q"],
     }
-    if llm:
-        found["llm"] = [llm, "-m", "bench", "q"]
-    return found
 
 
-def measure(command: list[str], environ: dict[str, str]) -> tuple[float, float]:
-    """Return the wall and CPU seconds of one run of ``command``, which must answer."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    done = subprocess.run(
-        command, env=environ, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    wall = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode or (len(command) > 3 and b"Hello, world" not in done.stdout):
-        raise SystemExit(f"{command} failed: {done.stdout!r} {done.stderr!r}")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, cpu
-
-
-def run(rounds: int, llm: str | None) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name, recording_server() as server:
-        home = Path(name)
-        (home / "gptme.toml").write_text(
-            f'[[providers]]\nname = "bench"\nbase_url = "{server.base_url}"\n'
+def write_configurations(home: Path, server: Server) -> None:
+    """Write the same two servers as gptme's providers (for adapter too) and as llm's models."""
+    config = home / ".config/gptme/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        "".join(
+            f'[[providers]]\nname = "{name(delay)}"\nbase_url = "{server.base_url(delay)}"\n'
             'api_key_env = "BENCH_KEY"\ndefault_model = "m"\n'
+            for delay in DELAYS
         )
-        (home / "extra-openai-models.yaml").write_text(
-            f'- model_id: bench\n  model_name: m\n  api_base: "{server.base_url}"\n'
-            "  api_key_name: bench\n"
+    )
+    llm = home / "llm"
+    llm.mkdir()
+    (llm / "extra-openai-models.yaml").write_text(
+        "".join(
+            f"- model_id: {name(delay)}\n  model_name: m\n"
+            f'  api_base: "{server.base_url(delay)}"\n  api_key_name: bench\n'
+            for delay in DELAYS
         )
-        (home / "keys.json").write_text('{"bench": "sk-x"}')
-        environ = {
-            **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG")},
-            "HOME": name,
-            "XDG_RUNTIME_DIR": name,
-            "ADAPTER_CONFIG": str(home / "gptme.toml"),
-            "BENCH_KEY": "sk-x",
-            "LLM_USER_PATH": name,
-            # else the plain script would ask the network for prices first
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        }
-        adapter = str(Path(sys.executable).with_name("adapter"))
-        subprocess.run(
-            [adapter, "serve", "--detach", "--port", "0"], env=environ, check=True, stdout=2
+    )
+    (llm / "keys.json").write_text('{"bench": "sk-x"}')
+
+
+def measure(quick: bool) -> Results:
+    with tempfile.TemporaryDirectory() as folder, serving() as server:
+        home = Path(folder)
+        write_configurations(home, server)
+        environ = measuring.environment(
+            home, BENCH_KEY="sk-x", LLM_USER_PATH=str(home / "llm"), NO_COLOR="1"
         )
-        try:
-            taken: dict[str, list[tuple[float, float]]] = {}
-            for number in range(rounds + 1):
-                for label, command in commands(server.base_url, adapter, llm).items():
-                    figures = measure(command, environ)
-                    if number:
-                        taken.setdefault(label, []).append(figures)
-        finally:
-            subprocess.run([adapter, "serve", "--stop"], env=environ, check=False)
-    base = statistics.median(wall for wall, _ in taken["plain litellm script"])
+        with adapter_gateway(environ):
+            found = {
+                str(delay): _measure(commands(server, delay), environ, 1 if quick else 6, delay)
+                for delay in DELAYS
+            }
+    return {"delays": found}
+
+
+def _measure(
+    lines: Mapping[str, list[str]], environ: Mapping[str, str], number: int, delay: int
+) -> Results:
+    def case(label: str) -> dict[str, float]:
+        if label == "curl" and not shutil.which("curl"):
+            raise SystemExit("curl is not here: it is the floor of this benchmark")
+        return measuring.run_process(lines[label], environ, ANSWER)._asdict()
+
+    cases = {label: (lambda x=label: case(x)) for label in lines}
+    taken = measuring.rounds(cases, number, f"one_shot, {delay} ms")
     return {
         label: {
-            "wall_s": statistics.median(wall for wall, _ in figures),
-            "wall_min_s": min(wall for wall, _ in figures),
-            "wall_max_s": max(wall for wall, _ in figures),
-            "cpu_s": statistics.median(cpu for _, cpu in figures),
-            "ratio": statistics.median(wall for wall, _ in figures) / base,
+            **{what: measuring.summary(values) for what, values in found.items()},
+            **measuring.ratio(found["wall"], taken[BASE]["wall"]),
         }
-        for label, figures in taken.items()
+        for label, found in taken.items()
     }
-
-
-def table(results: dict[str, Any]) -> str:
-    lines = [
-        "| command | wall, median (min to max) | CPU | ratio to plain LiteLLM |",
-        "| --- | --- | --- | --- |",
-    ]
-    for label, r in results.items():
-        spread = f"{r['wall_s']:.3f} s ({r['wall_min_s']:.3f} to {r['wall_max_s']:.3f})"
-        lines.append(f"| {label} | {spread} | {r['cpu_s']:.3f} s | {r['ratio']:.3f} |")
-    floor, warm = results["a click command that only prints"], results["adapter, warm (gateway)"]
-    wall, cpu = (floor[unit] / warm[unit] for unit in ("wall_s", "cpu_s"))
-    said = (
-        f"Of a warm query, the interpreter plus click (a command that only prints) are {wall:.0%} "
-    )
-    lines += ["", said + f"of the time and {cpu:.0%} of this process's CPU time."]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--llm", help="the command `llm`, to compare with")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
-    args = parser.parse_args()
-    results = run(args.rounds, args.llm)
-    sys.stdout.write(table(results) + "\n")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(__doc__, measure)

@@ -1,67 +1,72 @@
-"""How long commands that make no completion call take to start, beside `import click`.
+"""Start-up: commands that make no completion call, beside click's import and other commands.
 
-Usage: python benchmarks/start_up.py [--rounds N]. Prints a table; the ratio is to
-`python -c "import click"`, measured in the same rounds.
+Every command runs once in each round, in a process of its own, from start to exit.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-SCRIPT = str(Path(sys.executable).with_name("adapter"))
+from benchmarks import measuring
+from benchmarks.measuring import PEERS, SCRIPTS, Results
 
-COMMANDS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
-    "python -c 'import click'": [sys.executable, "-c", "import click"],
-    "python -c 'import adapter'": [sys.executable, "-c", "import adapter"],
-    "adapter --help": [SCRIPT, "--help"],
-    "adapter providers list": [SCRIPT, "providers", "list"],
-    "adapter providers show groq": [SCRIPT, "providers", "show", "groq"],
-    "adapter config check": [SCRIPT, "config", "check"],
-    "adapter config export": [SCRIPT, "config", "export"],
-    "adapter config import --help": [SCRIPT, "config", "import", "--help"],
-    "adapter models --help": [SCRIPT, "models", "--help"],
-    "adapter providers test --help": [SCRIPT, "providers", "test", "--help"],
-    "adapter config import c.yaml --dry-run": [SCRIPT, "config", "import", "c.yaml", "--dry-run"],
-    "adapter providers add ollama --dry-run": [SCRIPT, "providers", "add", "ollama", "--dry-run"],
-    "adapter models (refused)": [SCRIPT, "models"],
-    "adapter completion bash": [SCRIPT, "completion", "bash"],
-    "adapter serve --status": [SCRIPT, "serve", "--status"],
-}
+__all__ = ["measure"]
+
+BASE = 'python -c "import click"'
+
+CONFIG = '[[providers]]\nname = "groq"\nbase_url = "http://127.0.0.1:1/v1"\n'
+YAML = """\
+model_list:
+- {model_name: m, litellm_params: {model: openai/m, api_base: "http://127.0.0.1:1/v1"}}
+"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    taken: dict[str, list[float]] = {label: [] for label in COMMANDS}
-    with tempfile.TemporaryDirectory() as home:
-        config = Path(home, "gptme.toml")
-        config.write_text('[[providers]]\nname = "groq"\nbase_url = "http://localhost:1/v1"\n')
-        Path(home, "c.yaml").write_text(
-            "model_list:\n- {model_name: m, litellm_params: {model: openai/m, api_base: http://h/v1}}\n"
-        )
-        environ = {"HOME": home, "ADAPTER_CONFIG": str(config), "PATH": "/usr/bin:/bin"}
-        for number in range(rounds + 1):
-            for label, command in COMMANDS.items():
-                started = time.perf_counter()
-                subprocess.run(command, env=environ, cwd=home, capture_output=True, check=False)
-                if number:
-                    taken[label].append(time.perf_counter() - started)
-    base = statistics.median(taken["python -c 'import click'"])
-    lines = ["| command | median (min to max) | ratio |", "| --- | --- | --- |"]
-    for label, figures in taken.items():
-        middle = statistics.median(figures)
-        spread = f"{middle * 1e3:.0f} ms ({min(figures) * 1e3:.0f} to {max(figures) * 1e3:.0f})"
-        lines.append(f"| {label} | {spread} | {middle / base:.2f} |")
-    sys.stdout.write("\n".join(lines) + "\n")
+def commands() -> dict[str, list[str]]:
+    adapter = str(SCRIPTS / "adapter")
+    python = [sys.executable, "-c"]
+    ours = ["--help", "providers list", "providers show groq", "config check", "config export"]
+    ours += ["completion bash", "config path", "config import --dry-run c.yaml"]
+    return {
+        "python -c pass": [*python, "pass"],
+        BASE: [*python, "import click"],
+        'python -c "import adapter"': [*python, "import adapter"],
+        **{f"adapter {line}": [adapter, *line.split()] for line in ours},
+        "llm --help": [str(PEERS / "llm/bin/llm"), "--help"],
+        "gptme-util providers list": [str(PEERS / "gptme/bin/gptme-util"), "providers", "list"],
+        'python -c "import litellm"': [*python, "import litellm"],
+    }
+
+
+def measure(quick: bool) -> Results:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        config = home / ".config/gptme/config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(CONFIG)
+        (home / "c.yaml").write_text(YAML)
+        environ = measuring.environment(home, LLM_USER_PATH=name)
+
+        lines = commands()
+
+        def case(label: str) -> dict[str, float]:
+            return measuring.run_process(lines[label], environ)._asdict()
+
+        cases = {label: (lambda x=label: case(x)) for label in lines}
+        taken = measuring.rounds(cases, 1 if quick else 10, "start_up")
+    return {
+        "rows": {
+            label: {
+                "wall": measuring.summary(found["wall"]),
+                "peak_mb": measuring.summary(found["peak_mb"]),
+                "floor_mb": measuring.summary(found["floor_mb"]),
+                **measuring.ratio(found["wall"], taken[BASE]["wall"]),
+            }
+            for label, found in taken.items()
+        },
+    }
 
 
 if __name__ == "__main__":
-    main()
+    measuring.main(__doc__, measure)

@@ -1,0 +1,1 @@
+"""Measurements beside LiteLLM, the OpenAI SDK, llm and gptme (docs/performance.md)."""

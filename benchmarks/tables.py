@@ -1,0 +1,245 @@
+"""Tables of docs/performance.md, each made of one part of results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchmarks import growth, importing, one_shot, per_call, start_up, throughput
+
+__all__ = ["tables"]
+
+Results = Mapping[str, Any]
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Return each table, and each paragraph with figures, by the name of its place."""
+    return {
+        "machine": _machine(results),
+        "summary": _summary(results),
+        "start_up": _start_up(results["start_up"]),
+        **{
+            f"one_shot_{delay}": _one_shot(results["one_shot"], str(delay))
+            for delay in one_shot.DELAYS
+        },
+        "per_call": _per_call(results["per_call"]["calls"]),
+        "per_chunk": _per_chunk(results["per_call"]["chunks"]),
+        "layers": _layers(results["per_call"]["calls"]),
+        "own_steps": _own_steps(results["per_call"]),
+        "profile": _profile(results["per_call"]["profile"]),
+        "throughput": _throughput(results["throughput"]["in_process"], throughput.BASE),
+        "gateways": _throughput(results["throughput"]["gateways"], throughput.GATEWAY_BASE),
+        "growth": _growth(results["growth"]),
+        "importing": _importing(results["importing"]),
+    }
+
+
+def span(seconds: float) -> str:
+    """Return a time with three digits and its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(seconds) >= size or unit == "µs":
+            break
+    value = seconds / size
+    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def spread(found: Results) -> str:
+    return f"{span(found['median'])} ({span(found['q1'])} to {span(found['q3'])})"
+
+
+def ratio(found: Results, digits: int = 2) -> str:
+    if found["ratio"] == found["low"] == found["high"] == 1.0:
+        return "1"
+    low, high = found["low"], found["high"]
+    return f"{found['ratio']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def memory(found: Results) -> str:
+    value, floor = found["peak_mb"]["median"], found["floor_mb"]["median"]
+    return f"at most {floor:.0f} MB" if value <= floor + 0.2 else f"{value:.0f} MB"
+
+
+def code(label: str) -> str:
+    """Return a label as code where it is something to type."""
+    commands = ("python -c", "adapter ", "adapter.", "litellm", "llm", "gptme-util", "curl")
+    name, comma, rest = label.partition(", ")
+    typed = name.startswith(commands) or name == "adapter"
+    return f"`{name}`{comma}{rest}" if typed else label
+
+
+def _machine(results: Results) -> str:
+    m = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    text = f"{m['cpus']} cores, {m['system']}, Python {m['python']}; {versions}."
+    if m["quick"]:
+        names = ", ".join(m["quick"])
+        text += (
+            f"\n\n**A trial run.** Few rounds (`--quick`), on a busy machine: {names}. The figures "
+            "show that everything is measured, not how fast it is."
+        )
+    return text
+
+
+def _summary(results: Results) -> str:
+    shot = results["one_shot"]["delays"]["0"]
+    warm, floor = shot["adapter, through the gateway"], shot["a click command that only prints"]
+    whole = results["per_call"]["calls"]["sync, whole"]
+    ours, again = whole["adapter.completion"]["cpu"], whole[per_call.AGAIN]["cpu"]
+    vllm = whole["adapter.completion, hosted_vllm"]["cpu"]
+    chunks = results["per_call"]["chunks"]
+    quiet = "adapter.completion, disable_streaming_logging"
+    each = {x: chunks[x]["cpu"]["median"] for x in ("adapter.completion", quiet, "OpenAI SDK")}
+    start = results["start_up"]["rows"]
+    return f"""\
+- `adapter providers list` takes {start["adapter providers list"]["ratio"]:.2f} times as long as
+  `{start_up.BASE}`.
+- A query through the gateway ends after {span(warm["wall"]["median"])}, of which a click command
+  that only prints takes {span(floor["wall"]["median"])}; a plain LiteLLM script takes
+  {span(shot[one_shot.BASE]["wall"]["median"])}.
+- The CPU time of `adapter.completion` is {ratio(ours, 3)} of `litellm.completion`'s; the same
+  `litellm.completion` once more is at {ratio(again, 3)}. With `hosted_vllm` it is {ratio(vllm, 3)}.
+- A streamed chunk takes {span(each["adapter.completion"])} of CPU time,
+  {span(each[quiet])} with `disable_streaming_logging`, and {span(each["OpenAI SDK"])} by the OpenAI
+  SDK alone."""
+
+
+def _start_up(found: Results) -> str:
+    return table(
+        ("command", "median (quartiles)", "ratio (95 %)", "peak memory"),
+        (
+            (code(label), spread(r["wall"]), ratio(r), memory(r))
+            for label, r in found["rows"].items()
+        ),
+    )
+
+
+def _one_shot(found: Results, delay: str) -> str:
+    return table(
+        ("query by", "first token", "end (quartiles)", "CPU", "peak memory", "ratio of end (95 %)"),
+        (
+            (
+                code(label),
+                span(r["first"]["median"]),
+                spread(r["wall"]),
+                span(r["cpu"]["median"]),
+                memory(r),
+                ratio(r, 3),
+            )
+            for label, r in found["delays"][delay].items()
+        ),
+    )
+
+
+def _per_call(found: Results) -> str:
+    return table(
+        ("call", "by", "wall (quartiles)", "CPU", "ratio of wall (95 %)", "ratio of CPU (95 %)"),
+        (
+            (
+                how,
+                code(label),
+                spread(r["wall"]),
+                span(r["cpu"]["median"]),
+                ratio(r["wall"], 3),
+                ratio(r["cpu"], 3),
+            )
+            for how, rows in found.items()
+            for label, r in rows.items()
+        ),
+    )
+
+
+def _per_chunk(found: Results) -> str:
+    return table(
+        ("a chunk by", "wall (quartiles)", "CPU", "ratio of CPU (95 %)"),
+        (
+            (code(label), spread(r["wall"]), span(r["cpu"]["median"]), ratio(r["cpu"]))
+            for label, r in found.items()
+        ),
+    )
+
+
+LAYERS = (
+    ("HTTP and JSON: `httpx` alone", "httpx", None),
+    ("the OpenAI SDK, beyond httpx", "OpenAI SDK", "httpx"),
+    ("LiteLLM, beyond the SDK", per_call.BASE, "OpenAI SDK"),
+    ("adapter, beyond LiteLLM", "adapter.completion", per_call.BASE),
+)
+
+
+def _layers(found: Results) -> str:
+    def differences(how: str) -> list[str]:
+        cpu = {label: r["cpu"]["median"] for label, r in found[how].items()}
+        return [span(cpu[upper] - (cpu[lower] if lower else 0)) for _, upper, lower in LAYERS]
+
+    columns = [differences(how) for how in found]
+    rows = zip((label for label, *_ in LAYERS), *columns, strict=True)
+    return table(("CPU time of one call", *found), rows)
+
+
+def _own_steps(found: Results) -> str:
+    whole = found["calls"]["sync, whole"][per_call.BASE]["cpu"]["median"]
+    return table(
+        ("step of adapter's", "time", "of a LiteLLM call"),
+        ((label, span(s), f"{s / whole:.2%}") for label, s in found["own"].items()),
+    )
+
+
+def _profile(found: Results) -> str:
+    rows = sorted(found.items(), key=lambda item: -item[1])
+    return table(
+        ("of `adapter.completion`, by cProfile", "share"),
+        ((label, f"{share:.1%}") for label, share in rows),
+    )
+
+
+def _throughput(found: Results, base: str) -> str:
+    levels = list(found[base])
+    return table(
+        ("answers a second", *(f"{int(level):,} in flight" for level in levels)),
+        (
+            (code(label), *(f"{r[n]['median']:.0f}, ratio {ratio(r[n])}" for n in levels))
+            for label, r in found.items()
+        ),
+    )
+
+
+def _growth(found: Results) -> str:
+    return table(
+        ("providers", "load", "`adapter providers list`", "resolve", "translate"),
+        (
+            (
+                f"{int(size):,}",
+                *(span(found[size][what]["median"]) for what in ("load", "list")),
+                *(
+                    f"{span(found[size][what]['median'])}, ratio {ratio(found[size][what])}"
+                    for what in ("resolve", "translate")
+                ),
+            )
+            for size in map(str, growth.SIZES)
+        ),
+    )
+
+
+def _importing(found: Results) -> str:
+    ours = "adapter config import"
+    return table(
+        ("entries", f"`{ours}`", "an entry", "peak memory", importing.BASE, "ratio (95 %)"),
+        (
+            (
+                f"{int(size):,}",
+                spread(r[ours]),
+                span(r[ours]["median"] / int(size)),
+                f"{r[ours]['peak_mb']['median']:.0f} MB",
+                span(r[importing.BASE]["median"]),
+                ratio(r[ours]),
+            )
+            for size, r in found.items()
+        ),
+    )
