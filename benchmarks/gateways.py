@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks.measuring import SCRIPTS
 
-__all__ = ["ADAPTER", "Gateway", "adapter_gateway", "litellm_proxy", "takes_workers"]
+__all__ = ["ADAPTER", "Gateway", "adapter_gateway", "litellm_proxy"]
 
 ADAPTER = str(SCRIPTS / "adapter")
 PATIENCE = 120
@@ -24,12 +24,6 @@ class Gateway(NamedTuple):
 
     port: int
     key: str
-
-
-def takes_workers() -> bool:
-    """Return whether this release of `adapter serve` has --workers."""
-    said = subprocess.run([ADAPTER, "serve", "--help"], capture_output=True, text=True, check=True)
-    return "--workers" in said.stdout
 
 
 @contextmanager
@@ -57,8 +51,8 @@ def adapter_gateway(environ: Mapping[str, str], *options: str) -> Iterator[Gatew
 
 
 @contextmanager
-def litellm_proxy(environ: Mapping[str, str], port: int) -> Iterator[Gateway]:
-    """Run `litellm --config` on what `adapter config export` writes."""
+def litellm_proxy(environ: Mapping[str, str], port: int, workers: int) -> Iterator[Gateway]:
+    """Run `litellm --config` on what `adapter config export` writes, in ``workers`` processes."""
     config = Path(environ["HOME"], "exported.yaml")
     subprocess.run(
         [ADAPTER, "config", "export", "-o", str(config)],
@@ -68,6 +62,7 @@ def litellm_proxy(environ: Mapping[str, str], port: int) -> Iterator[Gateway]:
     )
     key = "sk-benchmark"
     command = [str(SCRIPTS / "litellm"), "--config", str(config), "--port", str(port)]
+    command += ["--num_workers", str(workers)]
     with (
         open(config.with_suffix(".log"), "wb") as log,
         subprocess.Popen(

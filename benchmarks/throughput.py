@@ -2,9 +2,9 @@
 
 The server waits 20 ms before each answer. In process: `acompletion` of adapter and of LiteLLM and
 the OpenAI SDK's async client, one event loop. Through a gateway, by a bare client on sockets, so
-that the gateway is what is measured: `adapter serve` with one worker and with two, LiteLLM's own
-proxy on the exported configuration, and the server itself as the ceiling. Client, gateway and
-server share the machine.
+that the gateway is what is measured: `adapter serve`, which is one process, LiteLLM's own command
+on the exported configuration with one worker and with two, and the server itself as the ceiling.
+Client, gateway and server share the machine.
 """
 
 from __future__ import annotations
@@ -151,12 +151,10 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
     asked = {"the server itself": (int(port), f"/{path}", "sk-x", "m")}
     with ExitStack() as running:
         started = {GATEWAY_BASE: gateways.adapter_gateway(environ("one"))}
-        if gateways.takes_workers():
-            started[f"{GATEWAY_BASE} --workers 2"] = gateways.adapter_gateway(
-                environ("two"), "--workers", "2"
+        for workers in () if quick else (1, 2):
+            started[f"litellm --config --num_workers {workers}"] = gateways.litellm_proxy(
+                environ(f"proxy-{workers}"), _free_port(), workers
             )
-        if not quick:
-            started["litellm --config"] = gateways.litellm_proxy(environ("proxy"), _free_port())
         for label, context in started.items():
             measuring.progress(f"throughput: starting {label}")
             found = running.enter_context(context)
