@@ -1,7 +1,8 @@
-"""Notes on errors that arrive in the middle of a stream."""
+"""Notes on errors that arrive in the middle of a stream, and connections that end with theirs."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,33 @@ class _Noted:
     def __next__(self) -> Any:
         try:
             return super().__next__()  # type: ignore[misc]  # the stream class follows in the MRO
-        except (StopIteration, GeneratorExit):
+        except StopIteration:
+            _release(self)
             raise
         except Exception as error:
+            _release(self)
             add_note(error, self._adapter_target)
             raise
 
     async def __anext__(self) -> Any:
         try:
             return await super().__anext__()  # type: ignore[misc]  # as above
-        except (StopAsyncIteration, GeneratorExit):
+        except StopAsyncIteration:
             raise
         except Exception as error:
             add_note(error, self._adapter_target)
             raise
+
+
+def _release(stream: Any) -> None:
+    """Close the connection of a stream that has been read: LiteLLM's own client leaves it open.
+
+    That is the client of ``hosted_vllm``. The garbage collector would close it at any moment, such
+    as while httpcore holds the lock of its pool, which that needs: the process would hang.
+    """
+    lines = getattr(getattr(stream, "completion_stream", None), "streaming_response", None)
+    if isinstance(lines, Generator):
+        lines.close()
 
 
 @cache

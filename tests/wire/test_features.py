@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,44 @@ def test_what_litellm_loads_is_seen_by_the_first_call(
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
     assert [r.key for r in server.requests] == ["from-dotenv", "from-dotenv"]
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    """No garbage is collected, as if its turn had not come."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector_off")
+def test_a_stream_of_hosted_vllm_lets_its_connection_go_when_it_ends(
+    write: Write, server: Recorder
+) -> None:
+    """Else the collector closes it, at any moment, and that can hang the process."""
+    extras = '[plugin.litellm.providers.p]\ncustom_llm_provider = "hosted_vllm"\n'
+    write(table(server.base_url, default_model="m") + extras)
+    may_end = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield chat_chunk({"content": "a"})
+        yield chat_chunk({}, "stop") + b"data: [DONE]\n\n"
+        may_end.wait(100)
+
+    server.script = lambda request: Reply(200, pieces())
+    stream = adapter.completion("p", messages=MESSAGES, stream=True)
+    try:
+        list(stream)
+        assert connections_to(server) == 0
+    finally:
+        may_end.set()
+
+
+def connections_to(server: Recorder) -> int:
+    """Return how many connections of this machine to ``server`` are established (Linux)."""
+    port = f":{int(server.origin.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(remote.endswith(port) and state == "01" for _, _, remote, state, *_ in lines)
 
 
 SWITCH = """\
