@@ -131,7 +131,7 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
     The OpenAI SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of
     the environment into the headers of every request, whatever host it goes to. This is LiteLLM's
     own cached client (its connections, event-loop handling and expiry) in a copy without those
-    headers, which follows no redirect. What the caller names itself (``organization=``,
+    headers. What the caller names itself (``organization=``,
     ``project=``) is kept.
     """
     from litellm.main import openai_chat_completions
@@ -168,15 +168,4 @@ def _without_identity(client: Any, kept: tuple[tuple[str, str], ...]) -> Any:
     copy = client.with_options(set_default_headers=omitted, **dict(kept))
     # the SDK's constructor has just read OPENAI_CUSTOM_HEADERS into this mapping again
     copy._custom_headers = omitted
-    copy._prepare_options = _stay_async if isinstance(copy, openai.AsyncOpenAI) else _stay
     return copy
-
-
-def _stay(options: Any) -> Any:
-    """Let no redirect be followed: headers, which may be keys, would go along to another host."""
-    options.follow_redirects = False
-    return options
-
-
-async def _stay_async(options: Any) -> Any:
-    return _stay(options)

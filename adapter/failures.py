@@ -72,8 +72,6 @@ _BROKEN = {
 }
 
 
-_REDIRECTED = "redirects are not followed: set base_url to where it leads"
-
 _went_to: WeakKeyDictionary[BaseException, Target] = WeakKeyDictionary()
 """Error -> where the call that raised it went, which after a fallback is not where it began."""
 
@@ -128,8 +126,7 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
     said = _clean(facts.said, target)
     shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
-    fix = _REDIRECTED if 300 <= (status or 0) < 400 else _advice(code, target)
-    return Failure(code, f"{place} {shown}: {said}", fix)
+    return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
 
 
 def _was_reset(kinds: Iterable[str]) -> bool:

@@ -75,7 +75,6 @@ def _server(config: Any, app: App, settings: Mapping[str, Any]) -> Any:
             await super().startup(sockets)
             if self.started:
                 _add_hooks()
-                _follow_no_redirect()
                 await _warm_up(app)
                 os.write(settings["ready"], b"1")
                 os.close(settings["ready"])
@@ -103,16 +102,6 @@ async def _warm_up(app: App) -> None:
             await client.post("/v1/chat/completions", json=body, headers=headers)
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _follow_no_redirect() -> None:
-    """Keep requests at their own host, as without a gateway: headers would go along."""
-    import litellm
-    from litellm.llms.openai.openai import OpenAIChatCompletion
-
-    client = OpenAIChatCompletion._get_async_http_client()
-    client.follow_redirects = False
-    litellm.aclient_session = client
 
 
 def _remove_files(lock: int) -> None:
