@@ -315,7 +315,7 @@ def test_no_function_shows_or_sends_a_key(how: str, birds: Nursery) -> None:
     with all_logs() as lines:
         for number, case in enumerate(CASES):
             one = (("headervar", "inline")[number % 2],)
-            for place in ("headers", "inline") if how == "401" else one:
+            for place in ("headers", "inline") if how in ("", "401") else one:
                 birds.answer()
                 more = failing(how, birds) if how else {}
                 try:
@@ -455,6 +455,7 @@ def test_what_is_not_ours_is_redirected_as_litellm_does(
 
     from tests.recorder import recording_server
 
+    adapter.completion("headers/m", messages=[{"role": "user", "content": "hi"}])
     with recording_server() as foreign:
         foreign.script = lambda r: Reply(
             307, {}, {"Location": birds.servers["proxy"].origin + r.path}
