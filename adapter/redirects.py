@@ -6,7 +6,7 @@ host, and nothing else: an ``api-key`` of ``extra_headers`` and the prompt would
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -19,6 +19,7 @@ _guarded: set[Any] = set()
 _lock = Lock()
 
 
+@lru_cache(maxsize=1024)  # asked at each call
 def guard_redirects(base_url: str) -> None:
     """Refuse redirects to another host of requests to the host of ``base_url``, from now on.
 

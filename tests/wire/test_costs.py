@@ -85,7 +85,7 @@ LISTING = {
 }
 READING = {
     *("adapter.checks", "adapter.config", "adapter.files", "adapter.key_sources", "adapter.keys"),
-    *("adapter.plugin_checks", "adapter.providers", "adapter.redaction"),
+    *("adapter.plugin_checks", "adapter.providers", "adapter.redaction", "adapter.toml_lines"),
 }
 
 
