@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from threading import Lock
 from typing import NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
@@ -66,24 +65,24 @@ class Secret(str):
 
 
 _guarded: dict[str, None] = {}
-_guarded_lock = Lock()
 
 
 def guarded(value: str) -> Secret:
     """Return ``value`` as a secret that :func:`without_keys` finds in texts from now on."""
     if len(value) >= SHORTEST_GUARDED:
-        with _guarded_lock:
-            _guarded.pop(value, None)
-            _guarded[value] = None
-            if len(_guarded) > MOST_GUARDED:
-                del _guarded[next(iter(_guarded))]
+        # each step is whole by itself: a lock could be asked for by the thread that holds it, where
+        # the garbage collector has something logged, or be held for ever in a forked child
+        _guarded.pop(value, None)
+        _guarded[value] = None
+        if len(_guarded) > MOST_GUARDED:
+            for oldest in tuple(_guarded)[:-MOST_GUARDED]:
+                _guarded.pop(oldest, None)
     return Secret(value)
 
 
 def without_keys(text: str) -> str:
     """Return ``text`` with ``***`` for each key read in this process: servers repeat them."""
-    with _guarded_lock:
-        found = [key for key in _guarded if key in text]
+    found = [key for key in tuple(_guarded) if key in text]
     for key in sorted(found, key=len, reverse=True):
         text = text.replace(key, MASK)
     return text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from contextlib import suppress
 from functools import cache
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from adapter.failures import add_note
@@ -41,14 +42,17 @@ class _Noted:
 
 
 def _release(stream: Any) -> None:
-    """Close the connection of a stream that has been read: LiteLLM's own client leaves it open.
+    """Close the connection of a stream that has ended: LiteLLM may leave it open.
 
-    That is the client of ``hosted_vllm``. The garbage collector would close it at any moment, such
-    as while httpcore holds the lock of its pool, which that needs: the process would hang.
+    It does for ``hosted_vllm``, and after an error of its own. The garbage collector would close it
+    at any moment, such as while httpcore holds the lock of its pool, which that needs: the process
+    would hang.
     """
-    lines = getattr(getattr(stream, "completion_stream", None), "streaming_response", None)
-    if isinstance(lines, Generator):
-        lines.close()
+    inner = getattr(stream, "completion_stream", None)
+    close = getattr(getattr(inner, "streaming_response", inner), "close", None)
+    if close is not None and not iscoroutinefunction(close):
+        with suppress(Exception):  # how the stream ended is what counts
+            close()
 
 
 @cache

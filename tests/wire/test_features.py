@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import litellm
 import pytest
+from litellm.exceptions import MidStreamFallbackError
 
 import adapter
 from tests.command import provider as table
@@ -281,23 +283,31 @@ def collector_off() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector_off")
-def test_a_stream_of_hosted_vllm_lets_its_connection_go_when_it_ends(
-    write: Write, server: Recorder
+@pytest.mark.parametrize(
+    ("prefix", "last", "ends"),
+    [
+        ("hosted_vllm", chat_chunk({}, "stop") + b"data: [DONE]\n\n", nullcontext()),
+        ("openai", b'data: {"choices": 7}\n\n', pytest.raises(MidStreamFallbackError)),
+    ],
+)
+def test_a_stream_lets_its_connection_go_when_it_ends(
+    prefix: str, last: bytes, ends: AbstractContextManager[Any], write: Write, server: Recorder
 ) -> None:
     """Else the collector closes it, at any moment, and that can hang the process."""
-    extras = '[plugin.litellm.providers.p]\ncustom_llm_provider = "hosted_vllm"\n'
-    write(table(server.base_url, default_model="m") + extras)
+    extras = '[plugin.litellm.providers.p]\ncustom_llm_provider = "PREFIX"\n'
+    write(table(server.base_url, default_model="m") + extras.replace("PREFIX", prefix))
     may_end = threading.Event()
 
     def pieces() -> Iterator[bytes]:
         yield chat_chunk({"content": "a"})
-        yield chat_chunk({}, "stop") + b"data: [DONE]\n\n"
+        yield last
         may_end.wait(100)
 
     server.script = lambda request: Reply(200, pieces())
     stream = adapter.completion("p", messages=MESSAGES, stream=True)
     try:
-        list(stream)
+        with ends:
+            list(stream)
         assert connections_to(server) == 0
     finally:
         may_end.set()
