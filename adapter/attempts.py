@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -126,6 +127,7 @@ class Plan:
         self._windows: dict[str, str] = {}
         self._queue = [given]
         self._failed: list[str] = []
+        self._handled = sys.exc_info()[1]
         self._given = given
         self.attempt = Attempt(str(given.get("model")), given)
         self._first: Resolution | None = None
@@ -153,10 +155,10 @@ class Plan:
         self.attempt = _attempt(self._function, given, first)
         return self.attempt
 
-    def note(self, error: Exception) -> None:
+    def note(self, error: BaseException) -> None:
         """Note on ``error`` where the present attempt went, when that is a provider of ours."""
         if self.attempt.target is not None:
-            add_note(error, self.attempt.target)
+            add_note(error, self.attempt.target, self._handled)
 
     def goes_on(self, error: Exception) -> bool:
         """Note on ``error`` where it happened; return whether there is another attempt to make."""

@@ -82,6 +82,9 @@ def _call(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         except Exception as error:
             if not plan.goes_on(error):
                 raise
+        except BaseException as error:  # interrupted
+            plan.note(error)
+            raise
 
 
 async def _call_async(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -93,6 +96,9 @@ async def _call_async(function: Function, args: tuple[Any, ...], kwargs: dict[st
         except Exception as error:
             if not plan.goes_on(error):
                 raise
+        except BaseException as error:  # cancelled
+            plan.note(error)
+            raise
 
 
 def _call_batch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

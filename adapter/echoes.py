@@ -15,35 +15,35 @@ DEEPEST = 8
 """Of tables in tables, which a server may send without end."""
 
 
-def hide_keys(error: BaseException) -> None:
+def hide_keys(error: BaseException, handled: BaseException | None = None) -> None:
     """Take the keys out of ``error`` and all it came from; types and tracebacks stay.
 
     Texts, arguments and attributes get ``***`` for a key. The local variables of the functions it
     has left (LiteLLM's, the SDK's, httpx's) go: they hold headers as they are sent, which a
-    traceback with locals would show. Those of the caller stay.
+    traceback with locals would show. Those of the caller stay, and so does ``handled``, the error
+    that the caller was handling when the call began: Python makes it a cause of this one.
     """
-    for one in _family(error):
+    clean = _Cleaner()
+    for one in _family(error, handled):
         traceback.clear_frames(one.__traceback__)
-        one.args = tuple(_clean(value) for value in one.args)
-        for name, value in list(vars(one).items()):
-            cleaned = _clean(value)
+        for name in ("args", *vars(one), *_BUILTIN):
+            value = getattr(one, name, None)
+            cleaned = clean(value)
             if cleaned is not value:
                 with suppress(AttributeError, TypeError):  # a property, or frozen
                     setattr(one, name, cleaned)
-        if isinstance(one, OSError | ValueError):
-            _clean_builtin(one)
 
 
 def hide_sent_headers(result: Any) -> None:
     """Take the keys out of the request that a result (of ``speech``) keeps: a pickle has it."""
     request = getattr(getattr(result, "response", None), "_request", None)
     if request is not None:
-        _clean_request(request)
+        _Cleaner().request(request)
 
 
-def _family(error: BaseException) -> Iterator[BaseException]:
-    """Yield ``error`` and every other one that it leads to, each once."""
-    found: dict[int, BaseException] = {}
+def _family(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+    """Yield ``error`` and every other one that it leads to, each once, but not by ``handled``."""
+    found: dict[int, BaseException] = {} if handled is None else {id(handled): handled}
     waiting: list[Any] = [error]
     while waiting:
         one = waiting.pop()
@@ -55,69 +55,87 @@ def _family(error: BaseException) -> Iterator[BaseException]:
         yield one
 
 
-def _clean_builtin(error: BaseException) -> None:
-    """Clean what Python's own errors keep in attributes that are not in their ``__dict__``."""
-    for name in ("doc", "msg", "object", "strerror"):
-        value = getattr(error, name, None)
-        if isinstance(value, str) and (cleaned := without_keys(value)) != value:
-            with suppress(AttributeError, TypeError):
-                setattr(error, name, cleaned)
+class _Cleaner:
+    """Returns values without keys: the same object where there is none in it.
+
+    Requests and responses are cleaned in place, each once: several errors of a chain have them.
+    """
+
+    def __init__(self) -> None:
+        self._done: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        if isinstance(value, str):
+            cleaned: Any = without_keys(value)
+            return value if cleaned == value else cleaned
+        if isinstance(value, bytes):
+            text = value.decode("latin-1")
+            return value if (hidden := without_keys(text)) == text else hidden.encode("latin-1")
+        if depth == DEEPEST:
+            return value
+        if isinstance(value, list | tuple):
+            return self._items(value, depth)
+        if type(value) is dict:
+            table = {self(k, depth + 1): self(v, depth + 1) for k, v in value.items()}
+            changed = any(value.get(k) is not v for k, v in table.items())
+            return table if changed else value
+        return self._by_kind(value)
+
+    def _items(self, value: Any, depth: int) -> Any:
+        items = [self(item, depth + 1) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        # a named tuple takes its items one by one, but is a tuple to ``tuple.__new__``
+        return items if isinstance(value, list) else tuple.__new__(type(value), items)
+
+    def _by_kind(self, value: Any) -> Any:
+        """Clean the objects of httpx and aiohttp that an error keeps, told by their names."""
+        module, _, _ = type(value).__module__.partition(".")
+        kind = _KINDS.get(f"{module}.{type(value).__name__}")
+        if kind is None:
+            return value
+        if id(value) not in self._done:  # the value is kept, so that no other gets its id
+            self._done[id(value)] = value, getattr(self, kind)(value)
+        return self._done[id(value)][1]
+
+    def headers(self, headers: Any) -> Any:
+        raw = [(self(name), self(value)) for name, value in headers.raw]
+        return headers if raw == headers.raw else type(headers)(raw)
+
+    def multidict(self, headers: Any) -> Any:
+        from multidict import CIMultiDict, CIMultiDictProxy
+
+        pairs = [(name, self(value)) for name, value in headers.items()]
+        same = pairs == list(headers.items())
+        return headers if same else CIMultiDictProxy(CIMultiDict(pairs))
+
+    def request(self, request: Any) -> Any:
+        """Clean a request that is over: the SDK makes a new one for each attempt."""
+        request.headers = self.headers(request.headers)
+        content = getattr(request, "_content", None)
+        if isinstance(content, bytes):  # LiteLLM writes ``extra_headers`` for images into the body
+            request._content = self(content)
+        return request
+
+    def response(self, response: Any) -> Any:
+        """Clean a response: other attributes of the same error, and its causes, have it."""
+        response.headers = self.headers(response.headers)
+        with suppress(RuntimeError):  # it has no request
+            self._by_kind(response.request)
+        content = getattr(response, "_content", None)
+        if isinstance(content, bytes):
+            response._content = self(content)
+            response.__dict__.pop("_text", None)  # decoded from the content, again when it is read
+        return response
 
 
-def _clean(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` without keys; the same object where it has none."""
-    if isinstance(value, str):
-        cleaned: Any = without_keys(value)
-        return value if cleaned == value else cleaned
-    if isinstance(value, bytes):
-        text = value.decode("latin-1")
-        return value if (hidden := without_keys(text)) == text else hidden.encode("latin-1")
-    if depth == DEEPEST:
-        return value
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        items = [_clean(item, depth + 1) for item in value]
-        changed = any(new is not old for new, old in zip(items, value, strict=True))
-        return type(value)(items) if changed else value
-    if type(value) is dict:
-        table = {_clean(k, depth + 1): _clean(v, depth + 1) for k, v in value.items()}
-        changed = any(value.get(k) is not v for k, v in table.items())
-        return table if changed else value
-    kind = f"{type(value).__module__}.{type(value).__name__}"
-    clean_kind = _KINDS.get(kind)
-    return clean_kind(value) if clean_kind else value
+_BUILTIN = ("doc", "msg", "object", "strerror")
+"""Attributes of Python's own errors that are not in their ``__dict__``."""
 
-
-def _clean_headers(headers: Any) -> Any:
-    import httpx
-
-    pairs = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers.raw]
-    cleaned = [(k, without_keys(v)) for k, v in pairs]
-    return headers if cleaned == pairs else httpx.Headers(cleaned)
-
-
-def _clean_request(request: Any) -> Any:
-    """Clean a request that is over, in place: the SDK makes a new one for each attempt."""
-    request.headers = _clean_headers(request.headers)
-    content = getattr(request, "_content", None)
-    if isinstance(content, bytes):  # LiteLLM writes ``extra_headers`` for images into the body
-        request._content = _clean(content)
-    return request
-
-
-def _clean_response(response: Any) -> Any:
-    """Clean a response in place: other attributes of the same error, and its causes, have it."""
-    response.headers = _clean_headers(response.headers)
-    with suppress(RuntimeError):  # it has no request
-        _clean_request(response.request)
-    content = getattr(response, "_content", None)
-    if isinstance(content, bytes):
-        response._content = _clean(content)
-        response.__dict__.pop("_text", None)  # decoded from the content, again when it is read
-    return response
-
-
-_KINDS: Mapping[str, Any] = {
-    "httpx.Headers": _clean_headers,
-    "httpx.Request": _clean_request,
-    "httpx.Response": _clean_response,
+_KINDS: Mapping[str, str] = {
+    "httpx.Headers": "headers",
+    "httpx.Request": "request",
+    "httpx.Response": "response",
+    "multidict.CIMultiDict": "multidict",
+    "multidict.CIMultiDictProxy": "multidict",
 }

@@ -38,23 +38,28 @@ def load_litellm() -> Any:
     global _loaded  # noqa: PLW0603 - the one process-wide import, made once under the lock
     if _loaded is None:
         with _lock:
-            os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-            path = list(sys.path)
-            with _collector_paused("litellm" not in sys.modules):
-                import litellm
-            # LiteLLM's import leaves the working directory on the path, and its calls import more
-            sys.path[:] = path
-            litellm.suppress_debug_info = True
-            keep_off_huggingface(litellm)
-            hide_keys_in_logs()
-            with suppress(ConfigError):  # raised again by the call that needs a provider
-                settings = load_config().settings.get("litellm_settings", {})
-                if settings.get("disable_streaming_logging") is True:
-                    litellm.disable_streaming_logging = True
-            _loaded = litellm
-            if hasattr(os, "register_at_fork"):  # not on Windows
-                os.register_at_fork(after_in_child=_leave_to_parent)
+            if _loaded is None:
+                _loaded = _import_litellm()
     return _loaded
+
+
+def _import_litellm() -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    path = list(sys.path)
+    with _collector_paused("litellm" not in sys.modules):
+        import litellm
+    # LiteLLM's import leaves the working directory on the path, and its calls import more
+    sys.path[:] = path
+    litellm.suppress_debug_info = True
+    keep_off_huggingface(litellm)
+    hide_keys_in_logs()
+    with suppress(ConfigError):  # raised again by the call that needs a provider
+        settings = load_config().settings.get("litellm_settings", {})
+        if settings.get("disable_streaming_logging") is True:
+            litellm.disable_streaming_logging = True
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=_leave_to_parent)
+    return litellm
 
 
 def keep_off_huggingface(litellm: Any) -> None:
@@ -77,11 +82,12 @@ def _leave_to_parent() -> None:
     loop, which waits on a descriptor that both share. The threads that write LiteLLM's log are
     not here either, and one of them, or of their callers, may have held a lock.
     """
+    import litellm
     from litellm.caching.evicted_client_closer import EvictedClientCloser
     from litellm.constants import LOGGING_EXECUTOR_MAX_PENDING_TASKS, LOGGING_EXECUTOR_MAX_THREADS
     from litellm.litellm_core_utils.thread_pool_executor import executor
 
-    cache = _loaded.in_memory_llm_clients_cache
+    cache = litellm.in_memory_llm_clients_cache
     _left.append(dict(cache.cache_dict))
     cache.flush_cache()
     cache.evicted_client_closer = EvictedClientCloser()

@@ -183,9 +183,12 @@ def _clean(text: str, target: Target | None) -> str:
     return text if len(text) <= 300 else text[:300] + "…"
 
 
-def add_note(error: BaseException, target: Target) -> None:
-    """Take keys out of ``error``, and attach the provider, base_url and key source (same type)."""
-    hide_keys(error)
+def add_note(error: BaseException, target: Target, handled: BaseException | None = None) -> None:
+    """Take keys out of ``error``, and attach the provider, base_url and key source (same type).
+
+    ``handled`` is what the caller was handling when the call began; it stays as it is.
+    """
+    hide_keys(error, handled)
     note = f"provider {target.name!r}, base_url {target.base_url}, {target.key}"
     add_text(error, f"gptme-litellm: {note}")
     with suppress(TypeError):  # built-in exceptions take no weak reference

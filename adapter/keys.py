@@ -6,9 +6,11 @@ variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.g
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
@@ -38,6 +40,11 @@ SHORTEST_GUARDED = 8
 MOST_GUARDED = 1000
 """Of those read, how many keys are looked for; the one read longest ago is forgotten first."""
 
+LONG_TEXT = 1024 * 1024
+KEYS_OF_LONG = 16
+"""In a longer text, in characters, only so many keys are looked for, those read last: searching an
+image of 20 MB for a thousand of them would take seconds."""
+
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -64,28 +71,37 @@ class Secret(str):
         raise TypeError("an API key is not pickled; resolve it in the process that uses it")
 
 
-_guarded: dict[str, None] = {}
+_guarded: dict[str, int] = {}
+"""Key -> when it was read last, as a number that grows."""
+
+_ticks = itertools.count()
 
 
 def guarded(value: str) -> Secret:
     """Return ``value`` as a secret that :func:`without_keys` finds in texts from now on."""
     if len(value) >= SHORTEST_GUARDED:
-        # each step is whole by itself: a lock could be asked for by the thread that holds it, where
-        # the garbage collector has something logged, or be held for ever in a forked child
-        _guarded.pop(value, None)
-        _guarded[value] = None
+        # no lock: one could be asked for by the thread that holds it, where the garbage collector
+        # has something logged, or be held for ever in a forked child
+        _guarded[value] = next(_ticks)
         if len(_guarded) > MOST_GUARDED:
-            for oldest in tuple(_guarded)[:-MOST_GUARDED]:
+            for oldest in _latest(MOST_GUARDED * 2)[MOST_GUARDED:]:
                 _guarded.pop(oldest, None)
     return Secret(value)
 
 
 def without_keys(text: str) -> str:
     """Return ``text`` with ``***`` for each key read in this process: servers repeat them."""
-    found = [key for key in tuple(_guarded) if key in text]
+    keys = tuple(_guarded) if len(text) <= LONG_TEXT else _latest(KEYS_OF_LONG)
+    found = [key for key in keys if key in text]
     for key in sorted(found, key=len, reverse=True):
         text = text.replace(key, MASK)
     return text
+
+
+def _latest(number: int) -> list[str]:
+    """Return the keys read last, the latest first."""
+    read = sorted(_guarded.items(), key=itemgetter(1), reverse=True)
+    return [key for key, _ in read[:number]]
 
 
 class ResolvedKey(NamedTuple):

@@ -31,14 +31,18 @@ class _Filter(logging.Filter):
             return True
         if (cleaned := without_keys(text)) != text:
             record.msg, record.args = cleaned, ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self._formatter.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = without_keys(record.exc_text)
+        told = record.exc_text
+        if record.exc_info and not told:
+            told = self._formatter.formatException(record.exc_info)
+        if told and (cleaned := without_keys(told)) != told:
+            record.exc_text = cleaned
         return True
+
+
+_filter = _Filter()  # one, which a logger takes once
 
 
 def hide_keys_in_logs() -> None:
     """Keep keys out of the logs of LiteLLM and what it sends with, however they are set up."""
     for name in LOGGERS:
-        logging.getLogger(name).addFilter(_Filter())
+        logging.getLogger(name).addFilter(_filter)

@@ -7,16 +7,16 @@ host, and nothing else: an ``api-key`` of ``extra_headers`` and the prompt would
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from threading import Lock
 from typing import Any
+
+from adapter.keys import without_keys
 
 __all__ = ["ANYWHERE", "guard_redirects"]
 
 ANYWHERE = "*"
 """Instead of a base URL: all requests of this process."""
 
-_guarded: set[Any] = set()
-_lock = Lock()
+_origins: set[Any] = set()
 
 
 @lru_cache(maxsize=1024)  # asked at each call
@@ -24,17 +24,24 @@ def guard_redirects(base_url: str) -> None:
     """Refuse redirects to another host of requests to the host of ``base_url``, from now on.
 
     Those to the same scheme, host and port are followed, and from http to https on the same host.
-    Other requests of this process, as LiteLLM's for providers of its own, stay as they are.
+    Other requests of this process, as LiteLLM's for providers of its own or for an image somewhere,
+    stay as they are: those to other hosts, and those that hold neither a key nor a prompt.
     """
-    with _lock:
-        _install()
-        import httpx
+    _install()
+    import httpx
 
-        _guarded.add(ANYWHERE if base_url == ANYWHERE else _origin(httpx.URL(base_url)))
+    _origins.add(ANYWHERE if base_url == ANYWHERE else _origin(httpx.URL(base_url)))
 
 
 def _origin(url: Any) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _is_a_call(request: Any) -> bool:
+    """Whether ``request`` has a prompt or a key in it."""
+    if request.method not in ("GET", "HEAD") or "authorization" in request.headers:
+        return True
+    return any(without_keys(value) != value for value in request.headers.values())
 
 
 @cache
@@ -56,7 +63,8 @@ def _install() -> None:
         made = original(self, request, response)
         began, goes = _origin(request.url), _origin(made.url)
         upgraded = (began, goes) == (("http", began[1], 80), ("https", began[1], 443))
-        if _guarded & {began, ANYWHERE} and began != goes and not upgraded:
+        ours = _origins & {began, ANYWHERE} and _is_a_call(request)
+        if ours and began != goes and not upgraded:
             raise RedirectRefusedError(f"a redirect to {made.url.host} is not followed")
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from functools import cache
 from inspect import iscoroutinefunction
@@ -21,23 +22,26 @@ class _Noted:
     _adapter_target: Target
 
     def __next__(self) -> Any:
+        handled = sys.exc_info()[1]
         try:
             return super().__next__()  # type: ignore[misc]  # the stream class follows in the MRO
         except StopIteration:
             _release(self)
             raise
-        except Exception as error:
-            _release(self)
-            add_note(error, self._adapter_target)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                _release(self)
+            add_note(error, self._adapter_target, handled)
             raise
 
     async def __anext__(self) -> Any:
+        handled = sys.exc_info()[1]
         try:
             return await super().__anext__()  # type: ignore[misc]  # as above
         except StopAsyncIteration:
             raise
-        except Exception as error:
-            add_note(error, self._adapter_target)
+        except BaseException as error:
+            add_note(error, self._adapter_target, handled)
             raise
 
 

@@ -16,6 +16,7 @@ from adapter.config import Config, load_config
 from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
 from adapter.plugin_checks import KEY_PREFIX
 from adapter.providers import Provider, safe_url
+from adapter.redaction import is_secret
 from adapter.resolution import EMBEDDED, Resolution, resolve
 
 __all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
@@ -97,6 +98,11 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
         source = "given in the call" if given else "(none, since the call names another base_url)"
         value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
         key = ResolvedKey(value, source, None)
+    for name in ("extra_headers", "headers"):
+        given_headers = params.get(name)
+        for header, value in given_headers.items() if isinstance(given_headers, Mapping) else ():
+            if isinstance(value, str) and is_secret((str(header),), value):
+                guarded(value)
     same = params["api_base"] == target.params["api_base"]
     base_url = target.base_url if same else safe_url(str(params["api_base"]))
     return Target(target.name, base_url, target.model, key, target.params)
