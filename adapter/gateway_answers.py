@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -12,7 +14,7 @@ from urllib.parse import quote
 from adapter.facts import FACTS_HEADER
 from adapter.keys import MASK
 
-__all__ = ["Message", "Send", "forms", "passing_waits", "redacted", "remember", "telling"]
+__all__ = ["Hidden", "Message", "Send", "passing_waits", "redacted", "remember", "telling"]
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -29,7 +31,36 @@ def remember(facts: str) -> None:
         _facts.get().append(facts)
 
 
-def forms(secrets: Iterable[str]) -> Iterator[bytes]:
+class Hidden:
+    """What no answer may show: finds it in bytes, and where it may have begun at their end."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._sorted = sorted(set(_forms(secrets)))
+        self._begun = max(map(len, self._sorted), default=1) - 1
+        self._bytes = frozenset(b"".join(self._sorted))
+        rests: dict[bytes, list[bytes]] = {}  # by first byte, which spares a thousand comparisons
+        for secret in sorted(self._sorted, key=len, reverse=True):
+            rests.setdefault(re.escape(secret[:1]), []).append(re.escape(secret[1:]))
+        groups = [first + b"(?:" + b"|".join(rest) + b")" for first, rest in rests.items()]
+        self._any = re.compile(b"|".join(groups) or rb"(?!)")
+        self._first = re.compile(b"|".join(rests) or rb"(?!)")
+
+    def clean(self, data: bytes) -> bytes:
+        return self._any.sub(MASK.encode(), data)
+
+    def unfinished(self, data: bytes) -> int:
+        """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
+        if not data or data[-1] not in self._bytes:  # as nearly each piece of a stream
+            return 0
+        for found in self._first.finditer(data, max(0, len(data) - self._begun)):
+            end = data[found.start() :]
+            at = bisect_left(self._sorted, end)
+            if at < len(self._sorted) and self._sorted[at].startswith(end):
+                return len(end)
+        return 0
+
+
+def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
     """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
     for secret in secrets:
         if len(secret) >= SHORTEST:
@@ -57,7 +88,7 @@ def passing_waits(send: Send) -> Send:
     return pass_on
 
 
-def redacted(send: Send, hidden: list[bytes]) -> Send:
+def redacted(send: Send, hidden: Hidden) -> Send:
     """Return ``send`` that hides keys: LiteLLM's routes for models show headers, servers echo keys.
 
     An answer whose length is told is searched as a whole, since it may change; a stream piece by
@@ -69,7 +100,7 @@ def redacted(send: Send, hidden: list[bytes]) -> Send:
     async def pass_on(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start":
-            headers = [(k.lower(), _clean(v, hidden)) for k, v in message["headers"]]
+            headers = [(k.lower(), hidden.clean(v)) for k, v in message["headers"]]
             given = dict(headers)
             message = {**message, "headers": headers}
             if b"content-length" in given:
@@ -82,8 +113,8 @@ def redacted(send: Send, hidden: list[bytes]) -> Send:
             waiting.append(message.get("body", b""))
             if start is not None and more:
                 return
-            data = _clean(b"".join(waiting), hidden)
-            kept = _unfinished(data, hidden) if more else 0
+            data = hidden.clean(b"".join(waiting))
+            kept = hidden.unfinished(data) if more else 0
             waiting[:] = [data[len(data) - kept :]]
             message = {**message, "body": data[: len(data) - kept]}
             if start is not None:
@@ -97,28 +128,13 @@ def redacted(send: Send, hidden: list[bytes]) -> Send:
     return pass_on
 
 
-def _clean(data: bytes, hidden: list[bytes]) -> bytes:
-    for secret in hidden:
-        data = data.replace(secret, MASK.encode())
-    return data
-
-
-def _clean_frame(message: Message, hidden: list[bytes]) -> Message:
+def _clean_frame(message: Message, hidden: Hidden) -> Message:
     found: Message = {}
     if message.get("text") is not None:
-        found["text"] = _clean(message["text"].encode(), hidden).decode()
+        found["text"] = hidden.clean(message["text"].encode()).decode()
     if message.get("bytes") is not None:
-        found["bytes"] = _clean(message["bytes"], hidden)
+        found["bytes"] = hidden.clean(message["bytes"])
     return found
-
-
-def _unfinished(data: bytes, hidden: list[bytes]) -> int:
-    """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
-    longest = max(map(len, hidden), default=1) - 1
-    for size in range(min(longest, len(data)), 0, -1):
-        if any(secret.startswith(data[-size:]) for secret in hidden):
-            return size
-    return 0
 
 
 def telling(send: Send) -> Send:

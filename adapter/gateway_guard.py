@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from hmac import compare_digest
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from adapter.facts import FACTS_HEADER
-from adapter.gateway_answers import Message, Send, forms, passing_waits, redacted, telling
+from adapter.gateway_answers import Hidden, Message, Send, passing_waits, redacted, telling
 from adapter.providers import is_loopback
 
 __all__ = ["App", "guarded"]
@@ -24,6 +25,9 @@ PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
 
 _SCHEMES = (b"bearer ", b"basic ")
 """What LiteLLM takes off a header before it reads the rest as the key itself."""
+
+_AWS_CREDENTIAL = re.compile(rb"Credential=(?:Bearer\s+)?([^/\s,]+)")
+"""Where LiteLLM finds the key in an AWS signature, as LangChain sends it."""
 
 _SUBPROTOCOL = "openai-insecure-api-key."
 """How a WebSocket client that cannot set headers names its key (OpenAI, Realtime API)."""
@@ -41,7 +45,7 @@ def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = 
     of routes open. ``None`` where others have keys too, which only LiteLLM knows. On loopback a web
     page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
     """
-    hidden = sorted(set(forms(secrets)), key=len, reverse=True)
+    hidden = Hidden(secrets)
     master = None if key is None else key.encode()
 
     async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -101,6 +105,12 @@ def _credentials(scope: Message) -> Iterator[bytes]:
         for scheme in _SCHEMES:
             if value[: len(scheme)].lower() == scheme:
                 yield value[len(scheme) :]
+        if value[:6].lower() == b"basic ":
+            with suppress(ValueError):
+                user, _, password = b64decode(value[6:]).partition(b":")
+                yield from (user, password)  # Langfuse's clients: a public key and a secret one
+        if found := _AWS_CREDENTIAL.search(value):
+            yield found[1]
         if name.lower() == b"sec-websocket-protocol":
             for protocol in value.decode("latin-1").split(","):
                 yield protocol.strip().removeprefix(_SUBPROTOCOL).encode()

@@ -18,7 +18,7 @@ from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
 from adapter.keys import PLACEHOLDER_KEY, Secret, guarded, reference_to
 from adapter.providers import is_loopback
-from adapter.redaction import is_secret
+from adapter.redaction import is_certain, is_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config
@@ -82,7 +82,10 @@ def guard_settings(
 
 
 def _secrets(value: Any, environ: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
-    """Yield the keys and passwords in LiteLLM's configuration and in the variables it names."""
+    """Yield the keys and passwords in LiteLLM's configuration and in the variables it names.
+
+    They are taken out of answers: of what stands there literally, only what is certain to be one.
+    """
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _secrets(item, environ, (*path, str(name)))
@@ -91,9 +94,12 @@ def _secrets(value: Any, environ: Mapping[str, str], path: tuple[str, ...]) -> I
             yield from _secrets(item, environ, path)
     elif isinstance(value, str):
         variable = value.removeprefix("os.environ/")
-        if variable != value:
-            path, value = (*path, variable), environ.get(variable, "")
-        if is_secret(path, value):
+        if variable == value:
+            found = is_certain(path, value)
+        else:
+            value = environ.get(variable, "")
+            found = is_secret((*path, variable), value)
+        if found:
             yield value
 
 

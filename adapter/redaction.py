@@ -1,7 +1,8 @@
 """Which settings are secrets, so that they are neither shown nor written where others read them.
 
 Judged by the names on the way to a value (``redis_password``, ``Authorization``) and by the shape
-of the value (a URL with a password, ``Bearer ...``). Better one too many than one too few.
+of the value (a URL with a password, ``Bearer ...``). Better one too many than one too few, except
+where a secret is taken out of data (:func:`is_certain`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from adapter.keys import MASK, Secret, variable_of
 
-__all__ = ["has_secret", "hidden", "is_secret", "masked"]
+__all__ = ["has_secret", "hidden", "is_certain", "is_secret", "masked"]
 
 _SECRET_WORDS = frozenset(
     {
@@ -24,6 +25,16 @@ _SECRET_WORDS = frozenset(
 _HARMLESS_ENDS = (
     *("name", "system", "strategy", "type", "format", "header", "alias", "mode", "id"),
     *("settings", "config", "params"),
+)
+_HARMLESS = re.compile(
+    r"prompt_cache_key|(additional_special|bos|cls|eos|mask|pad|sep|special|stop|unk)_tokens?"
+)
+"""Names of settings of a completion or a tokenizer."""
+
+_CERTAIN_WORDS = _SECRET_WORDS - {"key", "keys", "token", "tokens", "auth"}
+_CERTAIN = re.compile(
+    r"(.*_)?((access|api|master|private|salt)_keys?"
+    r"|(access|ad|api|auth|refresh|session)_tokens?)(_.*)?"
 )
 
 _SHAPES = re.compile(
@@ -38,6 +49,12 @@ _SHAPES = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+_PROSE = re.compile(r"(?:bearer|basic)\s+(?!\S*\d\S*$)", re.IGNORECASE)
+"""What looks like a header with a key but may be words: no digit, or more than one word."""
+
+_RANDOM = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=.~-]{16,}")
+"""One long word of letters and digits, as keys are that no beginning tells."""
 
 _REFERENCE = re.compile(r"os\.environ/\w+")
 
@@ -60,6 +77,24 @@ def is_secret(path: tuple[str, ...], value: Any) -> bool:
     return named or _SHAPES.match(value.strip()) is not None
 
 
+def is_certain(path: tuple[str, ...], value: Any) -> bool:
+    """Whether ``value`` is a secret beyond doubt, so that it may be taken out of what others say.
+
+    ``sort_key = "relevance"`` is masked where settings are shown; an answer keeps the word. What a
+    header holds is no word of an answer, so there :func:`is_secret` is enough.
+    """
+    if not is_secret(path, value):
+        return False
+    if not isinstance(value, str) or any(name.lower().endswith("headers") for name in path):
+        return True
+    if _NAMES_ARE_MODELS not in path and any(map(_is_certain_name, path)):
+        return True
+    text = value.strip()
+    if _RANDOM.fullmatch(text):
+        return True
+    return _SHAPES.match(text) is not None and _PROSE.match(text) is None
+
+
 def has_secret(path: tuple[str, ...], value: Any) -> bool:
     """Whether ``value``, or anything in it, is a literal secret."""
     if isinstance(value, Mapping):
@@ -78,9 +113,22 @@ def hidden(path: tuple[str, ...], value: Any) -> Any:
     return Secret(value) if isinstance(value, str) and is_secret(path, value) else value
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace("-", "_")
+
+
 def _is_secret_name(name: str) -> bool:
-    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().replace("-", "_").split("_")
-    return words[-1] not in _HARMLESS_ENDS and not _SECRET_WORDS.isdisjoint(words)
+    plain = _plain(name)
+    words = plain.split("_")
+    if words[-1] in _HARMLESS_ENDS or _HARMLESS.fullmatch(plain):
+        return False
+    return not _SECRET_WORDS.isdisjoint(words)
+
+
+def _is_certain_name(name: str) -> bool:
+    plain = _plain(name)
+    certain = not _CERTAIN_WORDS.isdisjoint(plain.split("_")) or _CERTAIN.fullmatch(plain)
+    return bool(certain) and _is_secret_name(name)
 
 
 def masked(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.diffs import masked_diff
-from adapter.redaction import has_secret, is_secret, masked
+from adapter.redaction import has_secret, is_certain, is_secret, masked
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,52 @@ def test_secrets(path: tuple[str, ...], value: Any) -> None:
         (("model",), "skynet-large-instruct-2"),
         (("url",), "https://h/p?keyboard"),
         (("extra_headers", "Authorization"), "$MY_HEADER"),
+        (("prompt_cache_key",), "gptme-main"),
+        (("extra_body", "stop_token"), "<|endoftext|>"),
+        (("extra_body", "bos-token"), "<s>"),
+        (("extra_body", "additionalSpecialTokens"), "<|im_start|>"),
     ],
 )
 def test_no_secrets(path: tuple[str, ...], value: Any) -> None:
     assert not is_secret(path, value)
     assert not has_secret(path, [value])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("redis_password",), "hunter2-hunter2"),
+        (("extra_body", "apiKey"), "literal-key"),
+        (("aws_secret_access_key",), "literal-key"),
+        (("aws_session_token",), "literal-token"),
+        (("litellm_settings", "azure_key"), "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
+        (("extra_headers", "X-Token"), "literal-token"),
+        (("headers", "X-Forward"), "Bearer abc"),
+        (("database_url",), "postgresql://u:pw@db/x"),
+        (("anything",), "sk-proj-0123456789abcdef"),
+        (("anything",), "Bearer abc123"),
+    ],
+)
+def test_certain_secrets(path: tuple[str, ...], value: str) -> None:
+    assert is_certain(path, value)
+    assert is_secret(path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("prompt_cache_key",), "gptme-main"),
+        (("extra_body", "stop_token"), "<|endoftext|>"),
+        (("extra_body", "end_token"), "<|im_end|>"),
+        (("extra_body", "sort_key"), "relevance"),
+        (("router_settings", "cache_keys"), "messages"),
+        (("extra_body", "style"), "Basic English"),
+        (("extra_body", "note"), "bearer of 3 messages"),
+        (("redis_password",), "os.environ/REDIS_PASSWORD"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_certain_to_be_one(path: tuple[str, ...], value: str) -> None:
+    assert not is_certain(path, value)
 
 
 def test_masked_parameters_hide_what_is_secret_at_any_depth() -> None:
