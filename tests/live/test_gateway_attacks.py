@@ -112,7 +112,9 @@ class Target(NamedTuple):
             answer = b""
             with suppress(ConnectionError):  # it need not read all of what it refuses
                 connection.sendall(data)
+            with suppress(OSError):  # it may have hung up by now
                 connection.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):
                 while piece := connection.recv(65536):
                     answer += piece
             return answer
