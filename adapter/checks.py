@@ -79,7 +79,7 @@ def _check_entry(document: Document, index: int, entry: Mapping[str, Any]) -> It
             fix = f"LiteLLM parameters go to [plugin.litellm.providers.{shown or 'NAME'}]"
             yield problem(
                 key,
-                f"unknown field {key!r} in [[providers]]{hint}; gptme refuses the file",
+                f"unknown field {key!r} in [[providers]]{hint}; gptme skips the provider",
                 f"write {meant}" if meant else fix,
                 warning=True,
             )

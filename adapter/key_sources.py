@@ -1,6 +1,6 @@
 """Keys from where people keep them: a command's output, a file of its own, the OS keyring.
 
-They stand under ``[plugin.litellm.providers.NAME]``, since gptme refuses other fields inside
+They stand under ``[plugin.litellm.providers.NAME]``, since gptme skips a provider with other fields inside
 ``[[providers]]``.
 """
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FIELDS = ("name", "base_url", "api_key", "api_key_env", "default_model")
-"""gptme's fields, in the order of its documentation. gptme refuses any other inside the table."""
+"""gptme's fields, in the order of its documentation. gptme skips a provider with any other."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -114,6 +114,8 @@ step.
 
 {exit_codes}
 
+In 4 the path is that of a URL. 7 is also any failure after part of the answer was printed.
+
 Of several commands, 1 says something of its own: `config import` left something out, `config export
 --discover` did not get a server's list of models, `serve --status` found no gateway, `models` or
 `providers test` had several providers that fail in different ways.
@@ -133,7 +135,8 @@ The command begins with the provider, its base URL and where its key came from, 
 
 {calls}
 
-An answer without text, or against `--schema`, is 7. A model that neither a provider nor LiteLLM
+An answer without text, or against `--schema`, is 7. After part of an answer was printed, each of these is 7
+and ends with `the answer above is not complete`. A model that neither a provider nor LiteLLM
 knows is 4:
 
 ```console

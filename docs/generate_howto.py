@@ -54,6 +54,8 @@ base URL:
 ```bash
 adapter providers add my-server --base-url http://localhost:9000/v1
 ```
+
+`adapter providers add NAME` knows the base URL, and the variable of the key, of these names: {names}.
 """
 
 REFUSED = Facts(("ConnectionRefusedError",), None, False, "")
@@ -101,6 +103,12 @@ NOTES: Mapping[str, Note] = {
 }
 """Provider -> an error that is its own, as its documentation describes it."""
 
+SEE_ALSO: Mapping[str, str] = {
+    "litellm-proxy": "A query can also go to a proxy that is no provider, with "
+    "[`--gateway URL`](../sharing.md#the-fast-path).",
+}
+"""Provider -> what stands after its queries."""
+
 
 def adding(provider: Provider) -> str:
     """Return the command that writes the provider's table."""
@@ -111,6 +119,14 @@ def adding(provider: Provider) -> str:
         words += ["--api-key-env", provider.api_key_env] if provider.api_key_env else []
     words += ["--default-model", str(provider.default_model)]
     return shlex.join(words)
+
+
+def shorter(provider: Provider) -> str:
+    """Return the sentence about a known name for the same server, where there is one."""
+    same = [k.name for k in KNOWN.values() if k.base_url == provider.base_url]
+    if provider.name in same or not same:
+        return ""
+    return f" `adapter providers add {same[0]}` is the same under a shorter name."
 
 
 def explained(provider: Provider, facts: Facts, key: str | None = "k") -> Failure:
@@ -192,10 +208,12 @@ def page(example: Example) -> str:
     (provider,) = example.providers
     name = provider.name
     parts += ["## Configure it", "The base URL: " + next(blocks(example.fields["Base URL"], bases))]
-    parts += [code(adding(provider)), "writes this provider to gptme's configuration. By hand:"]
+    written = f"writes this provider to gptme's configuration.{shorter(provider)} By hand:"
+    parts += [code(adding(provider)), written]
     parts += [configured, "## Ask it something"]
     parts += [code(tries[0], tries[0].replace(name, f"{name}/{provider.default_model}", 1))]
-    parts += [program(name, question), "## When it does not work"]
+    parts += [program(name, question), *filter(None, [SEE_ALSO.get(name)])]
+    parts += ["## When it does not work"]
     parts += [code(f"adapter providers test {name}"), STEPS, "\n".join(failures(provider))]
     parts += ["[All exit codes and errors](../errors.md)"]
     return "\n\n".join(parts) + "\n"
@@ -214,7 +232,8 @@ def index(examples: list[Example]) -> str:
         for e in examples
     ]
     table = "| | what it is | key |\n| --- | --- | --- |\n" + "\n".join(rows)
-    return INDEX.format(mark=MARK.format(file="*"), table=table)
+    names = ", ".join(f"`{name}`" for name in KNOWN)
+    return INDEX.format(mark=MARK.format(file="*"), table=table, names=names)
 
 
 def pages() -> dict[str, str]:

@@ -137,7 +137,7 @@ WARNINGS = [
     Case("LiteLLM's word for a field", provider('api_base = "x"'), 4, "p",
          "unknown field 'api_base' in [[providers]] (did you mean 'base_url'?)", "write base_url"),
     Case("field of another kind", provider("timeout = 3"), 4, "p",
-         "unknown field 'timeout' in [[providers]]; gptme refuses the file",
+         "unknown field 'timeout' in [[providers]]; gptme skips the provider",
          "[plugin.litellm.providers.p]"),
     Case("unknown table", "[plugin.litellm.router_setings]\na = 1\n", 1, None,
          "unknown table plugin.litellm.router_setings (did you mean 'router_settings'?)",

@@ -23,7 +23,7 @@ IMPORTED = """\
 # one machine here, the rest elsewhere
 model_list:
   - model_name: fast
-    litellm_params: {model: groq/llama-3.1-8b-instant, api_key: os.environ/GROQ_API_KEY}
+    litellm_params: {model: groq/openai/gpt-oss-20b, api_key: os.environ/GROQ_API_KEY}
   - model_name: large
     litellm_params: {model: groq/openai/gpt-oss-120b, api_key: os.environ/GROQ_API_KEY}
 

@@ -269,7 +269,8 @@ def test_the_configuration_page_has_every_variable() -> None:
 
     assert own | (looked_up - internal) <= {*listed, "no_proxy"}
     assert own
-    elsewhere = {"HTTP_PROXY", "HTTPS_PROXY"}  # read by the HTTP clients
+    # read by the HTTP clients and by LiteLLM
+    elsewhere = {"HTTP_PROXY", "HTTPS_PROXY", "LITELLM_MAX_STREAMING_DURATION_SECONDS"}
     assert [n for n in listed - elsewhere if not re.search(rf'["_]{n}\b', code)] == []
 
 

@@ -292,8 +292,8 @@ def a_json_schema(servers: Servers) -> None:
 
 @expect("Images")
 def images(servers: Servers) -> None:
-    assert sent(servers.groq) == [(CHAT, "meta-llama/llama-4-scout-17b-16e-instruct")]
-    url = servers.groq.only.body["messages"][0]["content"][1]["image_url"]["url"]
+    assert sent(servers.ollama) == [(CHAT, "qwen2.5vl")]
+    url = servers.ollama.only.body["messages"][0]["content"][1]["image_url"]["url"]
     assert url == f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
