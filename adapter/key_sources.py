@@ -1,7 +1,7 @@
 """Keys from where people keep them: a command's output, a file of its own, the OS keyring.
 
-They stand under ``[plugin.litellm.providers.NAME]``, since gptme skips a provider with other fields inside
-``[[providers]]``.
+They stand under ``[plugin.litellm.providers.NAME]``, since gptme skips a provider with other
+fields inside ``[[providers]]``.
 """
 
 from __future__ import annotations

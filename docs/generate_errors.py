@@ -135,9 +135,9 @@ The command begins with the provider, its base URL and where its key came from, 
 
 {calls}
 
-An answer without text, or against `--schema`, is 7. After part of an answer was printed, each of these is 7
-and ends with `the answer above is not complete`. A model that neither a provider nor LiteLLM
-knows is 4:
+An answer without text, or against `--schema`, is 7. After part of an answer was printed, each of
+these is 7 and ends with `the answer above is not complete`. A model that neither a provider nor
+LiteLLM knows is 4:
 
 ```console
 $ adapter -m grok/openai/gpt-oss-120b "Explain quantum computing"

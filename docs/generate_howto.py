@@ -55,7 +55,8 @@ base URL:
 adapter providers add my-server --base-url http://localhost:9000/v1
 ```
 
-`adapter providers add NAME` knows the base URL, and the variable of the key, of these names: {names}.
+`adapter providers add NAME` knows the base URL, and the variable of the key, of these names:
+{names}.
 """
 
 REFUSED = Facts(("ConnectionRefusedError",), None, False, "")

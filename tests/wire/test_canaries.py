@@ -462,7 +462,8 @@ def test_what_is_not_ours_is_redirected_as_litellm_does(
         )
         litellm.completion(
             "hosted_vllm/m",
-            api_base=foreign.base_url,
+            # by a name that no other test uses: its port may have been a provider's before
+            api_base=foreign.base_url.replace("127.0.0.1", "localhost"),
             api_key="k",
             max_retries=0,
             messages=[{"role": "user", "content": "hi"}],

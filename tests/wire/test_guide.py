@@ -190,7 +190,7 @@ def servers(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
             )
 
         def at_ollama(request: Request) -> Reply | None:
-            if request.path == CHAT:
+            if request.path == CHAT and request.body["model"] == "llama3.2":
                 return Reply(200, chat_reply("Hello from this machine."))
             return answer(request)
 
