@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
+from adapter.clients import private_client
 from adapter.echoes import hide_sent_headers
-from adapter.engine import keep_model_id, private_client
+from adapter.engine import keep_model_id
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
 from adapter.redirects import guard_redirects
@@ -38,6 +38,9 @@ PRIMARY_ONLY = (
     "default_headers",
 )
 """What a caller says about the first provider; it must not reach a fallback's."""
+
+
+_NONE: Mapping[str, Any] = {}
 
 
 class Function(NamedTuple):
@@ -97,20 +100,18 @@ def _attempt(
 
 
 def _is_ours(model: Any) -> bool:
-    try:
-        resolution = resolve(model)
-    except AdapterError:
+    resolution = _meaning(model)
+    if resolution is None:
         return True  # only a provider of ours can be wrong in a way of ours
     return resolution.provider is not None or resolution.embedded
 
 
-def _given_or_configured(given: dict[str, Any], resolution: Resolution | None) -> tuple[Any, ...]:
-    """Return each of ``OWN_ATTEMPTS``: the caller's, else the ``[plugin.litellm]`` table's."""
-    provider = resolution.provider if resolution else None
-    extras: Mapping[str, Any] = provider.extras if provider else {}
-    return tuple(
-        extras.get(name) if given.get(name) is None else given[name] for name in OWN_ATTEMPTS
-    )
+def _meaning(model: Any) -> Resolution | None:
+    """Return what ``model`` means, or ``None`` where its attempt will say what is wrong."""
+    try:
+        return resolve(model)
+    except AdapterError:
+        return None
 
 
 class Plan:
@@ -129,12 +130,19 @@ class Plan:
         self._failed: list[str] = []
         self._handled = sys.exc_info()[1]
         self._given = given
-        self.attempt = Attempt(str(given.get("model")), given)
-        self._first: Resolution | None = None
-        if given.get("model"):
-            with suppress(AdapterError):  # raised again, and handled, by the first attempt
-                self._first = resolve(given["model"])
-        named, wider = _given_or_configured(given, self._first)
+        self.attempt: Attempt
+        self._first = _meaning(given["model"]) if given.get("model") else None
+        provider = self._first.provider if self._first else None
+        extras = provider.extras if provider else _NONE
+        if extras or not given.keys().isdisjoint(OWN_ATTEMPTS):
+            self._take_fallbacks(extras)
+
+    def _take_fallbacks(self, extras: Mapping[str, Any]) -> None:
+        """Take the caller's ``OWN_ATTEMPTS``, else those of the ``[plugin.litellm]`` table."""
+        given = self._given
+        named, wider = (
+            extras.get(name) if given.get(name) is None else given[name] for name in OWN_ATTEMPTS
+        )
         fallbacks = [f if isinstance(f, dict) else {"model": f} for f in named or ()]
         windows = dict(wider or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())

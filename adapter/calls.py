@@ -134,7 +134,7 @@ def _call_batch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def _arguments(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return all arguments by name; positional ones are named by LiteLLM's own signature."""
-    given = dict(kwargs)
+    given = kwargs  # a mapping of this call's own
     if args:
         names = _parameters(function.signature)
         if len(args) > len(names):

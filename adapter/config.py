@@ -122,15 +122,15 @@ def _read_together(paths: Sequence[str], required: bool) -> tuple[Signature, Con
 
 
 def _signatures(paths: Sequence[str]) -> Signature:
-    return tuple(map(_signature, paths))
-
-
-def _signature(path: str) -> tuple[int, int, int, int, int] | None:
-    try:
-        info = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
+    found: list[tuple[int, int, int, int, int] | None] = []
+    for path in paths:
+        try:
+            i = os.stat(path)
+        except (OSError, ValueError):
+            found.append(None)
+        else:
+            found.append((i.st_mtime_ns, i.st_ctime_ns, i.st_size, i.st_ino, i.st_mode))
+    return tuple(found)
 
 
 def read_config(paths: Sequence[str], required: bool) -> Config:

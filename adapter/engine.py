@@ -1,27 +1,22 @@
-"""LiteLLM, imported once, late and quietly, and the OpenAI clients it sends requests with."""
+"""LiteLLM, imported once, late and quietly."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from adapter.config import load_config
 from adapter.errors import ConfigError
-from adapter.keys import PLACEHOLDER_KEY
 from adapter.quiet_logs import hide_keys_in_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["keep_model_id", "keep_off_huggingface", "load_litellm", "private_client"]
-
-DEFAULT_RETRIES = 2
-"""LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""
+__all__ = ["keep_model_id", "keep_off_huggingface", "load_litellm"]
 
 _lock = Lock()
 _loaded: Any = None
@@ -33,7 +28,7 @@ def load_litellm() -> Any:
     No price map is fetched from the network unless ``LITELLM_LOCAL_MODEL_COST_MAP`` says so, and
     LiteLLM's banners, which it prints on stdout, are off. ``disable_streaming_logging = true`` in
     the configuration's ``litellm_settings`` is carried out, now and once: a streamed chunk then
-    takes a third less time, and LiteLLM's callbacks and cache see no streams (LiteLLM).
+    takes two fifths less time, and LiteLLM's callbacks and cache see no streams (LiteLLM).
     """
     global _loaded  # noqa: PLW0603 - the one process-wide import, made once under the lock
     if _loaded is None:
@@ -116,7 +111,8 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
     """Make LiteLLM send a model id that begins with ``responses/`` as it is.
 
     LiteLLM takes that word for a marker of its own ("use the Responses API") and strips it. An id
-    registered as a chat model is left alone; its ``responses`` functions strip one marker always.
+    registered as a chat model is left alone (not by 1.109.1, for a chat); its ``responses``
+    functions strip one marker always.
     """
     prefix, _, model = params["model"].partition("/")
     if not model.startswith("responses/"):
@@ -129,49 +125,3 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
             {f"{p}/{model}": {"mode": "chat", "litellm_provider": p} for p in owners}
         )
         _kept.add(model)
-
-
-def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
-    """Return the OpenAI client for a call to a provider of ours, which says nothing of OpenAI's.
-
-    The OpenAI SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of
-    the environment into the headers of every request, whatever host it goes to. This is LiteLLM's
-    own cached client (its connections, event-loop handling and expiry) in a copy without those
-    headers. What the caller names itself (``organization=``,
-    ``project=``) is kept.
-    """
-    from litellm.main import openai_chat_completions
-
-    retries = params.get("max_retries")
-    client = openai_chat_completions._get_openai_client(
-        is_async=is_async,
-        api_key=str(params.get("api_key") or PLACEHOLDER_KEY),
-        api_base=params["api_base"],
-        timeout=600,  # part of LiteLLM's cache key only: each request carries its own
-        max_retries=DEFAULT_RETRIES if retries is None else retries,
-        organization=params.get("organization"),
-        shared_session=params.get("shared_session"),
-    )
-    kept = tuple((k, params[k]) for k in ("organization", "project") if params.get(k))
-    copies = vars(client).setdefault("_adapter_copies", {})
-    if kept not in copies:
-        copy = _without_identity(client, kept)
-        # each holds the other: LiteLLM closes the client, and so the connections of both, some
-        # time after it has left its cache, and finds nothing to close if it is gone by then
-        copy._adapter_original = client
-        copies[kept] = copy
-    return copies[kept]
-
-
-def _without_identity(client: Any, kept: tuple[tuple[str, str], ...]) -> Any:
-    import openai
-
-    omitted = {
-        header: openai.Omit()
-        for name, header in (("organization", "OpenAI-Organization"), ("project", "OpenAI-Project"))
-        if name not in dict(kept)
-    }
-    copy = client.with_options(set_default_headers=omitted, **dict(kept))
-    # the SDK's constructor has just read OPENAI_CUSTOM_HEADERS into this mapping again
-    copy._custom_headers = omitted
-    return copy

@@ -101,9 +101,14 @@ def config_directory(environ: Mapping[str, str] | None = None) -> str:
     A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
     """
     environ = os.environ if environ is None else environ
-    base = environ.get("XDG_CONFIG_HOME", "")
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return _folder(environ.get("XDG_CONFIG_HOME", ""), home)
+
+
+@lru_cache(maxsize=16)  # asked at each call, as are the two below, and paths take long to join
+def _folder(base: str, home: str) -> str:
     if not os.path.isabs(base):
-        base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+        base = os.path.join(home, ".config")
     return os.path.join(base, "gptme")
 
 
@@ -118,11 +123,16 @@ def config_paths(
     environ = os.environ if environ is None else environ
     named = os.fspath(path) if path is not None else environ.get("ADAPTER_CONFIG", "")
     if path is not None or named:
-        return (os.path.abspath(os.path.expanduser(named)),), True
+        return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
     return _in_folder(config_directory(environ)), False
 
 
-@lru_cache(maxsize=16)  # asked at each call; joining takes longer than all else here
+@lru_cache(maxsize=16)
+def _absolute(path: str) -> str | None:
+    return os.path.abspath(path) if os.path.isabs(path) else None  # by where we are, or by HOME
+
+
+@lru_cache(maxsize=16)
 def _in_folder(folder: str) -> tuple[str, ...]:
     return tuple(os.path.join(folder, name) for name in FILE_NAMES)
 

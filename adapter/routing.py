@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from adapter.clients import private_client
 from adapter.config import load_config
-from adapter.engine import load_litellm, private_client
+from adapter.engine import load_litellm
 from adapter.redirects import guard_redirects
 from adapter.translation import PREFIX, model_list, translate_deployments
 

@@ -61,6 +61,8 @@ def _release(stream: Any) -> None:
 
 @cache
 def _noted_class(cls: Any) -> Any:
+    if not hasattr(cls, "__next__") and not hasattr(cls, "__anext__"):
+        return None
     return type(cls.__name__, (_Noted, cls), {"__module__": cls.__module__})
 
 
@@ -70,9 +72,11 @@ def note_stream(result: Any, target: Target) -> None:
     The object stays the same and an instance of its LiteLLM class: a wrapper around it would not.
     """
     cls: Any = type(result)
-    if hasattr(cls, "__next__") or hasattr(cls, "__anext__"):
-        try:
-            result.__class__ = _noted_class(cls)
-        except TypeError:  # a generator or another built-in: its errors go without the note
-            return
-        result._adapter_target = target
+    noted = _noted_class(cls)
+    if noted is None:
+        return
+    try:
+        result.__class__ = noted
+    except TypeError:  # a generator or another built-in: its errors go without the note
+        return
+    result._adapter_target = target

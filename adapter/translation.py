@@ -27,6 +27,8 @@ PREFIX = "openai"
 OWN_ATTEMPTS = ("fallbacks", "context_window_fallback_dict")
 """Extras that name models: each is a call of its own (see ``attempts``), not a parameter."""
 
+_HEADERS = ("extra_headers", "headers")
+
 _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
 
@@ -93,17 +95,19 @@ def _reach_directly(host: str) -> None:
 def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     """Return where a call really goes when its ``params`` name another base or key."""
     key = target.key
+    same = params["api_base"] == target.params["api_base"]
     if params["api_key"] != key.value:
         given = params["api_key"] != PLACEHOLDER_KEY
         source = "given in the call" if given else "(none, since the call names another base_url)"
         value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
         key = ResolvedKey(value, source, None)
-    for name in ("extra_headers", "headers"):
-        given_headers = params.get(name)
-        for header, value in given_headers.items() if isinstance(given_headers, Mapping) else ():
-            if isinstance(value, str) and is_secret((str(header),), value):
-                guarded(value)
-    same = params["api_base"] == target.params["api_base"]
+    for name in _HEADERS:
+        if name in params and isinstance(params[name], Mapping):
+            for header, value in params[name].items():
+                if isinstance(value, str) and is_secret((str(header),), value):
+                    guarded(value)
+    if same and key is target.key:
+        return target
     base_url = target.base_url if same else safe_url(str(params["api_base"]))
     return Target(target.name, base_url, target.model, key, target.params)
 
@@ -138,7 +142,7 @@ def params_for(
         for name, value in provider.extras.items()
         if name not in OWN_ATTEMPTS and not name.startswith(KEY_PREFIX)
     }
-    if isinstance(extras.get("extra_headers"), Mapping):
+    if "extra_headers" in extras and isinstance(extras["extra_headers"], Mapping):
         extras["extra_headers"] = provider.headers() if headers is None else dict(headers)
     prefix = extras.pop("custom_llm_provider", PREFIX)
     return {
@@ -207,15 +211,14 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     base = bases[0] or bases[1]
     if not given.get("api_key", True):
         del given["api_key"]
-    params = dict(target.params)
+    params = target.params
     if base and api_base(str(base)) != params["api_base"]:
-        params = {k: v for k, v in params.items() if k not in ("extra_headers", "headers")}
-        params["api_key"] = Secret(PLACEHOLDER_KEY)
-        params["api_base"] = base
+        params = {k: v for k, v in params.items() if k not in _HEADERS}
+        params.update(api_key=Secret(PLACEHOLDER_KEY), api_base=base)
     if prefix := given.pop("custom_llm_provider", None):
-        params["model"] = f"{prefix}/{target.model}"
+        given["model"] = f"{prefix}/{target.model}"
     for name in ("extra_headers", "extra_body"):
-        both = isinstance(params.get(name), Mapping) and isinstance(given.get(name), Mapping)
-        if both:
-            given[name] = {**params[name], **given[name]}
+        if name in params and name in given:
+            both = isinstance(params[name], Mapping) and isinstance(given[name], Mapping)
+            given[name] = {**params[name], **given[name]} if both else given[name]
     return {**params, **given}

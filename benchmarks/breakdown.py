@@ -17,7 +17,7 @@ __all__ = ["own_steps", "profile"]
 def own_steps(quick: bool) -> dict[str, float]:
     """Return the seconds of each step of ours, called by itself many times."""
     from adapter import load_config, resolve, translate
-    from adapter.engine import private_client
+    from adapter.clients import private_client
 
     config = load_config()
     provider, params = config.provider("one"), translate("one")

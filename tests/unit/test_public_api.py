@@ -72,6 +72,7 @@ ORDER = [
     "quiet_logs",
     "redirects",
     "engine",
+    "clients",
     "streams",
     "attempts",
     "calls",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -138,7 +139,7 @@ def test_a_completion_calls_little_more_than_litellms_own(config: Path, server: 
         theirs()
     counted, base = calls(ours), calls(theirs)
 
-    assert sum(counted.values()) <= 1.02 * sum(base.values())
+    assert sum(counted.values()) <= 1.01 * sum(base.values())
     assert counted["stat"] - base["stat"] == len(load_config().paths)
     assert counted["open"] == base["open"] == 0
 
@@ -164,14 +165,17 @@ def test_translation_costs_the_same_for_one_provider_and_for_ten_thousand(write:
     assert counted[0] == counted[1]
 
 
-def instructions(*command: str) -> int:
+def instructions(compiled: Path, *command: str) -> int:
     """Return how many instructions ``command`` takes, which is the same each time."""
     assert VALGRIND
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # compiles what is new
+    environ = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPYCACHEPREFIX": str(compiled)}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # the first run compiles all that is imported
+    subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
     tool = [VALGRIND, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     done = subprocess.run(
         [*tool, *command],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env=environ,
         capture_output=True,
         text=True,
         check=True,
@@ -190,11 +194,13 @@ for _ in range({}):
 
 
 @pytest.mark.skipif(VALGRIND is None, reason="counts instructions with valgrind, which is not here")
-def test_instructions(config: Path, record_property: Callable[[str, object], None]) -> None:
-    python = sys.executable
-    click = instructions(python, "-c", "import click")
-    listing = instructions(python, "-m", "adapter", "providers", "list")
-    few, many = (instructions(python, "-c", TRANSLATING.format(n)) for n in (100, 600))
+def test_instructions(
+    config: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    counted = partial(instructions, tmp_path / "compiled", sys.executable)
+    click = counted("-c", "import click")
+    listing = counted("-m", "adapter", "providers", "list")
+    few, many = (counted("-c", TRANSLATING.format(n)) for n in (100, 600))
     each = (many - few) // 500
 
     ratio = listing / click
