@@ -50,7 +50,7 @@ class Function(NamedTuple):
     only ``*args, **kwargs``). ``sdk`` is false where LiteLLM does not call through the OpenAI SDK
     and so takes no client. ``bare`` is true where LiteLLM would send the prefix on the wire.
     ``chooses`` is true where a missing model is chosen from the configuration; elsewhere LiteLLM
-    has a default of its own.
+    has a default of its own. ``keeps`` is true where the result keeps the request that was sent.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Function(NamedTuple):
     sdk: bool = True
     bare: bool = False
     chooses: bool = False
+    keeps: bool = False
 
 
 class Attempt(NamedTuple):
@@ -192,7 +193,8 @@ class Plan:
         target = self.attempt.target
         if target is not None:
             note_stream(result, target)
-            hide_sent_headers(result)
+            if self._function.keeps:
+                hide_sent_headers(result)
         if self._failed and hasattr(result, "_hidden_params"):
             from litellm.router_utils.add_retry_fallback_headers import (
                 add_fallback_headers_to_response,

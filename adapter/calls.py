@@ -35,7 +35,7 @@ FUNCTIONS: Mapping[str, Function] = {
         *_pair("responses", own_signature=True, sdk=False),
         *_pair("image_generation"),
         *_pair("transcription"),
-        *_pair("speech"),
+        *_pair("speech", keeps=True),
         Function("moderation", "moderation", bare=True),
         Function("amoderation", "amoderation", is_async=True),
         Function("batch_completion", "batch_completion", chooses=True),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from adapter.engine import load_litellm
 from adapter.keys import PLACEHOLDER_KEY
 
 __all__ = ["private_client"]
@@ -32,6 +31,8 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
     it after an hour or when there are too many, and closes it then. ``None`` for ``max_retries``
     that are no number, which LiteLLM refuses when it makes its own.
     """
+    import litellm  # loaded by whoever is about to call it
+
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):
         return None
@@ -43,7 +44,7 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
         f"gptme-litellm,{is_async},{_digest(api_key)},{base_url!r},{retries},{organization!r},"
         f"{project!r},{id(session)}"
     )
-    cache = load_litellm().in_memory_llm_clients_cache
+    cache = litellm.in_memory_llm_clients_cache
     client = cache.get_cache(cache_key)
     if client is None:
         client, ours = _new_client(

@@ -36,9 +36,7 @@ def hide_keys(error: BaseException, handled: BaseException | None = None) -> Non
 
 def hide_sent_headers(result: Any) -> None:
     """Take the keys out of the request that a result (of ``speech``) keeps: a pickle has it."""
-    # not its attribute: pydantic's models take long to say that they have none
-    response = getattr(result, "__dict__", {}).get("response")
-    request = getattr(response, "_request", None)
+    request = getattr(getattr(result, "response", None), "_request", None)
     if request is not None:
         _Cleaner().request(request)
 

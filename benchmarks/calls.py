@@ -6,7 +6,8 @@ Each asks one question and returns the text of its answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "AsyncCall",
     "Call",
     "async_calls",
+    "closing_litellms",
     "sync_calls",
     "write_providers",
 ]
@@ -96,14 +98,13 @@ def sync_calls(base_url: str, stream: bool, provider: str = "one") -> dict[str, 
         "httpx": raw,
     }
     if stream:
-        # LiteLLM leaves the HTTP stream of such an answer open; the garbage collector closes it,
-        # at times while httpcore holds its lock, and then the process hangs for ever
-        del calls["adapter.completion, hosted_vllm"]
         calls["adapter.completion, disable_streaming_logging"] = _quiet(calls["adapter.completion"])
     return calls
 
 
-def async_calls(base_url: str, stream: bool) -> dict[str, AsyncCall]:
+@asynccontextmanager
+async def async_calls(base_url: str, stream: bool) -> AsyncIterator[dict[str, AsyncCall]]:
+    """Yield the calls of one event loop, whose connections are closed at the end."""
     import httpx
     import litellm
     import openai
@@ -129,7 +130,7 @@ def async_calls(base_url: str, stream: bool) -> dict[str, AsyncCall]:
         async with web.stream("POST", f"{base_url}/chat/completions", json=body) as answer:
             return "".join([_text(line) async for line in answer.aiter_lines()])
 
-    return {
+    calls = {
         "adapter.completion": lambda: text(adapter.acompletion("one", **more)),
         BASE: lambda: text(litellm.acompletion(**plain, **more)),
         AGAIN: lambda: text(litellm.acompletion(**plain, **more)),
@@ -137,6 +138,23 @@ def async_calls(base_url: str, stream: bool) -> dict[str, AsyncCall]:
         "OpenAI SDK": lambda: text(client.chat.completions.create(model="m", **more)),
         "httpx": raw,
     }
+    async with client, web, closing_litellms():
+        yield calls
+
+
+@asynccontextmanager
+async def closing_litellms() -> AsyncIterator[None]:
+    """Close, at the end, the clients that LiteLLM has made in this event loop.
+
+    They would be closed by the garbage collector when the loop is gone, and complain of that.
+    """
+    import litellm
+
+    try:
+        yield
+    finally:
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 def _text(line: str) -> str:

@@ -1,7 +1,7 @@
 """One call in a warm process: adapter, LiteLLM, the OpenAI SDK, httpx; and where the time goes.
 
-All in one process, against a server in another. In each round every case makes a block of calls,
-in random order. Wall time is that of the block; CPU time is the whole process's until LiteLLM's
+All in one process, against a server in another. In each round every case makes one call, in
+random order. Wall time is that of the call; CPU time is the whole process's until LiteLLM's
 logging threads are done. `litellm.completion, again` is the same call as the base: how far its
 ratio is from 1 is what this benchmark cannot see. A streamed chunk is the difference between an
 answer of 101 chunks and one of a single chunk, by a hundred.
@@ -14,7 +14,6 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import breakdown, measuring
@@ -22,7 +21,6 @@ from benchmarks.calls import (
     AGAIN,
     BASE,
     MESSAGES,
-    AsyncCall,
     Call,
     async_calls,
     sync_calls,
@@ -34,8 +32,7 @@ from benchmarks.server import ANSWER, Server, serving
 __all__ = ["AGAIN", "BASE", "CHUNKS", "measure"]
 
 CHUNKS = 101
-BLOCK = 5
-SETTLE_SECONDS = 0.003
+SETTLE_SECONDS = 0.002
 
 
 def _check(text: str) -> None:
@@ -43,29 +40,28 @@ def _check(text: str) -> None:
         raise SystemExit(f"a call was not answered: {text!r}")
 
 
-def _block(call: Call, size: int) -> dict[str, float]:
+def _once(call: Call) -> dict[str, float]:
     cpu, wall = time.process_time(), time.perf_counter()
-    for _ in range(size):
-        _check(call())
+    _check(call())
     wall = time.perf_counter() - wall
     time.sleep(SETTLE_SECONDS)
-    return {"wall": wall / size, "cpu": (time.process_time() - cpu) / size}
+    return {"wall": wall, "cpu": time.process_time() - cpu}
 
 
-async def _async_blocks(calls: Mapping[str, AsyncCall], number: int) -> measuring.Measured:
+async def _async_rounds(base_url: str, stream: bool, number: int) -> measuring.Measured:
     """As `measuring.rounds`, within one event loop."""
     order = random.Random(0)
-    taken: measuring.Measured = {label: {"wall": [], "cpu": []} for label in calls}
-    for count in range(number + 1):
-        for label in order.sample(list(calls), len(calls)):
-            cpu, wall = time.process_time(), time.perf_counter()
-            for _ in range(BLOCK):
+    async with async_calls(base_url, stream) as calls:
+        taken: measuring.Measured = {label: {"wall": [], "cpu": []} for label in calls}
+        for count in range(number + 1):
+            for label in order.sample(list(calls), len(calls)):
+                cpu, wall = time.process_time(), time.perf_counter()
                 _check(await calls[label]())
-            wall = time.perf_counter() - wall
-            await asyncio.sleep(SETTLE_SECONDS)
-            if count:
-                taken[label]["wall"].append(wall / BLOCK)
-                taken[label]["cpu"].append((time.process_time() - cpu) / BLOCK)
+                wall = time.perf_counter() - wall
+                await asyncio.sleep(SETTLE_SECONDS)
+                if count:
+                    taken[label]["wall"].append(wall)
+                    taken[label]["cpu"].append(time.process_time() - cpu)
     return taken
 
 
@@ -80,18 +76,16 @@ def _rows(taken: measuring.Measured) -> Results:
 
 
 def _whole(server: Server, quick: bool) -> Results:
-    number = 8 if quick else 250
+    number = 20 if quick else 700
     base_url = server.base_url()
     found = {}
     for stream in (False, True):
         how = "streamed" if stream else "whole"
         calls = sync_calls(base_url, stream)
-        cases = {label: (lambda c=call: _block(c, BLOCK)) for label, call in calls.items()}
+        cases = {label: (lambda c=call: _once(c)) for label, call in calls.items()}
         found[f"sync, {how}"] = _rows(measuring.rounds(cases, number, f"per_call, sync {how}"))
         measuring.progress(f"per_call, async {how}")
-        found[f"async, {how}"] = _rows(
-            asyncio.run(_async_blocks(async_calls(base_url, stream), number))
-        )
+        found[f"async, {how}"] = _rows(asyncio.run(_async_rounds(base_url, stream, number)))
     return found
 
 
@@ -101,7 +95,7 @@ def _per_chunk(server: Server, quick: bool) -> Results:
     many = sync_calls(server.base_url(chunks=CHUNKS), stream=True, provider="many")
 
     def case(label: str) -> dict[str, float]:
-        short, long = _block(few[label], 1), _block(many[label], 1)
+        short, long = _once(few[label]), _once(many[label])
         return {what: (long[what] - short[what]) / (CHUNKS - 1) for what in long}
 
     cases = {label: (lambda x=label: case(x)) for label in few}
@@ -110,14 +104,14 @@ def _per_chunk(server: Server, quick: bool) -> Results:
 
 def measure(quick: bool) -> Results:
     with tempfile.TemporaryDirectory() as folder, serving() as server:
-        config = Path(folder, "config.toml")
+        # where most have it: at each call adapter looks whether one of three files has changed
+        config = Path(folder, ".config/gptme/config.toml")
+        config.parent.mkdir(parents=True)
         bases = {"one": server.base_url(), "many": server.base_url(chunks=CHUNKS)}
         write_providers(config, bases)
         # what the process itself reads; run.py gives every benchmark a process of its own
         os.environ.clear()
-        os.environ.update(
-            measuring.environment(Path(folder), ADAPTER_CONFIG=str(config), BENCH_KEY="sk-x")
-        )
+        os.environ.update(measuring.environment(Path(folder), BENCH_KEY="sk-x"))
         import adapter
 
         adapter.completion("one", messages=MESSAGES)  # imports LiteLLM as adapter does

@@ -15,12 +15,13 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks import gateways, measuring
+from benchmarks.calls import closing_litellms
 from benchmarks.measuring import Results
 from benchmarks.server import ANSWER, serving
 
@@ -51,7 +52,8 @@ async def at_once(calls: list[Call], number: int) -> float:
     return number / (time.perf_counter() - started)
 
 
-def in_process(base_url: str) -> dict[str, Call]:
+@asynccontextmanager
+async def in_process(base_url: str) -> AsyncIterator[dict[str, Call]]:
     import litellm
     import openai
 
@@ -63,13 +65,15 @@ def in_process(base_url: str) -> dict[str, Call]:
     async def text(made: Awaitable[Any]) -> str:
         return str((await made).choices[0].message.content)
 
-    return {
+    calls = {
         "adapter.acompletion": lambda: text(adapter.acompletion("bench", messages=MESSAGES)),
         BASE: lambda: text(litellm.acompletion(**plain, messages=MESSAGES)),
         "OpenAI SDK, async": lambda: text(
             client.chat.completions.create(model="m", messages=MESSAGES)
         ),
     }
+    async with client, closing_litellms():
+        yield calls
 
 
 class Bare:
@@ -123,17 +127,18 @@ def _rows(taken: measuring.Measured, base: str) -> Results:
 
 
 def _in_process(base_url: str, quick: bool) -> Results:
-    calls = in_process(base_url)
-
     async def rates(call: Call) -> dict[str, float]:
         levels = {n: c for n, c in IN_FLIGHT.items() if n <= 100 or not quick}
         return {str(n): await at_once([call] * n, total) for n, total in levels.items()}
 
+    running = AsyncExitStack()
     loop = asyncio.new_event_loop()  # one for all rounds, as in a program that runs
     try:
+        calls = loop.run_until_complete(running.enter_async_context(in_process(base_url)))
         cases = {x: (lambda c=call: loop.run_until_complete(rates(c))) for x, call in calls.items()}
-        return _rows(measuring.rounds(cases, 1 if quick else 4, "throughput, in process"), BASE)
+        return _rows(measuring.rounds(cases, 1 if quick else 3, "throughput, in process"), BASE)
     finally:
+        loop.run_until_complete(running.aclose())
         loop.close()
 
 
@@ -167,7 +172,7 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
             }
 
         cases = {label: (lambda x=label: case(x)) for label in asked}
-        taken = measuring.rounds(cases, 1 if quick else 4, "throughput, gateways")
+        taken = measuring.rounds(cases, 1 if quick else 3, "throughput, gateways")
     return _rows(taken, GATEWAY_BASE)
 
 
