@@ -21,6 +21,7 @@ from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
 from adapter.gateway_setup import (
+    CHILD,
     check_installed,
     configuration,
     environment,
@@ -46,18 +47,6 @@ START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 """How long a gateway may take to end the answers under way; then it is killed."""
 
-# With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
-_CHILD = """\
-import json, sys
-line = sys.stdin.buffer.readline()
-if not line:
-    sys.exit()  # the parent was interrupted
-settings = json.loads(line)
-sys.path[:] = settings["sys_path"]
-from adapter.gateway_process import serve
-serve(settings)
-"""
-
 
 class Started(NamedTuple):
     """A gateway that has just been started, and its process.
@@ -73,11 +62,17 @@ class Started(NamedTuple):
 
 
 def start(
-    config: Config, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, detach: bool = False
+    config: Config,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    detach: bool = False,
+    workers: int = 1,
 ) -> Started:
     """Start a gateway and return when it answers, which takes some seconds.
 
-    A detached one outlives this process; any other ends with it, however that ends. Raises
+    A detached one outlives this process; any other ends with it, however that ends. ``workers``
+    are the processes that answer; each has LiteLLM in it. Raises
     :class:`GatewayError` when the port is taken, the extra ``gateway`` is missing, another host
     than loopback is asked for without a master key, or LiteLLM does not start.
     """
@@ -95,8 +90,8 @@ def start(
             with open(new_file(yaml_path), "wb") as file:
                 file.write(yaml_text(content).encode())
             environ = environment(config, {**keys, "LITELLM_MASTER_KEY": str(master)}, yaml_path)
-            guard = guard_settings(content, environ, host)
-            process = _launch(listener, slot, environ, guard, log)
+            given = {**guard_settings(content, environ, host), "workers": workers}
+            process = _launch(listener, slot, environ, given, log)
             salt = secrets.token_hex(16)
             gateway = slot.publish(
                 url=f"http://{_address(host)}:{port}",
@@ -175,7 +170,7 @@ def _launch(
     listener: socket.socket,
     slot: Slot,
     environ: dict[str, str],
-    guard: dict[str, Any],
+    given: dict[str, Any],
     log: Path | None,
 ) -> Popen[bytes]:
     """Start the proxy's process and return when it is ready. It holds the lock of ``slot``."""
@@ -186,7 +181,7 @@ def _launch(
     output = 2 if log is None else new_file(log)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _CHILD],
+            [sys.executable, "-I", "-c", CHILD],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=output,
@@ -208,7 +203,7 @@ def _launch(
         "listener": inherited[0],
         "lock": inherited[1],
         "ready": inherited[2],
-        **guard,
+        **given,
     }
     assert process.stdin is not None
     try:

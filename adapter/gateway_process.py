@@ -22,17 +22,21 @@ from adapter.gateway_guard import App, guarded
 from adapter.keys import MASK
 from adapter.redirects import ANYWHERE, guard_redirects
 
-__all__ = ["serve"]
+__all__ = ["GRACE_SECONDS", "end_with_parent", "remove_files", "serve"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
 
 
 def serve(settings: Mapping[str, Any]) -> None:
-    """Run until SIGTERM, or until the parent of an attached gateway is gone."""
+    """Run until SIGTERM, or until the parent of an attached gateway is gone.
+
+    ``lock`` is the lock of the gateway's file, and ``None`` where another process keeps it.
+    """
     for fd in (settings["listener"], settings["lock"], settings["ready"]):
-        os.set_inheritable(fd, False)  # nobody but this process keeps the lock
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+        if fd is not None:
+            os.set_inheritable(fd, False)  # nobody but this process keeps the lock
+    threading.Thread(target=end_with_parent, daemon=True).start()
     secrets = settings["secrets"]
     sys.stdout = _Redacted(sys.stdout, secrets)
     sys.stderr = _Redacted(sys.stderr, secrets)
@@ -61,7 +65,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     _server(config, app, settings).run(sockets=[listener])
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when its stdin does, unless the parent says that it is to stay."""
     if os.read(0, 16) != b"stay\n":
         os.kill(os.getpid(), signal.SIGTERM)
@@ -81,7 +85,8 @@ def _server(config: Any, app: App, settings: Mapping[str, Any]) -> Any:
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             await super().shutdown(sockets)
-            _remove_files(settings["lock"])
+            if settings["lock"] is not None:
+                remove_files(settings["lock"])
 
     return Server(config)
 
@@ -104,7 +109,7 @@ async def _warm_up(app: App) -> None:
         logging.disable(logging.NOTSET)
 
 
-def _remove_files(lock: int) -> None:
+def remove_files(lock: int) -> None:
     """Remove the runtime file of this process, unless it is another's by now."""
     from adapter.runtime import folder
 

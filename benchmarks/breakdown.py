@@ -25,7 +25,8 @@ def own_steps(quick: bool) -> dict[str, float]:
         "load_config: has a file changed?": load_config,
         "resolve: what the model string means": lambda: resolve("one", config),
         "key": provider.resolve_key,
-        "translate: all three, and the parameters": lambda: translate("one"),
+        "translate, of a configuration in hand": lambda: translate("one", config),
+        "translate: all of these": lambda: translate("one"),
         "the OpenAI client without OpenAI's headers": lambda: private_client(params, False),
     }
     found = {}

@@ -2,8 +2,8 @@
 
 The server waits 20 ms before each answer. In process: `acompletion` of adapter and of LiteLLM and
 the OpenAI SDK's async client, one event loop. Through a gateway, by a bare client on sockets, so
-that the gateway is what is measured: `adapter serve`, which is one process, LiteLLM's own command
-on the exported configuration with one worker and with two, and the server itself as the ceiling.
+that the gateway is what is measured: `adapter serve` and LiteLLM's own command on the exported
+configuration, each with one worker and with two, and the server itself as the ceiling.
 Client, gateway and server share the machine.
 """
 
@@ -156,6 +156,9 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
     asked = {"the server itself": (int(port), f"/{path}", "sk-x", "m")}
     with ExitStack() as running:
         started = {GATEWAY_BASE: gateways.adapter_gateway(environ("one"))}
+        if not quick:
+            two = gateways.adapter_gateway(environ("two"), "--workers", "2")
+            started["adapter serve --workers 2"] = two
         for workers in () if quick else (1, 2):
             started[f"litellm --config --num_workers {workers}"] = gateways.litellm_proxy(
                 environ(f"proxy-{workers}"), _free_port(), workers

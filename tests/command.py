@@ -17,6 +17,7 @@ from unittest import mock
 import tomli
 
 from adapter.cli import main
+from adapter.fingerprints import NETWORK
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -45,6 +46,27 @@ def run(*args: str, stdin: bytes = b"", stdout: TextIO | None = None) -> Outcome
     ):
         code = main.run(list(args))
     return Outcome(code, _text(out), _text(err))
+
+
+def run_apart(
+    environ: Mapping[str, str], *args: str, cwd: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``adapter *args`` as a process of its own, in ``environ`` alone."""
+    return subprocess.run(
+        [sys.executable, "-m", "adapter", *args],
+        env=environ,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def gateway_environ(**more: str) -> dict[str, str]:
+    """Return an environment for a gateway: what processes need, the network's, and ``more``."""
+    kept = ("PATH", "LANG", *NETWORK)
+    return {**{k: v for k, v in os.environ.items() if k in kept}, **more}
 
 
 def _pipe(data: bytes = b"") -> io.TextIOWrapper:

@@ -43,6 +43,14 @@ Key:     adapter serve --key --port {port}
     help="Port to listen on; 0 takes a free one. With --stop and --key: which gateway. "
     "[default: 4000]",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Processes that answer. Each has LiteLLM in its memory.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background; queries then start at once.")
 @click.option("--status", is_flag=True, help="Show the gateways that run.")
 @click.option("--stop", "stopping", is_flag=True, help="End the gateway in the background.")
@@ -53,6 +61,7 @@ def serve(
     ctx: click.Context,
     host: str,
     port: int | None,
+    workers: int,
     detach: bool,
     status: bool,
     stopping: bool,
@@ -75,10 +84,10 @@ def serve(
             raise GatewayError("no gateway runs: start one with `adapter serve --detach`")
         click.echo(str(found.key))
         return
-    _start(host, 4000 if port is None else port, detach)
+    _start(host, 4000 if port is None else port, workers, detach)
 
 
-def _start(host: str, port: int, detach: bool) -> None:
+def _start(host: str, port: int, workers: int, detach: bool) -> None:
     from adapter.gateway import start
 
     loaded = load()
@@ -90,7 +99,7 @@ def _start(host: str, port: int, detach: bool) -> None:
     previous = None if detach else signal.signal(signal.SIGTERM, _terminated)
     started = None
     try:
-        started = start(loaded, host, port, detach=detach)
+        started = start(loaded, host, port, detach=detach, workers=workers)
         _tell(started, loaded)
         if detach:
             return

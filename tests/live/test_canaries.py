@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ import pytest
 from adapter.fingerprints import NETWORK
 from adapter.runtime import Gateway, running
 from tests.canaries import PLACES, Nursery, nursery
-from tests.command import PATIENCE, run
+from tests.command import PATIENCE, run, run_apart
 from tests.recorder import Reply
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -33,15 +32,7 @@ class Setup(NamedTuple):
 
 
 def command(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "adapter", *args],
-        env=environ,
-        cwd=environ["HOME"] + "/work",
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_apart(environ, *args, cwd=environ["HOME"] + "/work")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +45,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
             "LITELLM_LOG": "DEBUG",
             "PYTHONPATH": str(ROOT),  # for the keyring of the tests
         }
-        started = command(environ, "serve", "--detach", "--port", "0")
+        started = command(environ, "serve", "--detach", "--port", "0", "--workers", "2")
         assert started.returncode == 0, started.stderr
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", environ["XDG_RUNTIME_DIR"])

@@ -20,9 +20,8 @@ import openai
 import pytest
 
 from adapter.config import load_config
-from adapter.fingerprints import NETWORK
 from adapter.runtime import Gateway, is_alive, running
-from tests.command import PATIENCE, Outcome, run
+from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -103,14 +102,7 @@ class Setup(NamedTuple):
 
 
 def serve(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "adapter", "serve", *args],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_apart(environ, "serve", *args)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +123,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
             )
         )
         config.chmod(0o600)
-        kept = ("PATH", "LANG", *NETWORK)
-        bare = {k: v for k, v in os.environ.items() if k in kept}
         environ = {
-            **bare,
+            **gateway_environ(),
             "HOME": str(folder),
             "XDG_RUNTIME_DIR": str(folder),
             "ADAPTER_CONFIG": str(config),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import socket
 import subprocess
@@ -21,10 +20,9 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from adapter.fingerprints import NETWORK
 from adapter.gateway_setup import OWN_SETTINGS
 from adapter.runtime import Gateway, running
-from tests.command import PATIENCE
+from tests.command import PATIENCE, gateway_environ, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, recording_server
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -138,17 +136,10 @@ def concrete(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "groq", path) or "/"
 
 
-def command(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "adapter", "serve", *args]
-    return subprocess.run(
-        argv, env=environ, capture_output=True, text=True, timeout=240, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("attacks")
-    bare = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", *NETWORK)}
+    bare = gateway_environ()
     listing = subprocess.Popen(
         [sys.executable, "-I", "-c", LIST_ROUTES, json.dumps(sys.path)],
         env={**bare, **OWN_SETTINGS, "HOME": str(folder), "LITELLM_MASTER_KEY": "sk-unused" * 3},
@@ -178,7 +169,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1"),
             "NO_PROXY": "127.0.0.1",
         }
-        started = command(environ, "--detach", "--port", "0")
+        started = run_apart(environ, "serve", "--detach", "--port", "0")
         assert started.returncode == 0, started.stderr
         try:
             routes = json.loads(listing.communicate(timeout=PATIENCE)[0])
@@ -197,7 +188,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 frozenset(concrete(path) for kind, path, _ in routes if "WebSocket" in kind),
             )
         finally:
-            command(environ, "--stop")
+            run_apart(environ, "serve", "--stop")
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ ORDER = [
     "gateway_answers",
     "gateway_guard",
     "gateway_process",
+    "gateway_workers",
     "cli",
     "cli.options",
     "cli.output",

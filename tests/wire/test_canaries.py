@@ -161,6 +161,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("--stop"),
         row("--key"),
         row("--detach", "--status"),
+        row("--key", "--workers", "2"),
         row("--host", "0.0.0.0", "--port", "0", "--config", "import.yaml"),
     ],
 }

@@ -1,0 +1,109 @@
+"""A gateway's process, or several of them for one gateway, which answer on one socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from adapter.gateway_process import GRACE_SECONDS, end_with_parent, remove_files, serve
+from adapter.gateway_setup import CHILD
+
+__all__ = ["run"]
+
+POLL_SECONDS = 0.5
+"""How often is looked whether a worker has ended."""
+
+
+def run(settings: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM, or until the parent of an attached gateway is gone.
+
+    With more than one worker this process answers nothing: it starts them, puts another in the
+    place of one that ends, and ends them all. They end, too, when it is killed.
+    """
+    if settings["workers"] == 1:
+        serve(settings)
+    else:
+        _Workers(settings).run()
+
+
+class _Workers:
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        for fd in (self._settings["listener"], self._settings["lock"], self._settings["ready"]):
+            os.set_inheritable(fd, False)
+        signal.signal(signal.SIGTERM, lambda *_: self._ended.set())
+        threading.Thread(target=end_with_parent, daemon=True).start()
+        try:
+            waiting = [self._start() for _ in range(self._settings["workers"])]
+            for worker, ready in waiting:
+                self._wait(worker, ready)
+            os.write(self._settings["ready"], b"1")
+            os.close(self._settings["ready"])
+            while not self._ended.wait(POLL_SECONDS):
+                self._replace()
+        finally:
+            self._stop()
+            remove_files(self._settings["lock"])
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a worker, which ends when its stdin does; return where it says that it is ready."""
+        said, ready = os.pipe()
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-I", "-c", CHILD],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                pass_fds=(self._settings["listener"], ready),
+            )
+        finally:
+            os.close(ready)
+        self._workers.append(worker)
+        assert worker.stdin is not None
+        settings = {**self._settings, "workers": 1, "lock": None, "ready": ready}
+        with suppress(BrokenPipeError):  # it died at once, which `_wait` sees
+            worker.stdin.write(json.dumps(settings).encode() + b"\n")
+        return worker, said
+
+    def _wait(self, worker: subprocess.Popen[bytes], said: int) -> None:
+        """Wait until ``worker`` answers; where it ends instead, the gateway does, with its code."""
+        try:
+            while not self._ended.is_set():
+                if select.select([said], [], [], POLL_SECONDS)[0]:
+                    if not os.read(said, 1):
+                        sys.exit(worker.wait() or 1)
+                    return
+        finally:
+            os.close(said)
+
+    def _replace(self) -> None:
+        for worker in [w for w in self._workers if w.poll() is not None]:
+            code = worker.returncode
+            sys.stderr.write(f"a worker ended (exit code {code}); another takes its place\n")
+            sys.stderr.flush()
+            self._workers.remove(worker)
+            self._wait(*self._start())
+
+    def _stop(self) -> None:
+        """End the workers: what they are answering may go on for some seconds."""
+        for worker in self._workers:
+            worker.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS + 2
+        for worker in self._workers:
+            try:
+                worker.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
