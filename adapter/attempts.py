@@ -40,7 +40,7 @@ PRIMARY_ONLY = (
 """What a caller says about the first provider; it must not reach a fallback's."""
 
 
-_NONE: Mapping[str, Any] = {}
+_NO_EXTRAS: Mapping[str, Any] = {}
 
 
 class Function(NamedTuple):
@@ -124,6 +124,9 @@ class Plan:
     involved is one of ours, the call is left to LiteLLM whole.
     """
 
+    attempt = Attempt("", {})
+    """The present one, once :meth:`next` has been called."""
+
     def __init__(self, function: Function, given: dict[str, Any]) -> None:
         self._function = function
         self._windows: dict[str, str] = {}
@@ -131,10 +134,9 @@ class Plan:
         self._failed: list[str] = []
         self._handled = sys.exc_info()[1]
         self._given = given
-        self.attempt: Attempt
         self._first = _meaning(given["model"]) if given.get("model") else None
         provider = self._first.provider if self._first else None
-        extras = provider.extras if provider else _NONE
+        extras = provider.extras if provider else _NO_EXTRAS
         if extras or not given.keys().isdisjoint(OWN_ATTEMPTS):
             self._take_fallbacks(extras)
 

@@ -125,11 +125,12 @@ def _signatures(paths: Sequence[str]) -> Signature:
     found: list[tuple[int, int, int, int, int] | None] = []
     for path in paths:
         try:
-            i = os.stat(path)
+            info = os.stat(path)
         except (OSError, ValueError):
             found.append(None)
-        else:
-            found.append((i.st_mtime_ns, i.st_ctime_ns, i.st_size, i.st_ino, i.st_mode))
+            continue
+        times = info.st_mtime_ns, info.st_ctime_ns
+        found.append((*times, info.st_size, info.st_ino, info.st_mode))
     return tuple(found)
 
 
