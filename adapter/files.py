@@ -101,15 +101,20 @@ def config_directory(environ: Mapping[str, str] | None = None) -> str:
     A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
     """
     environ = os.environ if environ is None else environ
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return _folder(environ.get("XDG_CONFIG_HOME", ""), home)
+    base = environ.get("XDG_CONFIG_HOME")
+    if base and (folder := _within(base)):
+        return folder
+    return _in_home(environ.get("HOME") or os.path.expanduser("~"))
 
 
-@lru_cache(maxsize=16)  # asked at each call, as are the two below, and paths take long to join
-def _folder(base: str, home: str) -> str:
-    if not os.path.isabs(base):
-        base = os.path.join(home, ".config")
-    return os.path.join(base, "gptme")
+@lru_cache(maxsize=16)  # asked at each call, as are the three below, and paths take long to join
+def _within(base: str) -> str | None:
+    return os.path.join(base, "gptme") if os.path.isabs(base) else None
+
+
+@lru_cache(maxsize=16)
+def _in_home(home: str) -> str:
+    return os.path.join(home, ".config", "gptme")
 
 
 def config_paths(

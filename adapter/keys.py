@@ -184,7 +184,7 @@ def find_key(
     source, variable = key_source(name, api_key, api_key_env)
     if variable is None:
         return ResolvedKey(sendable(name, Secret(str(api_key).strip()), source), source, None)
-    if value := _secret(lookup(variable, environ, table)):
+    if value := Secret(lookup(variable, environ, table) or ""):
         return ResolvedKey(sendable(name, value, source), source, variable)
     if api_key_env:
         raise MissingKeyError(
@@ -194,10 +194,6 @@ def find_key(
             variable=variable,
         )
     return ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
-
-
-def _secret(value: str | None) -> Secret | None:
-    return None if value is None else Secret(value)
 
 
 def sendable(name: str, value: str, source: str) -> Secret:
