@@ -161,12 +161,9 @@ class Plan:
     def next(self) -> Attempt:
         """Return the next attempt, translated now, so that a rotated key is picked up."""
         given = self._queue.pop(0)
+        self.attempt = Attempt(str(given.get("model")), given)
         first, self._first = self._first, None
-        try:
-            self.attempt = _attempt(self._function, given, first)
-        except BaseException:
-            self.attempt = Attempt(str(given.get("model")), given)
-            raise
+        self.attempt = _attempt(self._function, given, first)
         return self.attempt
 
     def note(self, error: BaseException) -> None:

@@ -95,28 +95,6 @@ def value_at(value: Any, keys: Iterable[str]) -> Any:
     return value
 
 
-def config_directory(environ: Mapping[str, str] | None = None) -> str:
-    """Return gptme's configuration folder, ``$XDG_CONFIG_HOME/gptme`` (default ``~/.config``).
-
-    A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
-    """
-    environ = os.environ if environ is None else environ
-    base = environ.get("XDG_CONFIG_HOME")
-    if base and (folder := _within(base)):
-        return folder
-    return _in_home(environ.get("HOME") or os.path.expanduser("~"))
-
-
-@lru_cache(maxsize=16)  # asked at each call, as are the three below, and paths take long to join
-def _within(base: str) -> str | None:
-    return os.path.join(base, "gptme") if os.path.isabs(base) else None
-
-
-@lru_cache(maxsize=16)
-def _in_home(home: str) -> str:
-    return os.path.join(home, ".config", "gptme")
-
-
 def config_paths(
     path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, ...], bool]:
@@ -129,17 +107,24 @@ def config_paths(
     named = os.fspath(path) if path is not None else environ.get("ADAPTER_CONFIG", "")
     if path is not None or named:
         return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
-    return _in_folder(config_directory(environ)), False
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return _default_paths(environ.get("XDG_CONFIG_HOME", ""), home), False
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # these two are asked at each call, and paths take long to join
 def _absolute(path: str) -> str | None:
     return os.path.abspath(path) if os.path.isabs(path) else None  # by where we are, or by HOME
 
 
 @lru_cache(maxsize=16)
-def _in_folder(folder: str) -> tuple[str, ...]:
-    return tuple(os.path.join(folder, name) for name in FILE_NAMES)
+def _default_paths(base: str, home: str) -> tuple[str, ...]:
+    """Return the files in gptme's folder, ``$XDG_CONFIG_HOME/gptme`` (default ``~/.config``).
+
+    A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
+    """
+    if not os.path.isabs(base):
+        base = os.path.join(home, ".config")
+    return tuple(os.path.join(base, "gptme", name) for name in FILE_NAMES)
 
 
 def read_document(path: str, *, required: bool) -> Document | Problem | None:

@@ -6,7 +6,6 @@ The proxy is a child process; what it is given is made in ``gateway_setup``, wha
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -20,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from adapter.errors import GatewayError, printable
 from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
+from adapter.gateway_child import start_child
 from adapter.gateway_setup import (
-    CHILD,
     check_installed,
     configuration,
     environment,
@@ -174,41 +173,28 @@ def _launch(
     log: Path | None,
 ) -> Popen[bytes]:
     """Start the proxy's process and return when it is ready. It holds the lock of ``slot``."""
-    import subprocess
-
-    said, ready = os.pipe()
-    inherited = (listener.fileno(), slot.fd, ready)
+    settings = {
+        "sys_path": [*map(str, sys.path), str(Path(__file__).parents[1])],
+        "listener": listener.fileno(),
+        "lock": slot.fd,
+        **given,
+    }
     output = 2 if log is None else new_file(log)
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-c", CHILD],
-            bufsize=0,
-            stdin=subprocess.PIPE,
+        process, said = start_child(
+            settings,
+            (listener.fileno(), slot.fd),
             stdout=output,
             stderr=output,
             env=environ,
             cwd="/",  # LiteLLM puts the working folder on the module path
-            pass_fds=inherited,
             start_new_session=True,  # Ctrl-C is for this process, which tells the child
         )
-    except BaseException:
-        os.close(said)
-        raise
     finally:
-        os.close(ready)
         if log is not None:
             os.close(output)
-    settings = {
-        "sys_path": [*map(str, sys.path), str(Path(__file__).parents[1])],
-        "listener": inherited[0],
-        "lock": inherited[1],
-        "ready": inherited[2],
-        **given,
-    }
     assert process.stdin is not None
     try:
-        with suppress(BrokenPipeError):  # it died at once; what it said follows
-            process.stdin.write(json.dumps(settings).encode() + b"\n")
         _wait(process, said, log)
     except BaseException:
         process.kill()

@@ -24,26 +24,12 @@ if TYPE_CHECKING:
     from adapter.config import Config
 
 __all__ = [
-    "CHILD",
     "check_installed",
     "configuration",
     "environment",
     "guard_settings",
     "master_key",
 ]
-
-# With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
-CHILD = """\
-import json, sys
-line = sys.stdin.buffer.readline()
-if not line:
-    sys.exit()  # the parent was interrupted
-settings = json.loads(line)
-sys.path[:] = settings["sys_path"]
-from adapter.gateway_workers import run
-run(settings)
-"""
-"""What a gateway's process runs. Its settings come by stdin, which its parent then keeps open."""
 
 SHORTEST_KEY = 16
 """In characters, of a master key of the user's own: others can try keys on an open port."""

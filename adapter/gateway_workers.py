@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -11,11 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
+from adapter.gateway_child import start_child
 from adapter.gateway_process import GRACE_SECONDS, end_with_parent, remove_files, serve
-from adapter.gateway_setup import CHILD
 
 __all__ = ["run"]
 
@@ -60,21 +58,9 @@ class _Workers:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         """Start a worker, which ends when its stdin does; return where it says that it is ready."""
-        said, ready = os.pipe()
-        try:
-            worker = subprocess.Popen(
-                [sys.executable, "-I", "-c", CHILD],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                pass_fds=(self._settings["listener"], ready),
-            )
-        finally:
-            os.close(ready)
+        settings = {**self._settings, "workers": 1, "lock": None}
+        worker, said = start_child(settings, (self._settings["listener"],))
         self._workers.append(worker)
-        assert worker.stdin is not None
-        settings = {**self._settings, "workers": 1, "lock": None, "ready": ready}
-        with suppress(BrokenPipeError):  # it died at once, which `_wait` sees
-            worker.stdin.write(json.dumps(settings).encode() + b"\n")
         return worker, said
 
     def _wait(self, worker: subprocess.Popen[bytes], said: int) -> None:

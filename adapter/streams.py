@@ -61,6 +61,7 @@ def _release(stream: Any) -> None:
 
 @cache
 def _noted_class(cls: Any) -> Any:
+    """Return the class for a stream of class ``cls``, ``None`` where that is no stream."""
     if not hasattr(cls, "__next__") and not hasattr(cls, "__anext__"):
         return None
     return type(cls.__name__, (_Noted, cls), {"__module__": cls.__module__})
@@ -72,11 +73,9 @@ def note_stream(result: Any, target: Target) -> None:
     The object stays the same and an instance of its LiteLLM class: a wrapper around it would not.
     """
     cls: Any = type(result)
-    noted = _noted_class(cls)
-    if noted is None:
-        return
-    try:
-        result.__class__ = noted
-    except TypeError:  # a generator or another built-in: its errors go without the note
-        return
-    result._adapter_target = target
+    if noted := _noted_class(cls):
+        try:
+            result.__class__ = noted
+        except TypeError:  # a generator or another built-in: its errors go without the note
+            return
+        result._adapter_target = target

@@ -218,7 +218,8 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     if prefix := given.pop("custom_llm_provider", None):
         given["model"] = f"{prefix}/{target.model}"
     for name in ("extra_headers", "extra_body"):
-        if name in params and name in given:
-            both = isinstance(params[name], Mapping) and isinstance(given[name], Mapping)
-            given[name] = {**params[name], **given[name]} if both else given[name]
+        if name not in params or name not in given:
+            continue
+        if isinstance(params[name], Mapping) and isinstance(given[name], Mapping):
+            given[name] = {**params[name], **given[name]}
     return {**params, **given}

@@ -789,14 +789,15 @@ def test_a_gateway_in_the_foreground_ends_with_its_command(setup: Setup, tmp_pat
                 raise ProcessLookupError  # ended, and not yet waited for by its new parent
 
 
-def test_a_crash_at_start_is_one_message(setup: Setup, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_crash_at_start_is_one_message(setup: Setup, tmp_path: Path, workers: str) -> None:
     config = tmp_path / "gptme.toml"
     config.write_text(
         '[[providers]]\nname = "x"\nbase_url = "http://127.0.0.1:1/v1"\n'
         '[plugin.litellm.litellm_settings]\ncallbacks = ["no_such_module.handler"]\n'
     )
     environ = {**own_environ(setup, tmp_path), "ADAPTER_CONFIG": str(config)}
-    done = serve(environ, "--detach", "--port", "0")
+    done = serve(environ, "--detach", "--port", "0", "--workers", workers)
     assert done.returncode == 2
     assert "the gateway ended at start" in done.stderr
     assert "no_such_module" in done.stderr

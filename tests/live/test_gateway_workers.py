@@ -133,20 +133,3 @@ def test_workers_end_when_the_process_that_started_them_is_killed(setup: Setup) 
     os.kill(setup.gateway.pid, signal.SIGKILL)
 
     assert come_to(lambda: not any(map(is_running, pids)))
-
-
-def test_a_worker_that_does_not_start_is_one_message(tmp_path: Path) -> None:
-    config = tmp_path / "config.toml"
-    config.write_text(
-        '[[providers]]\nname = "x"\nbase_url = "http://127.0.0.1:1/v1"\n'
-        '[plugin.litellm.litellm_settings]\ncallbacks = ["no_such_module.handler"]\n'
-    )
-    environ = gateway_environ(
-        HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path), ADAPTER_CONFIG=str(config)
-    )
-    done = run_apart(environ, "serve", "--detach", "--port", "0", "--workers", "2")
-
-    assert done.returncode == 2
-    assert "the gateway ended at start" in done.stderr
-    assert "no_such_module" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -86,6 +86,7 @@ ORDER = [
     "relay",
     "routes",
     "gateway_setup",
+    "gateway_child",
     "gateway",
     "gateway_answers",
     "gateway_guard",
