@@ -23,7 +23,7 @@ from adapter.translation import (
     with_overrides,
 )
 
-__all__ = ["Attempt", "Function", "Plan"]
+__all__ = ["Function", "Plan"]
 
 PRIMARY_ONLY = (
     "api_key",
@@ -62,30 +62,8 @@ class Function(NamedTuple):
     keeps: bool = False
 
 
-class Attempt(NamedTuple):
-    """One call to LiteLLM: the model string, LiteLLM's arguments, and where they go, if to ours."""
-
-    model: str
-    params: dict[str, Any]
-    target: Target | None = None
-
-
-def _attempt(
-    function: Function, given: dict[str, Any], resolution: Resolution | None = None
-) -> Attempt:
-    """Return LiteLLM's arguments for one call; raises what resolving model and key raises.
-
-    ``resolution`` is what the model means, where that is known already.
-    """
-    model = given.get("model")
-    if not model and not function.chooses:
-        return Attempt("", given)
-    resolution = resolve(model) if resolution is None else resolution
-    target = target_of(resolution)
-    if target is None:
-        return Attempt(resolution.model, {**given, "model": resolution.model})
-    params = with_overrides(target, given)
-    target = target_of_call(target, params)
+def _prepare(params: dict[str, Any], function: Function, target: Target) -> None:
+    """Change LiteLLM's arguments, and this process, to what a call of ours needs to be exact."""
     guard_redirects(str(params["api_base"]))
     if params["model"].startswith(f"{PREFIX}/"):
         if function.sdk and "num_retries" in params:
@@ -94,10 +72,10 @@ def _attempt(
         if function.sdk and "client" not in params:
             params["client"] = private_client(params, function.is_async)
             params.pop("project", None)  # the client has it; LiteLLM would put it into the body
-        keep_model_id(params, function.name)
+        if "/responses/" in params["model"]:
+            keep_model_id(params, function.name)
         if function.bare:
             params.update(model=target.model, custom_llm_provider=PREFIX)
-    return Attempt(model or target.name, params, target)
 
 
 def _is_ours(model: Any) -> bool:
@@ -124,8 +102,11 @@ class Plan:
     involved is one of ours, the call is left to LiteLLM whole.
     """
 
-    attempt = Attempt("", {})
-    """The present one, once :meth:`next` has been called."""
+    model = ""
+    """The model string of the present attempt, once :meth:`next` has been called."""
+
+    target: Target | None = None
+    """Where it goes, when that is a provider of ours."""
 
     def __init__(self, function: Function, given: dict[str, Any]) -> None:
         self._function = function
@@ -158,23 +139,38 @@ class Plan:
     def _shared(self) -> dict[str, Any]:
         return {k: v for k, v in self._given.items() if k not in PRIMARY_ONLY}
 
-    def next(self) -> Attempt:
-        """Return the next attempt, translated now, so that a rotated key is picked up."""
+    def next(self) -> dict[str, Any]:
+        """Return LiteLLM's arguments for the next attempt.
+
+        They are translated now, so that a rotated key is picked up. Raises what resolving the
+        model and its key raises.
+        """
         given = self._queue.pop(0)
-        self.attempt = Attempt(str(given.get("model")), given)
+        model = given.get("model")
+        self.model, self.target = model or "", None
+        if not model and not self._function.chooses:
+            return given
         first, self._first = self._first, None
-        self.attempt = _attempt(self._function, given, first)
-        return self.attempt
+        resolution = first or resolve(model)
+        target = target_of(resolution)
+        if target is None:
+            self.model = resolution.model
+            return {**given, "model": resolution.model}
+        params = with_overrides(target, given)
+        target = target_of_call(target, params)
+        _prepare(params, self._function, target)
+        self.model, self.target = model or target.name, target
+        return params
 
     def note(self, error: BaseException) -> None:
         """Note on ``error`` where the present attempt went, when that is a provider of ours."""
-        if self.attempt.target is not None:
-            add_note(error, self.attempt.target, self._handled)
+        if self.target is not None:
+            add_note(error, self.target, self._handled)
 
     def goes_on(self, error: Exception) -> bool:
         """Note on ``error`` where it happened; return whether there is another attempt to make."""
         self.note(error)
-        model = self.attempt.model
+        model = self.model
         if type(error).__name__ == "ContextWindowExceededError":
             # each entry once: two models that name each other must not go on for ever
             wider = self._windows.pop(model, None)
@@ -192,9 +188,8 @@ class Plan:
 
         After a fallback it carries LiteLLM's own ``x-litellm-attempted-fallbacks`` header.
         """
-        target = self.attempt.target
-        if target is not None:
-            note_stream(result, target)
+        if self.target is not None:
+            note_stream(result, self.target)
             if self._function.keeps:
                 hide_sent_headers(result)
         if self._failed and hasattr(result, "_hidden_params"):

@@ -51,19 +51,8 @@ def drop_in(name: str) -> Callable[..., Any]:
     keep their type and gain a note, it raises the errors of :mod:`adapter.errors`.
     """
     function = FUNCTIONS[name]
-    if function.is_async:
-
-        async def acall(*args: Any, **kwargs: Any) -> Any:
-            return await _call_async(function, args, kwargs)
-
-        made: Callable[..., Any] = acall
-    else:
-        run = _call_batch if name == "batch_completion" else _call
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return run(function, args, kwargs)
-
-        made = call
+    make = _async if function.is_async else _batch if name == "batch_completion" else _sync
+    made = make(function)
     made.__name__ = made.__qualname__ = name
     made.__doc__ = (
         f"``litellm.{name}`` for gptme's providers: same arguments, result and exceptions.\n\n"
@@ -73,63 +62,73 @@ def drop_in(name: str) -> Callable[..., Any]:
     return made
 
 
-def _call(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    litellm_function = getattr(load_litellm(), function.name)
-    plan = Plan(function, _arguments(function, args, kwargs))
-    while True:
-        try:
-            return plan.finish(litellm_function(**plan.next().params))
-        except Exception as error:
-            if not plan.goes_on(error):
+def _sync(function: Function) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        litellm_function = getattr(load_litellm(), function.name)
+        plan = Plan(function, _arguments(function, args, kwargs))
+        while True:
+            try:
+                return plan.finish(litellm_function(**plan.next()))
+            except Exception as error:
+                if not plan.goes_on(error):
+                    raise
+            except BaseException as error:  # interrupted
+                plan.note(error)
                 raise
-        except BaseException as error:  # interrupted
-            plan.note(error)
-            raise
+
+    return call
 
 
-async def _call_async(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    litellm_function = getattr(load_litellm(), function.name)
-    plan = Plan(function, _arguments(function, args, kwargs))
-    while True:
-        try:
-            return plan.finish(await litellm_function(**plan.next().params))
-        except Exception as error:
-            if not plan.goes_on(error):
+def _async(function: Function) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        litellm_function = getattr(load_litellm(), function.name)
+        plan = Plan(function, _arguments(function, args, kwargs))
+        while True:
+            try:
+                return plan.finish(await litellm_function(**plan.next()))
+            except Exception as error:
+                if not plan.goes_on(error):
+                    raise
+            except BaseException as error:  # cancelled
+                plan.note(error)
                 raise
-        except BaseException as error:  # cancelled
-            plan.note(error)
-            raise
+
+    return call
 
 
-def _call_batch(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _batch(function: Function) -> Callable[..., Any]:
     """Call ``batch_completion``, which returns its errors; those alone go on to a fallback."""
-    litellm_function = getattr(load_litellm(), function.name)
-    given = _arguments(function, args, kwargs)
-    messages = list(given.get("messages") or ())
-    plan = Plan(function, given)
-    results: dict[int, Any] = {}
-    left = list(range(len(messages)))
-    while True:
-        raised = None
-        try:
-            params = {**plan.next().params, "messages": [messages[i] for i in left]}
-            answers = litellm_function(**params)
-        except Exception as error:  # noqa: BLE001 - no prompt was sent; raised below, or falls back
-            raised = error
-            answers = [error] * len(left)
-        failed = []
-        for index, answer in zip(left, answers, strict=True):
-            if isinstance(answer, Exception):
-                plan.note(answer)
-                failed.append(index)
-                results[index] = answer
-            else:
-                results[index] = plan.finish(answer)
-        if not failed or not plan.goes_on(results[failed[0]]):
-            if raised is not None and len(failed) == len(messages):
-                raise raised
-            return [results[i] for i in range(len(messages))]
-        left = failed
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        litellm_function = getattr(load_litellm(), function.name)
+        given = _arguments(function, args, kwargs)
+        messages = list(given.get("messages") or ())
+        plan = Plan(function, given)
+        results: dict[int, Any] = {}
+        left = list(range(len(messages)))
+        while True:
+            raised = None
+            try:
+                params = {**plan.next(), "messages": [messages[i] for i in left]}
+                answers = litellm_function(**params)
+            except Exception as error:  # noqa: BLE001 - no prompt was sent; raised below, or falls back
+                raised = error
+                answers = [error] * len(left)
+            failed = []
+            for index, answer in zip(left, answers, strict=True):
+                if isinstance(answer, Exception):
+                    plan.note(answer)
+                    failed.append(index)
+                    results[index] = answer
+                else:
+                    results[index] = plan.finish(answer)
+            if not failed or not plan.goes_on(results[failed[0]]):
+                if raised is not None and len(failed) == len(messages):
+                    raise raised
+                return [results[i] for i in range(len(messages))]
+            left = failed
+
+    return call
 
 
 def _arguments(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -40,12 +41,9 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
     base_url, session = params["api_base"], params.get("shared_session")
     organization, project = params.get("organization") or None, params.get("project") or None
     api_key = str(params.get("api_key") or PLACEHOLDER_KEY)
-    cache_key = (
-        f"gptme-litellm,{is_async},{_digest(api_key)},{base_url!r},{retries},{organization!r},"
-        f"{project!r},{id(session)}"
-    )
     cache = litellm.in_memory_llm_clients_cache
-    client = cache.get_cache(cache_key)
+    name = _name(is_async, api_key, base_url, retries, organization, project, id(session))
+    client = _kept(cache, name)
     if client is None:
         client, ours = _new_client(
             is_async,
@@ -56,14 +54,24 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
             organization=organization,
             project=project,
         )
-        cache.set_cache(cache_key, client, ttl=KEPT_SECONDS, litellm_owned_client=ours)
+        cache.set_cache(name, client, ttl=KEPT_SECONDS, litellm_owned_client=ours)
     return client
 
 
+def _kept(cache: Any, name: str) -> Any:
+    """Return what ``cache.get_cache(name)`` does, which would try to read the client as JSON."""
+    key = cache.update_cache_key_with_event_loop(name)
+    if time.time() > cache.ttl_dict.get(key, 0):
+        return cache.get_cache(name)  # one that has expired is closed by and by
+    cache.evicted_client_closer.reap()
+    return cache.cache_dict.get(key)
+
+
 @lru_cache(maxsize=1024)  # asked at each call
-def _digest(api_key: str) -> str:
-    """Return what tells keys apart in a cache's key, which may be shown; LiteLLM's has it, too."""
-    return hashlib.sha256(api_key.encode()).hexdigest()
+def _name(is_async: bool, api_key: str, *others: Any) -> str:
+    """Return a client's key in LiteLLM's cache; such keys are shown, and this one shows no key."""
+    digest = hashlib.sha256(api_key.encode()).hexdigest()  # LiteLLM's own have it, too
+    return ",".join(map(repr, ("gptme-litellm", is_async, digest, *others)))
 
 
 def _new_client(is_async: bool, session: Any, **settings: Any) -> tuple[Any, bool]:

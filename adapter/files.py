@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tomli
 
 from adapter.errors import Problem
+from adapter.keys import getenv
 from adapter.toml_lines import bare, places
 
 if TYPE_CHECKING:
@@ -103,12 +104,12 @@ def config_paths(
     ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Nothing in the
     working directory is ever read by itself: a cloned repository must not redirect a key.
     """
-    environ = os.environ if environ is None else environ
-    named = os.fspath(path) if path is not None else environ.get("ADAPTER_CONFIG", "")
+    get = getenv if environ is None else environ.get
+    named = os.fspath(path) if path is not None else get("ADAPTER_CONFIG") or ""
     if path is not None or named:
         return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return _default_paths(environ.get("XDG_CONFIG_HOME", ""), home), False
+    home = get("HOME") or os.path.expanduser("~")
+    return _default_paths(get("XDG_CONFIG_HOME") or "", home), False
 
 
 @lru_cache(maxsize=16)  # these two are asked at each call, and paths take long to join

@@ -10,8 +10,9 @@ import itertools
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from operator import itemgetter
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from adapter.errors import MissingKeyError
 
@@ -20,6 +21,7 @@ __all__ = [
     "ResolvedKey",
     "Secret",
     "find_key",
+    "getenv",
     "guarded",
     "key_source",
     "lookup",
@@ -86,7 +88,7 @@ def guarded(value: str) -> Secret:
         if len(_guarded) > MOST_GUARDED:
             for oldest in _latest(MOST_GUARDED * 2)[MOST_GUARDED:]:
                 _guarded.pop(oldest, None)
-    return Secret(value)
+    return value if isinstance(value, Secret) else Secret(value)
 
 
 def without_keys(text: str) -> str:
@@ -135,12 +137,29 @@ def lookup(
     would otherwise break the request's header. ``environ`` is this process's where it is ``None``:
     a frame that may be shown with its locals does not hold all variables then.
     """
-    environ = os.environ if environ is None else environ
+    get = getenv if environ is None else environ.get
     bare = variable.removeprefix("GPTME_")
-    for value in (environ.get(f"GPTME_{bare}"), environ.get(bare), table.get(bare)):
+    for value in (get(f"GPTME_{bare}"), get(bare), table.get(bare)):
         if value and (stripped := value.strip()):
             return stripped
     return None
+
+
+def getenv(variable: str) -> str | None:
+    """Return ``os.environ.get(variable)``, in a quarter of its time, for what each call asks.
+
+    That raises and catches two exceptions where a variable is not set.
+    """
+    try:
+        value = os.environ._data.get(_encoded(variable))  # type: ignore[attr-defined]  # private
+    except AttributeError:  # another mapping stands in for Python's own
+        return os.environ.get(variable)
+    return None if value is None else str(os.environ.decodevalue(value))
+
+
+@lru_cache(maxsize=1024)
+def _encoded(variable: str) -> Any:
+    return os.environ.encodekey(variable)
 
 
 def variable_of(value: object) -> str | None:

@@ -95,7 +95,7 @@ class Provider:
         ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
         the source that is named (a variable, command, file or keyring) gives no key.
         """
-        if other := self._other_source():
+        if self.extras and (other := self._other_source()):
             setting, source = other
             key = Secret(read_other(self.name, setting, self.extras[setting]))
             return ResolvedKey(sendable(self.name, key, source), source, None)

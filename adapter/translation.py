@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,6 +113,7 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     return Target(target.name, base_url, target.model, key, target.params)
 
 
+@lru_cache(maxsize=1024)  # asked at each call
 def api_base(base_url: str) -> str:
     """Return the base that LiteLLM appends its paths to.
 
@@ -136,6 +138,9 @@ def params_for(
     ``headers`` are the provider's own, resolved already; ``None`` resolves them now, which may
     raise :class:`MissingKeyError`.
     """
+    base = api_base(provider.base_url)
+    if not provider.extras:
+        return {"model": f"{PREFIX}/{model}", "api_base": base, "api_key": key}
     extras = {
         # the caller, or LiteLLM, may change what is in a table or list
         name: deepcopy(value) if isinstance(value, dict | list) else value
@@ -147,7 +152,7 @@ def params_for(
     prefix = extras.pop("custom_llm_provider", PREFIX)
     return {
         "model": f"{prefix}/{model}",
-        "api_base": api_base(provider.base_url),
+        "api_base": base,
         "api_key": key,
         **extras,
     }

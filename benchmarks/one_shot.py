@@ -104,7 +104,7 @@ def measure(quick: bool) -> Results:
         )
         with adapter_gateway(environ):
             found = {
-                str(delay): _measure(commands(server, delay), environ, 1 if quick else 5, delay)
+                str(delay): _measure(commands(server, delay), environ, 1 if quick else 3, delay)
                 for delay in DELAYS
             }
     return {"delays": found}

@@ -1,10 +1,13 @@
 """One call in a warm process: adapter, LiteLLM, the OpenAI SDK, httpx; and where the time goes.
 
-All in one process, against a server in another. In each round every case makes one call, in
-random order. Wall time is that of the call; CPU time is the whole process's until LiteLLM's
-logging threads are done. `litellm.completion, again` is the same call as the base: how far its
-ratio is from 1 is what this benchmark cannot see. A streamed chunk is the difference between an
-answer of 101 chunks and one of a single chunk, by a hundred.
+All in one process, against a server in another; three such processes, since one differs from the
+next by more than its rounds do. In each round every case makes one call, in random order, each
+after one of its own kind that does not count: a program that makes such calls makes no others in
+between, and what they share would be warmer than what only one of them has. Wall time is that of
+the call; CPU time is the whole process's until LiteLLM's logging threads are done.
+`litellm.completion, again` is the same call as the base: how far its ratio is from 1 is what this
+benchmark cannot see. A streamed chunk is the difference between an answer of 101 chunks and one of
+a single chunk, by a hundred.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import breakdown, measuring
 from benchmarks.calls import (
     AGAIN,
     BASE,
-    MESSAGES,
+    AsyncCall,
     Call,
     async_calls,
     sync_calls,
@@ -29,9 +35,16 @@ from benchmarks.calls import (
 from benchmarks.measuring import Results
 from benchmarks.server import ANSWER, Server, serving
 
-__all__ = ["AGAIN", "BASE", "CHUNKS", "measure"]
+__all__ = ["AGAIN", "BASE", "CHUNKS", "LAYERS", "measure"]
 
 CHUNKS = 101
+LAYERS = {
+    "HTTP and JSON: `httpx` alone": ("httpx", ""),
+    "the OpenAI SDK, beyond httpx": ("OpenAI SDK", "httpx"),
+    "LiteLLM, beyond the SDK": (BASE, "OpenAI SDK"),
+    "adapter, beyond LiteLLM": ("adapter.completion", BASE),
+}
+PROCESSES = 3
 SETTLE_SECONDS = 0.002
 
 
@@ -41,10 +54,22 @@ def _check(text: str) -> None:
 
 
 def _once(call: Call) -> dict[str, float]:
+    _check(call())
+    time.sleep(SETTLE_SECONDS)
     cpu, wall = time.process_time(), time.perf_counter()
     _check(call())
     wall = time.perf_counter() - wall
     time.sleep(SETTLE_SECONDS)
+    return {"wall": wall, "cpu": time.process_time() - cpu}
+
+
+async def _once_async(call: AsyncCall) -> dict[str, float]:
+    _check(await call())
+    await asyncio.sleep(SETTLE_SECONDS)
+    cpu, wall = time.process_time(), time.perf_counter()
+    _check(await call())
+    wall = time.perf_counter() - wall
+    await asyncio.sleep(SETTLE_SECONDS)
     return {"wall": wall, "cpu": time.process_time() - cpu}
 
 
@@ -55,13 +80,9 @@ async def _async_rounds(base_url: str, stream: bool, number: int) -> measuring.M
         taken: measuring.Measured = {label: {"wall": [], "cpu": []} for label in calls}
         for count in range(number + 1):
             for label in order.sample(list(calls), len(calls)):
-                cpu, wall = time.process_time(), time.perf_counter()
-                _check(await calls[label]())
-                wall = time.perf_counter() - wall
-                await asyncio.sleep(SETTLE_SECONDS)
-                if count:
-                    taken[label]["wall"].append(wall)
-                    taken[label]["cpu"].append(time.process_time() - cpu)
+                for what, value in (await _once_async(calls[label])).items():
+                    if count:
+                        taken[label][what].append(value)
     return taken
 
 
@@ -75,17 +96,39 @@ def _rows(taken: measuring.Measured) -> Results:
     }
 
 
-def _whole(server: Server, quick: bool) -> Results:
-    number = 20 if quick else 700
-    base_url = server.base_url()
+def _rounds(base_url: str, number: int) -> dict[str, measuring.Measured]:
+    """Measure all calls; run in a process of its own."""
     found = {}
     for stream in (False, True):
         how = "streamed" if stream else "whole"
         calls = sync_calls(base_url, stream)
         cases = {label: (lambda c=call: _once(c)) for label, call in calls.items()}
-        found[f"sync, {how}"] = _rows(measuring.rounds(cases, number, f"per_call, sync {how}"))
+        found[f"sync, {how}"] = measuring.rounds(cases, number, f"per_call, sync {how}")
         measuring.progress(f"per_call, async {how}")
-        found[f"async, {how}"] = _rows(asyncio.run(_async_rounds(base_url, stream, number)))
+        found[f"async, {how}"] = asyncio.run(_async_rounds(base_url, stream, number))
+    return found
+
+
+def _calls(server: Server, quick: bool) -> dict[str, measuring.Measured]:
+    taken: dict[str, measuring.Measured] = {}
+    for _ in range(1 if quick else PROCESSES):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            more = pool.submit(_rounds, server.base_url(), 20 if quick else 120).result()
+        for how, cases in more.items():
+            for label, measured in cases.items():
+                for what, values in measured.items():
+                    known = taken.setdefault(how, {}).setdefault(label, {})
+                    known.setdefault(what, []).extend(values)
+    return taken
+
+
+def _layers(taken: measuring.Measured) -> Results:
+    """Return what each layer takes: the median of the rounds' differences to the one below it."""
+    cpu = {label: found["cpu"] for label, found in taken.items()}
+    cpu[""] = [0.0] * len(cpu[BASE])
+    found = {}
+    for label, (upper, lower) in LAYERS.items():
+        found[label] = statistics.median(x - y for x, y in zip(cpu[upper], cpu[lower], strict=True))
     return found
 
 
@@ -99,7 +142,7 @@ def _per_chunk(server: Server, quick: bool) -> Results:
         return {what: (long[what] - short[what]) / (CHUNKS - 1) for what in long}
 
     cases = {label: (lambda x=label: case(x)) for label in few}
-    return _rows(measuring.rounds(cases, 4 if quick else 40, "per_call, chunks"))
+    return _rows(measuring.rounds(cases, 4 if quick else 24, "per_call, chunks"))
 
 
 def measure(quick: bool) -> Results:
@@ -112,11 +155,10 @@ def measure(quick: bool) -> Results:
         # what the process itself reads; run.py gives every benchmark a process of its own
         os.environ.clear()
         os.environ.update(measuring.environment(Path(folder), BENCH_KEY="sk-x"))
-        import adapter
-
-        adapter.completion("one", messages=MESSAGES)  # imports LiteLLM as adapter does
+        taken = _calls(server, quick)
         return {
-            "calls": _whole(server, quick),
+            "calls": {how: _rows(cases) for how, cases in taken.items()},
+            "layers": {how: _layers(cases) for how, cases in taken.items()},
             "chunks": _per_chunk(server, quick),
             "own": breakdown.own_steps(quick),
             "profile": breakdown.profile(server.base_url(), quick),

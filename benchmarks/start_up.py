@@ -54,7 +54,7 @@ def measure(quick: bool) -> Results:
             return measuring.run_process(lines[label], environ)._asdict()
 
         cases = {label: (lambda x=label: case(x)) for label in lines}
-        taken = measuring.rounds(cases, 1 if quick else 8, "start_up")
+        taken = measuring.rounds(cases, 1 if quick else 6, "start_up")
     return {
         "rows": {
             label: {

@@ -24,7 +24,7 @@ def tables(results: Results) -> dict[str, str]:
         },
         "per_call": _per_call(results["per_call"]["calls"]),
         "per_chunk": _per_chunk(results["per_call"]["chunks"]),
-        "layers": _layers(results["per_call"]["calls"]),
+        "layers": _layers(results["per_call"]["layers"]),
         "own_steps": _own_steps(results["per_call"]),
         "profile": _profile(results["per_call"]["profile"]),
         "throughput": _throughput(results["throughput"]["in_process"], throughput.BASE),
@@ -165,21 +165,8 @@ def _per_chunk(found: Results) -> str:
     )
 
 
-LAYERS = (
-    ("HTTP and JSON: `httpx` alone", "httpx", None),
-    ("the OpenAI SDK, beyond httpx", "OpenAI SDK", "httpx"),
-    ("LiteLLM, beyond the SDK", per_call.BASE, "OpenAI SDK"),
-    ("adapter, beyond LiteLLM", "adapter.completion", per_call.BASE),
-)
-
-
-def _layers(found: Results) -> str:
-    def differences(how: str) -> list[str]:
-        cpu = {label: r["cpu"]["median"] for label, r in found[how].items()}
-        return [span(cpu[upper] - (cpu[lower] if lower else 0)) for _, upper, lower in LAYERS]
-
-    columns = [differences(how) for how in found]
-    rows = zip((label for label, *_ in LAYERS), *columns, strict=True)
+def _layers(found: Mapping[str, Results]) -> str:
+    rows = ((label, *(span(of[label]) for of in found.values())) for label in per_call.LAYERS)
     return table(("CPU time of one call", *found), rows)
 
 

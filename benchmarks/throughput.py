@@ -136,7 +136,7 @@ def _in_process(base_url: str, quick: bool) -> Results:
     try:
         calls = loop.run_until_complete(running.enter_async_context(in_process(base_url)))
         cases = {x: (lambda c=call: loop.run_until_complete(rates(c))) for x, call in calls.items()}
-        return _rows(measuring.rounds(cases, 1 if quick else 3, "throughput, in process"), BASE)
+        return _rows(measuring.rounds(cases, 1 if quick else 2, "throughput, in process"), BASE)
     finally:
         loop.run_until_complete(running.aclose())
         loop.close()
@@ -175,7 +175,7 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
             }
 
         cases = {label: (lambda x=label: case(x)) for label in asked}
-        taken = measuring.rounds(cases, 1 if quick else 3, "throughput, gateways")
+        taken = measuring.rounds(cases, 1 if quick else 2, "throughput, gateways")
     return _rows(taken, GATEWAY_BASE)
 
 

@@ -383,6 +383,15 @@ def test_a_file_that_appears_or_goes_is_noticed(write: Write) -> None:
     assert names(load_config()) == ["a"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_file_at_the_end_of_a_link_that_appears_is_noticed(write: Write, tmp_path: Path) -> None:
+    folder = write(provider("a"), "config.toml").parent
+    (folder / "gptme.toml").symlink_to(tmp_path / "elsewhere.toml")
+    assert names(load_config()) == ["a"]
+    (tmp_path / "elsewhere.toml").write_text(provider("b"))
+    assert names(load_config()) == ["a", "b"]
+
+
 def test_a_changed_mode_is_noticed(write: Write) -> None:
     path = write(provider(api_key="k"))
     assert load_config().warnings == ()

@@ -385,7 +385,7 @@ def test_no_object_shows_its_key(place: str, birds: Nursery) -> None:
     plan.next()
     objects = [config, provider, provider.extras, config.env, config.settings, target, params]
     objects += [target.params, target.key, adapter.model_list(providers=[place]), plan]
-    objects += [plan.attempt.target, router]
+    objects += [plan.target, router]
     for each in objects:
         texts = [repr(each), str(each), f"{each!r}", repr(copy.copy(each)), *pickled(each)]
         assert birds.leaks(*texts) == [], type(each)

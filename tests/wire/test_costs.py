@@ -124,6 +124,11 @@ def calls(function: Callable[[], Any]) -> Counter[str]:
     return found
 
 
+def looks(counted: Counter[str]) -> int:
+    """Return how often files were looked at: those that are there by ``stat``, others not."""
+    return counted["stat"] + counted["access"]
+
+
 def test_a_completion_calls_little_more_than_litellms_own(config: Path, server: Recorder) -> None:
     """Counted in function calls, of which each takes about as long as the next."""
     plain = {"model": "openai/m", "api_base": server.base_url, "api_key": "sk-p", "timeout": 30}
@@ -139,8 +144,8 @@ def test_a_completion_calls_little_more_than_litellms_own(config: Path, server: 
         theirs()
     counted, base = calls(ours), calls(theirs)
 
-    assert sum(counted.values()) <= 1.01 * sum(base.values())
-    assert counted["stat"] - base["stat"] == len(load_config().paths)
+    assert sum(counted.values()) <= 1.006 * sum(base.values())
+    assert looks(counted) - looks(base) == len(load_config().paths)
     assert counted["open"] == base["open"] == 0
 
 
@@ -148,9 +153,9 @@ def test_translation_looks_at_each_file_once_and_opens_none(config: Path) -> Non
     translate("p")
     counted = calls(lambda: translate("p"))
 
-    assert counted["stat"] == len(load_config().paths)
+    assert looks(counted) == len(load_config().paths)
     assert counted["open"] == 0
-    assert sum(counted.values()) < 110
+    assert sum(counted.values()) < 70
 
 
 def test_translation_costs_the_same_for_one_provider_and_for_ten_thousand(write: Write) -> None:

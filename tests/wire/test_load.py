@@ -340,7 +340,10 @@ def test_cancelled_calls_leave_no_task_and_no_connection(changing: Changing) -> 
         made = await asyncio.gather(*map(one, range(200)))
         while changing.echo.state()["answering"]:  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.05)
-        assert asyncio.all_tasks() - before <= kept
+        deadline = time.monotonic() + PATIENCE
+        while (left := asyncio.all_tasks() - before - kept) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)  # LiteLLM's own, for a line of its log, end by themselves
+        assert not left
         return made
 
     made = asyncio.run(some())
