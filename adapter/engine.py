@@ -28,7 +28,7 @@ def load_litellm() -> Any:
     No price map is fetched from the network unless ``LITELLM_LOCAL_MODEL_COST_MAP`` says so, and
     LiteLLM's banners, which it prints on stdout, are off. ``disable_streaming_logging = true`` in
     the configuration's ``litellm_settings`` is carried out, now and once: a streamed chunk then
-    takes two fifths less time, and LiteLLM's callbacks and cache see no streams (LiteLLM).
+    takes about half the time, and LiteLLM's callbacks and cache see no streams (LiteLLM).
     """
     global _loaded  # noqa: PLW0603 - the one process-wide import, made once under the lock
     if _loaded is None:

@@ -39,7 +39,7 @@ def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterat
     # again at each collection, and at the end, saves two of seven seconds
     gc.freeze()
     gc.enable()
-    # two fifths of the time per chunk go into logs that nobody reads here
+    # half of the time per chunk goes into logs that nobody reads here
     litellm.disable_streaming_logging = True
     configured = target.params if target else {}
     call = dict(query.params)
