@@ -17,6 +17,7 @@ from typing import Any
 
 from adapter.checks import SECTIONS, check_document, check_merged
 from adapter.errors import ConfigError, Problem, UnknownProviderError
+from adapter.file_state import State, is_still, state_of
 from adapter.files import Document, config_paths, read_document
 from adapter.keys import Secret, lookup
 from adapter.providers import FIELDS, Provider
@@ -69,7 +70,7 @@ class Config:
 
 _REFERENCE = re.compile(r"os\.environ/(\w+)")
 
-Signature = tuple[tuple[int, int, int, int, int] | None, ...]
+Signature = tuple[State | None, ...]
 
 _cache: dict[tuple[tuple[str, ...], bool], tuple[Signature, Config]] = {}
 
@@ -98,10 +99,10 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """
     key = config_paths(path)
     cached = _cache.get(key)
-    if cached is None or not _is_current(key[0], cached[0]):
+    if cached is None or not all(map(is_still, key[0], cached[0])):
         with _reading:  # of many threads one reads, and the others take what it has read
             cached = _cache.get(key)
-            if cached is None or not _is_current(key[0], cached[0]):
+            if cached is None or not all(map(is_still, key[0], cached[0])):
                 cached = _cache[key] = _read_together(*key)
     return cached[1]
 
@@ -122,27 +123,7 @@ def _read_together(paths: Sequence[str], required: bool) -> tuple[Signature, Con
 
 
 def _signatures(paths: Sequence[str]) -> Signature:
-    return tuple(map(_signature, paths))
-
-
-def _signature(path: str) -> tuple[int, int, int, int, int] | None:
-    try:
-        info = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
-
-
-def _is_current(paths: Sequence[str], signature: Signature) -> bool:
-    """Whether ``signature`` is still that of ``paths``; asked at each call.
-
-    Most of them are not there, and ``access`` says so in a third of the time that ``stat`` takes
-    to raise.
-    """
-    for path, known in zip(paths, signature, strict=True):
-        if (known or os.access(path, os.F_OK)) and known != _signature(path):
-            return False
-    return True
+    return tuple(map(state_of, paths))
 
 
 def read_config(paths: Sequence[str], required: bool) -> Config:

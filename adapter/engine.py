@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.config import load_config
 from adapter.errors import ConfigError
+from adapter.file_state import look_in_one_go
 from adapter.quiet_logs import hide_keys_in_logs
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _import_litellm() -> Any:
     litellm.suppress_debug_info = True
     keep_off_huggingface(litellm)
     hide_keys_in_logs()
+    look_in_one_go()
     with suppress(ConfigError):  # raised again by the call that needs a provider
         settings = load_config().settings.get("litellm_settings", {})
         if settings.get("disable_streaming_logging") is True:

@@ -28,6 +28,7 @@ ORDER = [
     "redaction",
     "providers",
     "toml_lines",
+    "file_state",
     "files",
     "plugin_checks",
     "checks",
@@ -303,4 +304,4 @@ def test_the_order_is_of_imports_that_are_there() -> None:
     """That the reading of imports finds them: what config imports is known."""
     found = imported(top_level(PACKAGE / "config.py"))
 
-    assert found == {"checks", "errors", "files", "keys", "providers"}
+    assert found == {"checks", "errors", "file_state", "files", "keys", "providers"}

@@ -1,0 +1,133 @@
+"""Whether a file has changed: both ways to look see the same, which is what ``os.stat`` sees."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter import file_state
+from adapter.file_state import is_still, look_in_one_go, state_of
+
+HAS_STATX = hasattr(ctypes.CDLL(None), "statx") if os.name == "posix" else False
+
+Make = Callable[[Path], object]
+
+
+def link_to(target: str) -> Make:
+    return lambda path: path.symlink_to(target)
+
+
+def aged(nanoseconds: int) -> Make:
+    def make(path: Path) -> None:
+        path.write_text("old")
+        os.utime(path, ns=(nanoseconds, nanoseconds))
+
+    return make
+
+
+THINGS: dict[str, Make] = {
+    "nothing": lambda path: None,
+    "empty": lambda path: path.touch(),
+    "text": lambda path: path.write_text("x" * 5000),
+    "folder": lambda path: path.mkdir(),
+    "private": lambda path: path.touch(0o600),
+    "before 1970": aged(-1),
+    "far in the future": aged(4_000_000_000_123_456_789),
+    "link": link_to("/"),
+    "link to nothing": link_to("nowhere"),
+    "link to itself": link_to("thing"),
+    "pipe": os.mkfifo,
+}
+
+
+@pytest.fixture(params=["by stat", "in one go"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(file_state, "_look", None)
+    if request.param == "in one go":
+        if not HAS_STATX:
+            pytest.skip("no statx here")
+        look_in_one_go()
+        assert file_state._look is not None
+    return str(request.param)
+
+
+def by_os(path: str) -> Any:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
+
+
+@pytest.mark.parametrize("thing", THINGS)
+def test_the_state_is_what_stat_tells(thing: str, way: str, tmp_path: Path) -> None:
+    path = tmp_path / "thing"
+    THINGS[thing](path)
+
+    assert state_of(str(path)) == by_os(str(path))
+    assert is_still(str(path), by_os(str(path)))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "käse", "\udcff", chr(0xD800), "file/inside", "x" * 300])
+def test_any_name_may_be_asked_for(name: str, way: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "a").touch()  # what a name with NUL in it is to C
+    path = f"{tmp_path}/{name}"
+
+    assert state_of(path) == by_os(path) is None
+
+
+def test_each_change_is_seen(way: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    known = state_of(str(path))
+    other.write_text("other")
+    changes: dict[str, Callable[[], object]] = {
+        "appears": lambda: path.write_text("one"),
+        "is appended to": lambda: path.write_text("longer"),
+        "gets another mode": lambda: path.chmod(0o640),
+        "gets another time": lambda: os.utime(path, ns=(5, 5)),
+        "is replaced": lambda: other.replace(path),
+        "goes": path.unlink,
+    }
+    for what, change in changes.items():
+        assert is_still(str(path), known), what
+        change()
+        assert not is_still(str(path), known), what
+        known = state_of(str(path))
+
+
+@pytest.mark.skipif(not HAS_STATX, reason="no statx here")
+def test_where_statx_is_forbidden_stat_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a sandbox older than that system call."""
+    monkeypatch.setattr(file_state, "_look", None)
+    monkeypatch.setattr(file_state, "STATX_BASIC_STATS", 0x80000000)  # EINVAL: a reserved bit
+    look_in_one_go()
+    path = tmp_path / "a"
+    path.write_text("a")
+
+    assert state_of(str(path)) == by_os(str(path)) is not None
+    assert state_of(str(tmp_path / "b")) is None
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_where_there_is_no_statx_nothing_changes(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on macOS, and as on Windows."""
+
+    def no_library(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(file_state, "_look", None)
+    monkeypatch.setattr(ctypes, "PyDLL", no_library)
+    look_in_one_go()
+
+    assert file_state._look is None
+    assert state_of(str(tmp_path)) == by_os(str(tmp_path))
