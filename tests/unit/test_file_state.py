@@ -45,14 +45,20 @@ THINGS: dict[str, Make] = {
 }
 
 
+def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look as a process does that has not made a call yet; another way is for this test alone."""
+    monkeypatch.setattr(file_state, "_look", file_state._by_stat)
+    monkeypatch.setattr(file_state, "_is_there", file_state._by_access)
+
+
 @pytest.fixture(params=["by stat", "in one go"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(file_state, "_look", None)
+    by_default(monkeypatch)
     if request.param == "in one go":
         if not HAS_STATX:
             pytest.skip("no statx here")
         look_in_one_go()
-        assert file_state._look is not None
+        assert file_state._look is not file_state._by_stat
     return str(request.param)
 
 
@@ -80,6 +86,7 @@ def test_any_name_may_be_asked_for(name: str, way: str, tmp_path: Path) -> None:
     path = f"{tmp_path}/{name}"
 
     assert state_of(path) == by_os(path) is None
+    assert is_still(path, None)
 
 
 def test_each_change_is_seen(way: str, tmp_path: Path) -> None:
@@ -106,7 +113,7 @@ def test_where_statx_is_forbidden_stat_is_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As in a sandbox older than that system call."""
-    monkeypatch.setattr(file_state, "_look", None)
+    by_default(monkeypatch)
     monkeypatch.setattr(file_state, "STATX_BASIC_STATS", 0x80000000)  # EINVAL: a reserved bit
     look_in_one_go()
     path = tmp_path / "a"
@@ -125,9 +132,9 @@ def test_where_there_is_no_statx_nothing_changes(
     def no_library(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(file_state, "_look", None)
+    by_default(monkeypatch)
     monkeypatch.setattr(ctypes, "PyDLL", no_library)
     look_in_one_go()
 
-    assert file_state._look is None
+    assert file_state._look is file_state._by_stat
     assert state_of(str(tmp_path)) == by_os(str(tmp_path))
