@@ -72,8 +72,7 @@ def _prepare(params: dict[str, Any], function: Function, target: Target) -> None
         if function.sdk and "client" not in params:
             params["client"] = private_client(params, function.is_async)
             params.pop("project", None)  # the client has it; LiteLLM would put it into the body
-        if "/responses/" in params["model"]:
-            keep_model_id(params, function.name)
+        keep_model_id(params, function.name)
         if function.bare:
             params.update(model=target.model, custom_llm_provider=PREFIX)
 

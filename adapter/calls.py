@@ -97,7 +97,7 @@ def _async(function: Function) -> Callable[..., Any]:
 
 
 def _batch(function: Function) -> Callable[..., Any]:
-    """Call ``batch_completion``, which returns its errors; those alone go on to a fallback."""
+    """Make ``batch_completion``, which returns its errors; those alone go on to a fallback."""
 
     def call(*args: Any, **kwargs: Any) -> list[Any]:
         litellm_function = getattr(load_litellm(), function.name)

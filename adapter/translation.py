@@ -138,9 +138,6 @@ def params_for(
     ``headers`` are the provider's own, resolved already; ``None`` resolves them now, which may
     raise :class:`MissingKeyError`.
     """
-    base = api_base(provider.base_url)
-    if not provider.extras:
-        return {"model": f"{PREFIX}/{model}", "api_base": base, "api_key": key}
     extras = {
         # the caller, or LiteLLM, may change what is in a table or list
         name: deepcopy(value) if isinstance(value, dict | list) else value
@@ -152,7 +149,7 @@ def params_for(
     prefix = extras.pop("custom_llm_provider", PREFIX)
     return {
         "model": f"{prefix}/{model}",
-        "api_base": base,
+        "api_base": api_base(provider.base_url),
         "api_key": key,
         **extras,
     }
