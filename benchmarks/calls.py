@@ -130,7 +130,7 @@ async def async_calls(base_url: str, stream: bool) -> AsyncIterator[dict[str, As
         async with web.stream("POST", f"{base_url}/chat/completions", json=body) as answer:
             return "".join([_text(line) async for line in answer.aiter_lines()])
 
-    calls = {
+    calls: dict[str, AsyncCall] = {
         "adapter.completion": lambda: text(adapter.acompletion("one", **more)),
         BASE: lambda: text(litellm.acompletion(**plain, **more)),
         AGAIN: lambda: text(litellm.acompletion(**plain, **more)),

@@ -76,7 +76,7 @@ async def in_process(base_url: str) -> AsyncIterator[dict[str, Call]]:
     async def text(made: Awaitable[Any]) -> str:
         return str((await made).choices[0].message.content)
 
-    calls = {
+    calls: dict[str, Call] = {
         "adapter.acompletion": lambda: text(adapter.acompletion("bench", messages=MESSAGES)),
         BASE: lambda: text(litellm.acompletion(**plain, messages=MESSAGES)),
         "OpenAI SDK, async": lambda: text(
