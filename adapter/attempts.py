@@ -11,17 +11,12 @@ from adapter.echoes import hide_sent_headers
 from adapter.engine import keep_model_id
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
+from adapter.known_targets import known_target, new_target
+from adapter.overrides import call_of
 from adapter.redirects import guard_redirects
 from adapter.resolution import Resolution, resolve
 from adapter.streams import note_stream
-from adapter.translation import (
-    OWN_ATTEMPTS,
-    PREFIX,
-    Target,
-    target_of,
-    target_of_call,
-    with_overrides,
-)
+from adapter.translation import OWN_ATTEMPTS, PREFIX, Target
 
 __all__ = ["Function", "Plan"]
 
@@ -114,7 +109,9 @@ class Plan:
         self._failed: list[str] = []
         self._handled = sys.exc_info()[1]
         self._given = given
-        self._first = _meaning(given["model"]) if given.get("model") else None
+        model = given.get("model")
+        self._known = known_target(model) if model else None
+        self._first = _meaning(model) if model and self._known is None else None
         provider = self._first.provider if self._first else None
         extras = provider.extras if provider else _NO_EXTRAS
         if extras or not given.keys().isdisjoint(OWN_ATTEMPTS):
@@ -149,14 +146,15 @@ class Plan:
         self.model, self.target = model or "", None
         if not model and not self._function.chooses:
             return given
-        first, self._first = self._first, None
-        resolution = first or resolve(model)
-        target = target_of(resolution)
+        target, self._known = self._known, None
         if target is None:
-            self.model = resolution.model
-            return {**given, "model": resolution.model}
-        params = with_overrides(target, given)
-        target = target_of_call(target, params)
+            first, self._first = self._first, None
+            resolution = first or resolve(model)
+            target = new_target(model, resolution)
+            if target is None:
+                self.model = resolution.model
+                return {**given, "model": resolution.model}
+        params, target = call_of(target, given)
         _prepare(params, self._function, target)
         self.model, self.target = model or target.name, target
         return params

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapter.attempts import Function, Plan
 from adapter.engine import load_litellm
-from adapter.translation import translate_deployments
+from adapter.overrides import translate_deployments
 
 __all__ = ["FUNCTIONS", "drop_in"]
 

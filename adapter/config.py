@@ -17,12 +17,14 @@ from typing import Any
 
 from adapter.checks import SECTIONS, check_document, check_merged
 from adapter.errors import ConfigError, Problem, UnknownProviderError
-from adapter.file_state import State, is_still, state_of
+from adapter.file_state import State, are_still, encoded, state_of
 from adapter.files import Document, config_paths, read_document
 from adapter.keys import Secret, lookup
 from adapter.providers import FIELDS, Provider
 
 __all__ = ["Config", "load_config"]
+
+States = tuple[State | None, ...]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Config:
     """What the configuration files say, merged. Immutable; a changed file gives a new one.
 
     ``files`` are the files that were read, lowest precedence first; ``paths`` are these and those
-    that were looked for in vain. ``warnings`` are the problems that stop nothing. ``settings``
-    holds LiteLLM's own sections, each a mapping.
+    that were looked for in vain, and ``states`` what they were like. ``warnings`` are the problems
+    that stop nothing. ``settings`` holds LiteLLM's own sections, each a mapping.
     """
 
     providers: tuple[Provider, ...] = ()
@@ -40,11 +42,14 @@ class Config:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     files: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    states: States = field(default=(), repr=False, compare=False)
     warnings: tuple[Problem, ...] = ()
     _by_name: Mapping[str, Provider] = field(init=False, repr=False, compare=False)
+    _encoded: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {p.name: p for p in self.providers})
+        object.__setattr__(self, "_encoded", tuple(map(encoded, self.paths)))
 
     def find(self, name: str) -> Provider | None:
         """Return the provider of exactly that name, or ``None``; the cost does not grow."""
@@ -56,6 +61,10 @@ class Config:
         if found is None:
             raise UnknownProviderError(name, self._by_name)
         return found
+
+    def has_changed(self) -> bool:
+        """Whether one of the files is not as it was read, or is there now and was not."""
+        return not are_still(self._encoded, self.states)
 
     def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
         """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
@@ -70,9 +79,7 @@ class Config:
 
 _REFERENCE = re.compile(r"os\.environ/(\w+)")
 
-Signature = tuple[State | None, ...]
-
-_cache: dict[tuple[tuple[str, ...], bool], tuple[Signature, Config]] = {}
+_cache: dict[tuple[tuple[str, ...], bool], Config] = {}
 
 _reading = Lock()
 
@@ -99,42 +106,42 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """
     key = config_paths(path)
     cached = _cache.get(key)
-    if cached is None or not all(map(is_still, key[0], cached[0])):
+    if cached is None or cached.has_changed():
         with _reading:  # of many threads one reads, and the others take what it has read
             cached = _cache.get(key)
-            if cached is None or not all(map(is_still, key[0], cached[0])):
+            if cached is None or cached.has_changed():
                 cached = _cache[key] = _read_together(*key)
-    return cached[1]
+    return cached
 
 
-def _read_together(paths: Sequence[str], required: bool) -> tuple[Signature, Config]:
+def _read_together(paths: Sequence[str], required: bool) -> Config:
     """Read ``paths`` as they were at one moment: one before and one after a change fit neither."""
     for last in (*[False] * (READS - 1), True):
-        signature = _signatures(paths)
+        states = _states(paths)
         try:
-            config = read_config(paths, required)
+            config = read_config(paths, required, states)
         except ConfigError:
-            if last or signature == _signatures(paths):
+            if last or states == _states(paths):
                 raise
         else:
-            if last or signature == _signatures(paths):
+            if last or states == _states(paths):
                 break
-    return signature, config
+    return config
 
 
-def _signatures(paths: Sequence[str]) -> Signature:
-    return tuple(map(state_of, paths))
+def _states(paths: Sequence[str]) -> States:
+    return tuple(map(state_of, map(encoded, paths)))
 
 
-def read_config(paths: Sequence[str], required: bool) -> Config:
+def read_config(paths: Sequence[str], required: bool, states: States) -> Config:
     """Read, check and merge ``paths``; with ``required`` a missing one is an error."""
-    found = _read(paths, required)
+    found = _read(paths, required, states)
     if isinstance(found, Config):
         return found
     raise ConfigError(found)  # from a frame that does not hold the files' text, for it has keys
 
 
-def _read(paths: Sequence[str], required: bool) -> Config | list[Problem]:
+def _read(paths: Sequence[str], required: bool, states: States) -> Config | list[Problem]:
     """Return the configuration, or all that is wrong, the errors first."""
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -172,6 +179,7 @@ def _read(paths: Sequence[str], required: bool) -> Config | list[Problem]:
         settings=_settings(ours),
         files=tuple(d.path for d in documents),
         paths=tuple(paths),
+        states=states,
         warnings=tuple(problems),
     )
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
+from adapter.environment import getenvs
 from adapter.errors import Problem
-from adapter.keys import getenv
 from adapter.toml_lines import bare, places
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_NAMES",
     "LONGEST_INTEGER",
+    "PATH_VARIABLES",
     "SECRETS_FILE",
     "Document",
     "config_paths",
@@ -41,6 +42,9 @@ SECRETS_FILE = "config.local.toml"
 
 FILE_NAMES = ("config.toml", "gptme.toml", SECRETS_FILE)
 """Lowest precedence first: what gptme reads, the specification's name, gptme's file for secrets."""
+
+PATH_VARIABLES = ("ADAPTER_CONFIG", "XDG_CONFIG_HOME", "HOME")
+"""What the files' paths depend on; a relative ``ADAPTER_CONFIG`` on the working directory, too."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Larger files are refused: no hand-written configuration comes near, and parsing takes memory."""
@@ -104,12 +108,13 @@ def config_paths(
     ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Nothing in the
     working directory is ever read by itself: a cloned repository must not redirect a key.
     """
-    get = getenv if environ is None else environ.get
-    named = os.fspath(path) if path is not None else get("ADAPTER_CONFIG") or ""
+    named, base, home = getenvs(PATH_VARIABLES, environ)
+    if path is not None:
+        named = os.fspath(path)
     if path is not None or named:
+        named = named or ""
         return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
-    home = get("HOME") or os.path.expanduser("~")
-    return _default_paths(get("XDG_CONFIG_HOME") or "", home), False
+    return _default_paths(base or "", home or os.path.expanduser("~")), False
 
 
 @lru_cache(maxsize=16)  # these two are asked at each call, and paths take long to join

@@ -7,13 +7,12 @@ variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.g
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
+from adapter.environment import getenvs
 from adapter.errors import MissingKeyError
 
 __all__ = [
@@ -21,10 +20,10 @@ __all__ = [
     "ResolvedKey",
     "Secret",
     "find_key",
-    "getenv",
     "guarded",
     "key_source",
     "lookup",
+    "names_of",
     "reference_to",
     "sendable",
     "variable_of",
@@ -137,29 +136,17 @@ def lookup(
     would otherwise break the request's header. ``environ`` is this process's where it is ``None``:
     a frame that may be shown with its locals does not hold all variables then.
     """
-    get = getenv if environ is None else environ.get
-    bare = variable.removeprefix("GPTME_")
-    for value in (get(f"GPTME_{bare}"), get(bare), table.get(bare)):
+    names = names_of(variable)
+    for value in (*getenvs(names, environ), table.get(names[-1])):
         if value and (stripped := value.strip()):
             return stripped
     return None
 
 
-def getenv(variable: str) -> str | None:
-    """Return ``os.environ.get(variable)``, in a quarter of its time, for what each call asks.
-
-    That raises and catches two exceptions where a variable is not set.
-    """
-    try:
-        value = os.environ._data.get(_encoded(variable))  # type: ignore[attr-defined]  # private
-    except AttributeError:  # another mapping stands in for Python's own
-        return os.environ.get(variable)
-    return None if value is None else str(os.environ.decodevalue(value))
-
-
-@lru_cache(maxsize=1024)
-def _encoded(variable: str) -> Any:
-    return os.environ.encodekey(variable)
+def names_of(variable: str) -> tuple[str, str]:
+    """Return the names under which ``variable`` is looked for in the environment, in order."""
+    bare = variable.removeprefix("GPTME_")
+    return f"GPTME_{bare}", bare
 
 
 def variable_of(value: object) -> str | None:

@@ -21,6 +21,7 @@ from adapter.keys import (
     guarded,
     key_source,
     lookup,
+    names_of,
     sendable,
     variable_of,
 )
@@ -83,6 +84,14 @@ class Provider:
         """Whether reading the key runs a command or opens the keyring, which may ask its user."""
         other = self._other_source()
         return other is not None and other[0] != "api_key_file"
+
+    @property
+    def key_variables(self) -> tuple[str, ...] | None:
+        """The variables that the key depends on, or ``None`` where it depends on something else."""
+        if self._other_source():
+            return None
+        variable = key_source(self.name, self.api_key, self.api_key_env)[1]
+        return () if variable is None else names_of(variable)
 
     def _other_source(self) -> tuple[str, str] | None:
         """Return the command, file or keyring that comes before the conventional variable."""

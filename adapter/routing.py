@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from adapter.clients import private_client
 from adapter.config import load_config
 from adapter.engine import load_litellm
+from adapter.overrides import translate_deployments
 from adapter.redirects import guard_redirects
-from adapter.translation import PREFIX, model_list, translate_deployments
+from adapter.translation import PREFIX, model_list
 
 if TYPE_CHECKING:
     import litellm

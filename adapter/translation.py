@@ -14,10 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.config import Config, load_config
-from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
+from adapter.keys import ResolvedKey, Secret
 from adapter.plugin_checks import KEY_PREFIX
-from adapter.providers import Provider, safe_url
-from adapter.redaction import is_secret
+from adapter.providers import Provider
 from adapter.resolution import EMBEDDED, Resolution, resolve
 
 __all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
@@ -27,8 +26,6 @@ PREFIX = "openai"
 
 OWN_ATTEMPTS = ("fallbacks", "context_window_fallback_dict")
 """Extras that name models: each is a call of its own (see ``attempts``), not a parameter."""
-
-_HEADERS = ("extra_headers", "headers")
 
 _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
@@ -71,8 +68,10 @@ def target_of(resolution: Resolution) -> Target | None:
         key = provider.resolve_key()
         params = params_for(provider, resolution.model, key.value)
         return Target(provider.name, provider.base_url, resolution.model, key, params)
-    if not resolution.embedded:
-        return None
+    return _embedded_target() if resolution.embedded else None
+
+
+def _embedded_target() -> Target:
     from adapter import embedded  # 6 ms, which only this way needs
 
     server = embedded.start()
@@ -91,26 +90,6 @@ def _reach_directly(host: str) -> None:
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if listed != "*" and host not in listed.split(","):
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{listed},{host}".lstrip(",")
-
-
-def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
-    """Return where a call really goes when its ``params`` name another base or key."""
-    key = target.key
-    same = params["api_base"] == target.params["api_base"]
-    if params["api_key"] != key.value:
-        given = params["api_key"] != PLACEHOLDER_KEY
-        source = "given in the call" if given else "(none, since the call names another base_url)"
-        value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
-        key = ResolvedKey(value, source, None)
-    for name in _HEADERS:
-        if name in params and isinstance(params[name], Mapping):
-            for header, value in params[name].items():
-                if isinstance(value, str) and is_secret((str(header),), value):
-                    guarded(value)
-    if same and key is target.key:
-        return target
-    base_url = target.base_url if same else safe_url(str(params["api_base"]))
-    return Target(target.name, base_url, target.model, key, target.params)
 
 
 @lru_cache(maxsize=1024)  # asked at each call
@@ -181,47 +160,3 @@ def deployments(provider: Provider) -> list[tuple[str, str]]:
     if provider.default_model is None:
         return [wildcard]
     return [(provider.name, provider.default_model), wildcard]
-
-
-def translate_deployments(
-    entries: Iterable[Mapping[str, Any]], config: Config | None = None
-) -> list[dict[str, Any]]:
-    """Return a caller's Router ``model_list`` with each ``litellm_params.model`` translated.
-
-    What an entry says itself (``api_key``, ``timeout``, ...) wins over the configuration.
-    """
-    translated = []
-    for entry in entries:
-        params = dict(entry.get("litellm_params") or {})
-        if isinstance(params.get("model"), str):
-            params = with_overrides(target_of(resolve(params["model"], config)), params)
-        translated.append({**entry, "litellm_params": params})
-    return translated
-
-
-def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a call: the target's, with what the caller gives laid over them.
-
-    ``None`` and an empty ``api_key`` or base count as not given. A caller who sends the call to
-    another base without a key of its own does not get the provider's key or headers there: a key
-    goes to its own base_url and nowhere else.
-    """
-    if target is None:
-        return dict(given)
-    given = {k: v for k, v in given.items() if v is not None and k != "model"}
-    bases = given.pop("base_url", None), given.pop("api_base", None)
-    base = bases[0] or bases[1]
-    if not given.get("api_key", True):
-        del given["api_key"]
-    params = target.params
-    if base and api_base(str(base)) != params["api_base"]:
-        params = {k: v for k, v in params.items() if k not in _HEADERS}
-        params.update(api_key=Secret(PLACEHOLDER_KEY), api_base=base)
-    if prefix := given.pop("custom_llm_provider", None):
-        given["model"] = f"{prefix}/{target.model}"
-    for name in ("extra_headers", "extra_body"):
-        if name not in params or name not in given:
-            continue
-        if isinstance(params[name], Mapping) and isinstance(given[name], Mapping):
-            given[name] = {**params[name], **given[name]}
-    return {**params, **given}

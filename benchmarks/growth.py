@@ -50,7 +50,7 @@ def measure(quick: bool) -> Results:
         paths = {size: Path(folder, f"{size}.toml") for size in SIZES}
         for size, path in paths.items():
             write(path, size)
-        loaded = {size: read_config([str(path)], True) for size, path in paths.items()}
+        loaded = {size: read_config([str(path)], True, ()) for size, path in paths.items()}
 
         def case(size: int) -> dict[str, float]:
             path, config, model = str(paths[size]), loaded[size], f"p{size - 1}/m"
@@ -58,7 +58,7 @@ def measure(quick: bool) -> Results:
                 Path(folder, "home"), ADAPTER_CONFIG=path, BENCH_KEY="sk-x"
             )
             return {
-                "load": timed(lambda: read_config([path], True)),
+                "load": timed(lambda: read_config([path], True, ())),
                 "list": measuring.run_process(
                     [ADAPTER, "providers", "list"], environ, f"p{size - 1}\n"
                 ).wall,

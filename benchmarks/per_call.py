@@ -1,6 +1,6 @@
 """One call in a warm process: adapter, LiteLLM, the OpenAI SDK, httpx; and where the time goes.
 
-All in one process, against a server in another; three such processes, since one differs from the
+All in one process, against a server in another; five such processes, since one differs from the
 next by more than its rounds do. In each round every case makes one call, in random order, each
 after one of its own kind that does not count: a program that makes such calls makes no others in
 between, and what they share would be warmer than what only one of them has. Wall time is that of
@@ -44,7 +44,8 @@ LAYERS = {
     "LiteLLM, beyond the SDK": (BASE, "OpenAI SDK"),
     "adapter, beyond LiteLLM": ("adapter.completion", BASE),
 }
-PROCESSES = 3
+PROCESSES = 5
+ROUNDS = 75
 SETTLE_SECONDS = 0.002
 
 
@@ -113,7 +114,7 @@ def _calls(server: Server, quick: bool) -> dict[str, measuring.Measured]:
     taken: dict[str, measuring.Measured] = {}
     for _ in range(1 if quick else PROCESSES):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            more = pool.submit(_rounds, server.base_url(), 20 if quick else 120).result()
+            more = pool.submit(_rounds, server.base_url(), 20 if quick else ROUNDS).result()
         for how, cases in more.items():
             for label, measured in cases.items():
                 for what, values in measured.items():

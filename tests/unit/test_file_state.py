@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapter import file_state
-from adapter.file_state import is_still, look_in_one_go, state_of
+from adapter.file_state import are_still, encoded, look_in_one_go
 
 HAS_STATX = hasattr(ctypes.CDLL(None), "statx") if os.name == "posix" else False
 
@@ -60,6 +60,14 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         look_in_one_go()
         assert file_state._look is not file_state._by_stat
     return str(request.param)
+
+
+def state_of(path: str) -> Any:
+    return file_state.state_of(encoded(path))
+
+
+def is_still(path: str, known: Any) -> bool:
+    return are_still([encoded(path)], [known])
 
 
 def by_os(path: str) -> Any:

@@ -18,7 +18,6 @@ from adapter.keys import (
     Secret,
     default_variable,
     find_key,
-    getenv,
     key_source,
     lookup,
 )
@@ -139,26 +138,6 @@ def test_the_process_environment_is_read_when_none_is_given(
     second = find_key("p", None, None, {})
 
     assert (first.value, second.value) == ("first", "rotated")
-
-
-@pytest.mark.parametrize("value", [None, "", " v ", "käse", "\udcff", "a=b"])
-def test_a_variable_is_read_as_python_reads_it(
-    value: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(2):
-        assert getenv("SOME_VARIABLE") is None
-        if value is not None:
-            monkeypatch.setenv("SOME_VARIABLE", value)
-        assert getenv("SOME_VARIABLE") == os.environ.get("SOME_VARIABLE") == value
-        monkeypatch.delenv("SOME_VARIABLE", raising=False)
-
-
-def test_another_mapping_may_stand_in_for_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("P_API_KEY", "first")
-    monkeypatch.setattr(os, "environ", {"P_API_KEY": "second"})
-
-    assert find_key("p", None, None, {}).value == "second"
-    assert getenv("Q_API_KEY") is None
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\x00b", "käse", "a\x7f", "a\u200bb", "„a“"])

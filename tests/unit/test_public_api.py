@@ -23,6 +23,7 @@ PACKAGE = ROOT / "adapter"
 # Imports run one way: each module may import, at its top, only modules above it.
 ORDER = [
     "errors",
+    "environment",
     "key_sources",
     "keys",
     "redaction",
@@ -36,6 +37,7 @@ ORDER = [
     "embedded",
     "resolution",
     "translation",
+    "overrides",
     "facts",
     "echoes",
     "failures",
@@ -75,6 +77,7 @@ ORDER = [
     "engine",
     "clients",
     "streams",
+    "known_targets",
     "attempts",
     "calls",
     "routing",

@@ -20,15 +20,7 @@ from adapter import (
     resolve,
     translate,
 )
-from adapter.translation import (
-    Target,
-    api_base,
-    deployments,
-    params_for,
-    target_of,
-    translate_deployments,
-    with_overrides,
-)
+from adapter.translation import api_base, deployments, params_for, target_of
 
 Write = Callable[..., Path]
 
@@ -227,88 +219,3 @@ def test_a_provider_without_its_key_can_be_left_out_of_a_list() -> None:
     with pytest.raises(MissingKeyError):
         model_list(config)
     assert len(model_list(config, ["plain"])) == 2
-
-
-def test_a_callers_own_list_is_translated_and_wins() -> None:
-    entries: list[dict[str, Any]] = [
-        {"model_name": "a", "litellm_params": {"model": "loaded/m", "timeout": 5}, "x": 1},
-        {"model_name": "b", "litellm_params": {"model": "anthropic/claude", "api_key": "k"}},
-        {"model_name": "c"},
-    ]
-
-    assert translate_deployments(entries, BOTH) == [
-        {
-            "model_name": "a",
-            "litellm_params": {**translate("loaded/m", BOTH), "timeout": 5},
-            "x": 1,
-        },
-        {"model_name": "b", "litellm_params": {"model": "anthropic/claude", "api_key": "k"}},
-        {"model_name": "c", "litellm_params": {}},
-    ]
-    assert entries[0]["litellm_params"] == {"model": "loaded/m", "timeout": 5}
-
-
-def target(model: str = "loaded/m") -> Target:
-    found = target_of(resolve(model, BOTH))
-    assert found is not None
-    return found
-
-
-def test_what_the_caller_gives_wins_and_headers_are_joined() -> None:
-    given_params = {
-        "model": "loaded/m",
-        "timeout": 5,
-        "extra_headers": {"X-B": "2"},
-        "extra_body": None,
-        "seed": 1,
-    }
-
-    assert with_overrides(target(), given_params) == {
-        **target().params,
-        "timeout": 5,
-        "extra_headers": {"X-A": "1", "X-B": "2"},
-        "seed": 1,
-    }
-    assert given_params["extra_headers"] == {"X-B": "2"}
-
-
-@pytest.mark.parametrize("absent", [None, ""])
-@pytest.mark.parametrize("name", ["api_key", "api_base", "base_url"])
-def test_what_is_empty_counts_as_not_given(name: str, absent: str | None) -> None:
-    assert with_overrides(target("plain"), {"model": "plain", name: absent}) == translate(
-        "plain", BOTH
-    )
-
-
-ELSEWHERE = "https://elsewhere/v1"
-
-
-@pytest.mark.parametrize(
-    ("given_params", "base", "key"),
-    [
-        ({}, URL, "own"),
-        ({"api_key": "given"}, URL, "given"),
-        ({"api_base": f"{URL}/"}, URL, "own"),
-        ({"base_url": URL}, URL, "own"),
-        ({"api_base": ELSEWHERE}, ELSEWHERE, "default-key"),
-        ({"base_url": ELSEWHERE}, ELSEWHERE, "default-key"),
-        ({"base_url": ELSEWHERE, "api_key": "given"}, ELSEWHERE, "given"),
-        ({"base_url": ELSEWHERE, "api_base": URL}, ELSEWHERE, "default-key"),
-        ({"base_url": URL, "api_base": ELSEWHERE}, URL, "own"),
-    ],
-)
-def test_a_key_goes_to_its_own_base_and_nowhere_else(
-    given_params: dict[str, str], base: str, key: str
-) -> None:
-    """Of two bases ``base_url`` counts, as in LiteLLM."""
-    params = with_overrides(target("plain"), given_params)
-
-    assert (params["api_base"], params["api_key"]) == (base, key)
-    assert "base_url" not in params
-
-
-def test_headers_and_key_stay_behind_when_the_call_goes_elsewhere() -> None:
-    params = with_overrides(target("loaded/m"), {"api_base": ELSEWHERE})
-
-    assert "extra_headers" not in params
-    assert params["timeout"] == 30

@@ -86,8 +86,14 @@ LISTING = {
     "adapter.errors",
 }
 READING = {
-    *("adapter.checks", "adapter.config", "adapter.file_state", "adapter.files"),
-    *("adapter.key_sources", "adapter.keys", "adapter.plugin_checks", "adapter.providers"),
+    *("adapter.checks", "adapter.config", "adapter.environment", "adapter.file_state"),
+    *(
+        "adapter.files",
+        "adapter.key_sources",
+        "adapter.keys",
+        "adapter.plugin_checks",
+        "adapter.providers",
+    ),
     *("adapter.redaction", "adapter.toml_lines"),
 }
 
@@ -97,7 +103,7 @@ def test_listing_providers_loads_what_it_needs_and_reads_each_file_once(config: 
 
     assert set(found["ours"]) <= LISTING | READING
     # besides click's, tomli's and ours: a handful of the standard library's
-    assert int(found["modules"][0]) - modules_of("import click, tomli") < 35
+    assert int(found["modules"][0]) - modules_of("import click, tomli") < 36
     assert found["opened"] == [str(config)]
 
 
@@ -148,7 +154,7 @@ def test_a_completion_calls_little_more_than_litellms_own(config: Path, server: 
         theirs()
     counted, base = calls(ours), calls(theirs)
 
-    assert sum(counted.values()) <= 1.01 * sum(base.values())
+    assert sum(counted.values()) <= 1.005 * sum(base.values())
     assert looks(counted) - looks(base) == len(load_config().paths)
     assert counted["open"] == base["open"] == 0
 

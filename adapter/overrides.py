@@ -1,0 +1,101 @@
+"""What a caller gives beside the model: it wins, and no key goes to a base that is not its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from adapter.config import Config
+from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
+from adapter.providers import safe_url
+from adapter.redaction import is_secret
+from adapter.resolution import resolve
+from adapter.translation import Target, api_base, target_of
+
+__all__ = ["call_of", "translate_deployments"]
+
+_HEADERS = ("extra_headers", "headers")
+
+_ELSEWHERE = (
+    "api_key",
+    "api_base",
+    "base_url",
+    "custom_llm_provider",
+    "extra_body",
+    *_HEADERS,
+)
+"""What a caller gives that is not just laid over the provider's."""
+
+
+def call_of(target: Target, given: Mapping[str, Any]) -> tuple[dict[str, Any], Target]:
+    """Return the parameters of a call and where it really goes, which a caller may change."""
+    if given.keys().isdisjoint(_ELSEWHERE) and target.params.keys().isdisjoint(_HEADERS):
+        # as the rest would, for most calls
+        named = {k: v for k, v in given.items() if v is not None and k != "model"}
+        return {**target.params, **named}, target
+    params = with_overrides(target, given)
+    return params, target_of_call(target, params)
+
+
+def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
+    """Return where a call really goes when its ``params`` name another base or key."""
+    key = target.key
+    same = params["api_base"] == target.params["api_base"]
+    if params["api_key"] != key.value:
+        given = params["api_key"] != PLACEHOLDER_KEY
+        source = "given in the call" if given else "(none, since the call names another base_url)"
+        value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
+        key = ResolvedKey(value, source, None)
+    for name in _HEADERS:
+        if name in params and isinstance(params[name], Mapping):
+            for header, value in params[name].items():
+                if isinstance(value, str) and is_secret((str(header),), value):
+                    guarded(value)
+    if same and key is target.key:
+        return target
+    base_url = target.base_url if same else safe_url(str(params["api_base"]))
+    return Target(target.name, base_url, target.model, key, target.params)
+
+
+def translate_deployments(
+    entries: Iterable[Mapping[str, Any]], config: Config | None = None
+) -> list[dict[str, Any]]:
+    """Return a caller's Router ``model_list`` with each ``litellm_params.model`` translated.
+
+    What an entry says itself (``api_key``, ``timeout``, ...) wins over the configuration.
+    """
+    translated = []
+    for entry in entries:
+        params = dict(entry.get("litellm_params") or {})
+        if isinstance(params.get("model"), str):
+            params = with_overrides(target_of(resolve(params["model"], config)), params)
+        translated.append({**entry, "litellm_params": params})
+    return translated
+
+
+def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a call: the target's, with what the caller gives laid over them.
+
+    ``None`` and an empty ``api_key`` or base count as not given. A caller who sends the call to
+    another base without a key of its own does not get the provider's key or headers there: a key
+    goes to its own base_url and nowhere else.
+    """
+    if target is None:
+        return dict(given)
+    given = {k: v for k, v in given.items() if v is not None and k != "model"}
+    bases = given.pop("base_url", None), given.pop("api_base", None)
+    base = bases[0] or bases[1]
+    if not given.get("api_key", True):
+        del given["api_key"]
+    params = target.params
+    if base and api_base(str(base)) != params["api_base"]:
+        params = {k: v for k, v in params.items() if k not in _HEADERS}
+        params.update(api_key=Secret(PLACEHOLDER_KEY), api_base=base)
+    if prefix := given.pop("custom_llm_provider", None):
+        given["model"] = f"{prefix}/{target.model}"
+    for name in ("extra_headers", "extra_body"):
+        if name not in params or name not in given:
+            continue
+        if isinstance(params[name], Mapping) and isinstance(given[name], Mapping):
+            given[name] = {**params[name], **given[name]}
+    return {**params, **given}
