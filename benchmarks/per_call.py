@@ -111,16 +111,20 @@ def _rounds(base_url: str, number: int) -> dict[str, measuring.Measured]:
 
 
 def _calls(server: Server, quick: bool) -> dict[str, measuring.Measured]:
-    taken: dict[str, measuring.Measured] = {}
+    """Return the rounds of all processes, one after the other."""
+    parts = []
     for _ in range(1 if quick else PROCESSES):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            more = pool.submit(_rounds, server.base_url(), 20 if quick else ROUNDS).result()
-        for how, cases in more.items():
-            for label, measured in cases.items():
-                for what, values in measured.items():
-                    known = taken.setdefault(how, {}).setdefault(label, {})
-                    known.setdefault(what, []).extend(values)
-    return taken
+            rounds = pool.submit(_rounds, server.base_url(), 20 if quick else ROUNDS)
+            parts.append(rounds.result())
+    return {how: _joined([part[how] for part in parts]) for how in parts[0]}
+
+
+def _joined(parts: list[measuring.Measured]) -> measuring.Measured:
+    return {
+        label: {what: [v for part in parts for v in part[label][what]] for what in found}
+        for label, found in parts[0].items()
+    }
 
 
 def _layers(taken: measuring.Measured) -> Results:
