@@ -62,7 +62,7 @@ docs: $(VENV)/.docs $(VENV)/.project ## build the site into site/, strictly
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load, faults and fuzzing
-	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 -o faulthandler_timeout=3500 $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FUZZ_SECONDS for each)
 	@$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)

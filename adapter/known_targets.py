@@ -21,7 +21,7 @@ from adapter.translation import Target, target_of
 __all__ = ["known_target", "new_target"]
 
 MOST_KNOWN = 1000
-"""Of model strings; then all are forgotten."""
+"""Of model strings; then all are forgotten, as they are when the configuration has changed."""
 
 
 class _Known(NamedTuple):
@@ -63,8 +63,9 @@ def new_target(model: str | None, resolution: Resolution) -> Target | None:
     target = target_of(resolution)
     config = load_config()
     if target is not None and config.find(provider.name) is provider:
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
+        others = _known.copy().values()
+        if len(others) >= MOST_KNOWN or any(known.config is not config for known in others):
+            _known.clear()  # a configuration that has changed is not to stay in memory
         _known[model] = _Known(variables, config, target)
     return target
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter import AdapterError, known_targets
+from adapter import AdapterError, known_targets, load_config
 from adapter.keys import without_keys
 from adapter.known_targets import known_target, new_target
 from adapter.resolution import resolve
@@ -185,6 +187,19 @@ def test_so_many_models_are_known_and_no_more(
         asked(f"p/{number}")
         assert len(known_targets._known) <= 3
     assert known_target("p/9") is not None
+
+
+def test_a_configuration_that_has_changed_does_not_stay_in_memory(write: Write) -> None:
+    write(provider())
+    asked("p")
+    asked("p/x")
+    before = weakref.ref(load_config())
+
+    write(provider(default_model="another"))
+    asked("p/x")
+    gc.collect()
+
+    assert before() is None
 
 
 FILES = st.sampled_from(["config.toml", "gptme.toml", "config.local.toml", "other.toml"])
