@@ -21,7 +21,14 @@ from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
 from adapter.key_sources import other_source
-from adapter.keys import PLACEHOLDER_KEY, Secret, default_variable, reference_to, variable_of
+from adapter.keys import (
+    PLACEHOLDER_KEY,
+    Secret,
+    default_variable,
+    lookup,
+    reference_to,
+    variable_of,
+)
 from adapter.providers import Provider
 from adapter.redaction import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
@@ -147,7 +154,7 @@ def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes
             "which LiteLLM does not read"
         )
         return reference_to(variable)
-    if provider.api_key_env or provider.resolve_key().found:
+    if provider.api_key_env or lookup(variable, None, provider.env) is not None:
         notes.extend(_unless_set(variable, variables.config))
         return reference_to(variable)
     return PLACEHOLDER_KEY

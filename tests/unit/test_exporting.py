@@ -266,6 +266,20 @@ def test_keys_of_the_env_table_are_not_written(
     assert "MY_KEY" not in os.environ
 
 
+@pytest.mark.parametrize("field", ["", 'api_key_env = "P_API_KEY"\n'])
+def test_a_key_that_cannot_be_sent_is_no_matter_of_an_export(
+    field: str, write: Callable[..., Path]
+) -> None:
+    write(
+        '[env]\nP_API_KEY = "canary\\u001b"\n[[providers]]\nname = "p"\n'
+        f'base_url = "https://h/v1"\n{field}'
+    )
+    done = run("config", "export")
+    assert done.code == 0
+    assert "api_key: os.environ/P_API_KEY" in done.out
+    assert "canary" not in done.out + done.err
+
+
 def test_a_key_in_a_section_is_not_written(write: Callable[..., Path]) -> None:
     write('[plugin.litellm.litellm_settings]\napi_key = "canary"\n')
     done = run("config", "export")
