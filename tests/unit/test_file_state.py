@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,6 @@ THINGS: dict[str, Make] = {
 def by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look as a process does that has not made a call yet; another way is for this test alone."""
     monkeypatch.setattr(file_state, "_look", file_state._by_stat)
-    monkeypatch.setattr(file_state, "_is_there", file_state._by_access)
 
 
 @pytest.fixture(params=["by stat", "in one go"])
@@ -75,7 +75,8 @@ def by_os(path: str) -> Any:
         info = os.stat(path)
     except (OSError, ValueError):
         return None
-    return info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino, info.st_mode
+    times = *divmod(info.st_ctime_ns, 10**9), *divmod(info.st_mtime_ns, 10**9)
+    return struct.pack("=H2xQQqI4xqI4x", info.st_mode, info.st_ino, info.st_size, *times)
 
 
 @pytest.mark.parametrize("thing", THINGS)
@@ -116,6 +117,17 @@ def test_each_change_is_seen(way: str, tmp_path: Path) -> None:
         known = state_of(str(path))
 
 
+def test_each_part_of_a_state_counts(way: str, tmp_path: Path) -> None:
+    """Where the clock is coarse, size and inode tell what the times do not."""
+    path = tmp_path / "a"
+    path.write_text("a")
+    known = state_of(str(path))
+
+    for at in range(len(known)):
+        other = known[:at] + bytes([known[at] ^ 1]) + known[at + 1 :]
+        assert not is_still(str(path), other), at
+
+
 @pytest.mark.skipif(not HAS_STATX, reason="no statx here")
 def test_where_statx_is_forbidden_stat_is_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -126,14 +138,18 @@ def test_where_statx_is_forbidden_stat_is_asked(
     look_in_one_go()
     path = tmp_path / "a"
     path.write_text("a")
+    known = by_os(str(path))
 
-    assert state_of(str(path)) == by_os(str(path)) is not None
-    assert state_of(str(tmp_path / "b")) is None
+    assert is_still(str(path), known)
+    path.write_text("longer")
+    assert not is_still(str(path), known)
+    path.unlink()
+    assert not is_still(str(path), known)
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
 def test_where_there_is_no_statx_nothing_changes(
-    error: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on macOS, and as on Windows."""
 
@@ -145,4 +161,15 @@ def test_where_there_is_no_statx_nothing_changes(
     look_in_one_go()
 
     assert file_state._look is file_state._by_stat
-    assert state_of(str(tmp_path)) == by_os(str(tmp_path))
+
+
+def test_all_of_several_files_are_looked_at(way: str, tmp_path: Path) -> None:
+    names = [encoded(str(tmp_path / name)) for name in "abc"]
+    (tmp_path / "b").write_text("b")
+    known = [file_state.state_of(name) for name in names]
+
+    assert are_still(names, known)
+    for name in "abc":
+        (tmp_path / name).write_text("another")
+        assert not are_still(names, known)
+        known = [file_state.state_of(n) for n in names]
