@@ -60,7 +60,10 @@ def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
 
 def _kept(cache: Any, name: str) -> Any:
     """Return what ``cache.get_cache(name)`` does, which would try to read the client as JSON."""
-    key = cache.update_cache_key_with_event_loop(name)
+    from asyncio import _get_running_loop as running_loop  # LiteLLM has loaded it
+
+    # which is what that returns without a loop, by an exception that takes longer than the rest
+    key = name if running_loop() is None else cache.update_cache_key_with_event_loop(name)
     if time.time() > cache.ttl_dict.get(key, 0):
         return cache.get_cache(name)  # one that has expired is closed by and by
     cache.evicted_client_closer.reap()

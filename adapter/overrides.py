@@ -14,25 +14,27 @@ from adapter.translation import Target, api_base, target_of
 
 __all__ = ["call_of", "translate_deployments"]
 
-_HEADERS = ("extra_headers", "headers")
+_HEADERS = frozenset(("extra_headers", "headers"))
 
-_ELSEWHERE = (
+_ELSEWHERE = _HEADERS | {
     "api_key",
     "api_base",
     "base_url",
     "custom_llm_provider",
     "extra_body",
-    *_HEADERS,
-)
+}
 """What a caller gives that is not just laid over the provider's."""
 
 
 def call_of(target: Target, given: Mapping[str, Any]) -> tuple[dict[str, Any], Target]:
     """Return the parameters of a call and where it really goes, which a caller may change."""
-    if given.keys().isdisjoint(_ELSEWHERE) and target.params.keys().isdisjoint(_HEADERS):
+    if _ELSEWHERE.isdisjoint(given) and _HEADERS.isdisjoint(target.params):
         # as the rest would, for most calls
-        named = {k: v for k, v in given.items() if v is not None and k != "model"}
-        return {**target.params, **named}, target
+        params = dict(target.params)
+        for name, value in given.items():
+            if value is not None and name != "model":
+                params[name] = value  # noqa: PERF403 - a comprehension is a call before 3.12
+        return params, target
     params = with_overrides(target, given)
     return params, target_of_call(target, params)
 
