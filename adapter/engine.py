@@ -116,8 +116,6 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
     registered as a chat model is left alone (not by 1.109.1, for a chat); its ``responses``
     functions strip one marker always.
     """
-    if "/responses/" not in params["model"]:
-        return
     prefix, _, model = params["model"].partition("/")
     if not model.startswith("responses/"):
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -33,17 +34,16 @@ class Variables:
     __slots__ = ("_names", "_values")
 
     def __init__(self, variables: tuple[str, ...]) -> None:
-        self._names: tuple[Any, ...] | None = None
-        try:
+        self._names: tuple[Any, ...] = ()
+        self._values: tuple[Any, ...] | None = None
+        with suppress(AttributeError):
             self._names = _encoded(variables)
             self._values = _read(self._names)
-        except AttributeError:
-            self._names = None
 
     def are_still(self) -> bool:
         """Whether they have these values still; not where that cannot be told."""
         try:
-            return self._names is not None and _read(self._names) == self._values
+            return _read(self._names) == self._values
         except AttributeError:
             return False
 

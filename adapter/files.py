@@ -108,11 +108,9 @@ def config_paths(
     ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Nothing in the
     working directory is ever read by itself: a cloned repository must not redirect a key.
     """
-    named, base, home = getenvs(PATH_VARIABLES, environ)
-    if path is not None:
-        named = os.fspath(path)
+    given, base, home = getenvs(PATH_VARIABLES, environ)
+    named = (given or "") if path is None else os.fspath(path)
     if path is not None or named:
-        named = named or ""
         return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
     return _default_paths(base or "", home or os.path.expanduser("~")), False
 

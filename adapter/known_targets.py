@@ -56,13 +56,13 @@ def new_target(model: str | None, resolution: Resolution) -> Target | None:
     keyring gives, a header that takes its value from a variable, and the embedded model.
     """
     provider = resolution.provider
-    names = _decided_by(provider) if provider and model else None
-    if not model or provider is None or names is None:
+    names = _decided_by(provider) if provider else None
+    if not model or names is None:
         return target_of(resolution)
     variables = Variables(names)  # before the key is read, which may change meanwhile
     target = target_of(resolution)
     config = load_config()
-    if target is not None and config.find(provider.name) is provider:
+    if target is not None and config.find(target.name) is provider:
         others = _known.copy().values()
         if len(others) >= MOST_KNOWN or any(known.config is not config for known in others):
             _known.clear()  # a configuration that has changed is not to stay in memory

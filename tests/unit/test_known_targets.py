@@ -20,6 +20,7 @@ from adapter.keys import without_keys
 from adapter.known_targets import known_target, new_target
 from adapter.resolution import resolve
 from adapter.translation import Target, target_of
+from tests import command
 
 Write = Callable[..., Path]
 
@@ -33,9 +34,8 @@ def nothing_known() -> Iterator[None]:
     known_targets._known.clear()
 
 
-def provider(name: str = "p", **fields: str) -> str:
-    table = {"name": name, "base_url": URL, "default_model": "m", **fields}
-    return "[[providers]]\n" + "".join(f'{k} = "{v}"\n' for k, v in table.items())
+def provider(name: str = "p", base_url: str = URL, **fields: str) -> str:
+    return command.provider(base_url, name, **{"default_model": "m", **fields})
 
 
 def extras(text: str, name: str = "p") -> str:

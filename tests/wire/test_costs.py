@@ -88,14 +88,8 @@ LISTING = {
 }
 READING = {
     *("adapter.checks", "adapter.config", "adapter.environment", "adapter.file_state"),
-    *(
-        "adapter.files",
-        "adapter.key_sources",
-        "adapter.keys",
-        "adapter.plugin_checks",
-        "adapter.providers",
-    ),
-    *("adapter.redaction", "adapter.toml_lines"),
+    *("adapter.files", "adapter.key_sources", "adapter.keys", "adapter.plugin_checks"),
+    *("adapter.providers", "adapter.redaction", "adapter.toml_lines"),
 }
 
 
