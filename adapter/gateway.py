@@ -100,6 +100,7 @@ def start(
                 salt=salt,
                 fingerprints=fingerprints(config, salt),
                 config=config.paths,
+                workers=workers,
                 detached=detach,
                 log=str(log) if log else None,
                 started=time.time(),

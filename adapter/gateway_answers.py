@@ -12,15 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 from adapter.facts import FACTS_HEADER
-from adapter.keys import MASK
+from adapter.keys import MASK, SHORTEST_GUARDED
 
 __all__ = ["Hidden", "Message", "Send", "passing_waits", "redacted", "remember", "telling"]
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-
-SHORTEST = 8
-"""In characters, of a key that is looked for in answers: a shorter one may be a word of them."""
 
 _facts: ContextVar[list[str]] = ContextVar("facts")
 
@@ -63,7 +60,7 @@ class Hidden:
 def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
     """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
     for secret in secrets:
-        if len(secret) >= SHORTEST:
+        if len(secret) >= SHORTEST_GUARDED:
             for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
                 yield form.encode()
 

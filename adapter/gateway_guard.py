@@ -38,14 +38,14 @@ _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?")
 App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Coroutine[Any, Any, None]]
 
 
-def guarded(app: App, secrets: Iterable[str], *, local: bool, key: str | None = None) -> App:
-    """Return ``app`` behind the checks; ``local`` says that only this machine may ask.
+def guarded(app: App, hidden: Hidden, *, local: bool, key: str | None = None) -> App:
+    """Return ``app`` behind the checks, saying nothing that is ``hidden``.
 
-    ``key`` is what every request but those of ``PUBLIC`` must carry; LiteLLM itself leaves dozens
-    of routes open. ``None`` where others have keys too, which only LiteLLM knows. On loopback a web
-    page could otherwise reach the gateway by a name that resolves to 127.0.0.1.
+    ``local`` says that only this machine may ask: on loopback a web page could otherwise reach the
+    gateway by a name that resolves to 127.0.0.1. ``key`` is what every request but those of
+    ``PUBLIC`` must carry; LiteLLM itself leaves dozens of routes open. ``None`` where others have
+    keys too, which only LiteLLM knows.
     """
-    hidden = Hidden(secrets)
     master = None if key is None else key.encode()
 
     async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:

@@ -17,12 +17,11 @@ from typing import Any, TextIO
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
 from adapter.engine import keep_off_huggingface
 from adapter.facts import facts_of
-from adapter.gateway_answers import remember
+from adapter.gateway_answers import Hidden, remember
 from adapter.gateway_guard import App, guarded
-from adapter.keys import MASK
 from adapter.redirects import ANYWHERE, guard_redirects
 
-__all__ = ["GRACE_SECONDS", "end_with_parent", "remove_files", "serve"]
+__all__ = ["GRACE_SECONDS", "RedactedLog", "end_with_parent", "remove_files", "serve"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
@@ -37,9 +36,9 @@ def serve(settings: Mapping[str, Any]) -> None:
         if fd is not None:
             os.set_inheritable(fd, False)  # nobody but this process keeps the lock
     threading.Thread(target=end_with_parent, daemon=True).start()
-    secrets = settings["secrets"]
-    sys.stdout = _Redacted(sys.stdout, secrets)
-    sys.stderr = _Redacted(sys.stderr, secrets)
+    hidden = Hidden(settings["secrets"])
+    sys.stdout = RedactedLog(sys.stdout, hidden)
+    sys.stderr = RedactedLog(sys.stderr, hidden)
     path = list(sys.path)
     gc.disable()  # an import makes many objects and no garbage
     import litellm
@@ -52,7 +51,7 @@ def serve(settings: Mapping[str, Any]) -> None:
     gc.enable()
     gc.freeze()
     key = os.environ["LITELLM_MASTER_KEY"] if settings["only_master"] else None
-    app = guarded(proxy.app, secrets, local=settings["local"], key=key)
+    app = guarded(proxy.app, hidden, local=settings["local"], key=key)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -149,17 +148,16 @@ def _add_hooks() -> None:
     litellm.callbacks.append(Hooks())
 
 
-class _Redacted:
+class RedactedLog:
     """A text stream that never writes a key: servers echo them in errors, which LiteLLM logs."""
 
-    def __init__(self, stream: TextIO, secrets: list[str]) -> None:
+    def __init__(self, stream: TextIO, hidden: Hidden) -> None:
         self._stream = stream
-        self._secrets = sorted((s for s in secrets if len(s) > 5), key=len, reverse=True)
+        self._hidden = hidden
 
     def write(self, text: str) -> int:
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return self._stream.write(text)
+        shown = self._hidden.clean(text.encode("utf-8", "surrogatepass"))
+        return self._stream.write(shown.decode("utf-8", "surrogatepass"))
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:

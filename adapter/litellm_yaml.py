@@ -176,22 +176,22 @@ def _read(path: str, shown: str, included_by: Place | None = None) -> Loaded:
 
 
 def _text(path: str, shown: str, included_by: Place | None) -> str:
-    where = included_by or Place(shown, 1)
+    where, line = included_by or (shown, None)
     what = f"include {shown!r}: " if included_by else ""
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # a FIFO would hang the program
-            fail(*where, f"{what}not a regular file", "name a YAML file")
+            fail(where, line, f"{what}not a regular file", "name a YAML file")
         if info.st_size > MAX_BYTES:
             fix = f"keep it under {MAX_BYTES:,} bytes"
-            fail(*where, f"{what}too large for a configuration", fix)
+            fail(where, line, f"{what}too large for a configuration", fix)
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        fail(*where, f"{what}cannot be read: {why}", "check the path and its permissions")
+        fail(where, line, f"{what}cannot be read: {why}", "check the path and its permissions")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        fail(shown, line, "not valid UTF-8", "save the file as UTF-8")
+        bad = error.object.count(b"\n", 0, error.start) + 1
+        fail(shown, bad, "not valid UTF-8", "save the file as UTF-8")

@@ -20,9 +20,8 @@ from adapter.keys import Secret
 
 __all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "new_file", "running"]
 
-FORMAT = 3
+FORMAT = 4
 """Of the file. One of another version of this package is not read."""
-
 
 KEPT_LOGS = 3
 """How many logs of gateways that have ended stay: the newest, to find out why."""
@@ -32,8 +31,8 @@ class Gateway(NamedTuple):
     """A gateway that runs: where, its master key, and what it was started with.
 
     ``fingerprints`` are of the configuration and of each key, made with ``salt``. ``config`` are
-    the files it is made from, or would be if they were there. ``started`` is in seconds since 1970.
-    ``path`` is the file of all this.
+    the files it is made from, or would be if they were there. ``workers`` is how many processes
+    answer. ``started`` is in seconds since 1970. ``path`` is the file of all this.
     """
 
     url: str
@@ -43,6 +42,7 @@ class Gateway(NamedTuple):
     salt: str
     fingerprints: Mapping[str, str]
     config: tuple[str, ...]
+    workers: int
     detached: bool
     log: str | None
     started: float

@@ -174,6 +174,8 @@ def _show_status() -> int:
     for gateway in gateways:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gateway.started))
         how = "in the background" if gateway.detached else "in a terminal"
+        if gateway.workers > 1:
+            how = f"{gateway.workers} workers, {how}"
         files = [path for path in gateway.config if os.path.exists(path)]
         lines = [
             f"Gateway: {gateway.url} (pid {gateway.pid}, {how}, since {since})",

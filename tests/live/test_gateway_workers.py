@@ -104,6 +104,7 @@ def test_workers_answer_as_one_gateway_and_a_dead_one_is_replaced(
         assert set(pool.map(lambda _: ask(gateway, gateway.key), range(60))) == {200}
         assert set(pool.map(lambda _: ask(gateway, "wrong"), range(20))) == {401}
     assert {r.headers["authorization"] for r in server.requests} == {f"Bearer {KEY}"}
+    assert f"(pid {gateway.pid}, 2 workers, in the background" in run("serve", "--status").out
     assert f"through the gateway at {gateway.url}" in run("-m", "p", "-v", "q").err
 
     # each of the two, in turn: the other answers meanwhile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from urllib.parse import quote
 
 import pytest
 
+from adapter.gateway_answers import Hidden
 from adapter.gateway_guard import PUBLIC, guarded
+from adapter.gateway_process import RedactedLog
 from adapter.gateway_setup import guard_settings
 
 SECRET = "canary-0123456789"
@@ -50,7 +53,7 @@ def ask(
 
     given = [(k.encode(), v.encode()) for k, v in headers.items()]
     scope = {"type": kind, "headers": given, **scope}
-    asyncio.run(guarded(app, secrets, local=local, key=key)(scope, receive, send))
+    asyncio.run(guarded(app, Hidden(secrets), local=local, key=key)(scope, receive, send))
     return sent
 
 
@@ -309,3 +312,13 @@ def test_a_setting_that_only_sounds_like_a_secret_leaves_answers_alone() -> None
     text = "gptme-main <|endoftext|> relevance"
     _, body = ask(response("text/plain", f"{text} {SECRET}"), {}, secrets=given["secrets"])
     assert body["body"] == f"{text} ***".encode()
+
+
+@pytest.mark.parametrize("form", [ODD, json.dumps(ODD)[1:-1], quote(ODD, safe="")])
+def test_the_log_holds_a_key_in_no_form(form: str) -> None:
+    kept = io.StringIO()
+    log = RedactedLog(kept, Hidden([SECRET, "short", ODD]))
+    log.write(f"é \udcff {form} short\n")
+    log.writelines([f"{SECRET}{form}"])
+    # as ASCII: a report with half a character in it cannot be sent from one process to another
+    assert ascii(kept.getvalue()) == ascii("é \udcff *** short\n******")

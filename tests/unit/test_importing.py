@@ -331,7 +331,7 @@ def test_what_is_no_file_is_refused(make: Callable[[str], None]) -> None:
 def test_a_file_that_is_not_there() -> None:
     done = run("config", "import", "no.yaml")
     assert done.code == 2
-    assert "no.yaml:1: cannot be read: No such file" in done.err
+    assert "no.yaml: cannot be read: No such file" in done.err
 
 
 def test_nothing_is_executed_or_fetched(

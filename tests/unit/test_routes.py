@@ -47,6 +47,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             salt=f"salt-{port}",
             fingerprints=fingerprints(config, f"salt-{port}"),
             config=config.paths,
+            workers=2,
             detached=True,
             log=None,
             started=1.0,

@@ -14,7 +14,7 @@ import pytest
 
 from adapter.errors import GatewayError
 from adapter.keys import Secret
-from adapter.runtime import Slot, folder, is_alive, left_behind, private_folder, running
+from adapter.runtime import FORMAT, Slot, folder, is_alive, left_behind, private_folder, running
 
 FACTS: dict[str, Any] = {
     "url": "http://127.0.0.1:4000",
@@ -24,6 +24,7 @@ FACTS: dict[str, Any] = {
     "salt": "s",
     "fingerprints": {"": "f"},
     "config": ("/a", "/b"),
+    "workers": 2,
     "detached": True,
     "log": None,
     "started": 1.0,
@@ -99,7 +100,10 @@ def test_another_gateway_in_its_place_is_not_it() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"format": 3}', '{"format": 99}', "null", '{"format": 3, "key": 3}', "\0"],
+    [
+        *("", "{", "[]", "null", "\0"),
+        *(f'{{"format": {FORMAT}}}', '{"format": 99}', f'{{"format": {FORMAT}, "key": 3}}'),
+    ],
 )
 def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: str) -> None:
     path = private_folder() / "gateway-1.json"
@@ -111,7 +115,7 @@ def test_a_file_that_makes_no_sense_is_no_gateway(runtime_dir: Path, content: st
 
 def test_links_fifos_and_folders_are_no_gateways(runtime_dir: Path, tmp_path: Path) -> None:
     real = tmp_path / "real.json"
-    real.write_text(json.dumps({"format": 3, **FACTS, "path": "x"}))
+    real.write_text(json.dumps({"format": FORMAT, **FACTS, "path": "x"}))
     base = private_folder()
     (base / "gateway-1.json").symlink_to(real)
     os.mkfifo(base / "gateway-2.json")

@@ -21,7 +21,7 @@ from adapter.config import load_config
 from adapter.errors import AdapterError, ConfigError, GatewayError
 from adapter.fingerprints import fingerprints
 from adapter.keys import Secret
-from adapter.runtime import Slot, folder, left_behind, new_file, private_folder, running
+from adapter.runtime import FORMAT, Slot, folder, left_behind, new_file, private_folder, running
 from tests.command import provider, run
 from tests.recorder import Recorder
 
@@ -75,7 +75,7 @@ def planted(server: Recorder, other_server: Recorder, write: Callable[..., Path]
     config = load_config()
     port = int(other_server.origin.rpartition(":")[2])
     facts = {
-        "format": 3,
+        "format": FORMAT,
         "url": other_server.origin,
         "port": port,
         "pid": 1,
@@ -83,6 +83,7 @@ def planted(server: Recorder, other_server: Recorder, write: Callable[..., Path]
         "salt": "s",
         "fingerprints": fingerprints(config, "s"),
         "config": config.paths,
+        "workers": 1,
         "detached": True,
         "log": None,
         "started": 1.0,
@@ -243,7 +244,14 @@ def test_a_link_to_a_victim_is_replaced_and_the_victim_kept(
             "key": Secret("k"),
             "salt": "s",
         }
-        more = {"fingerprints": {}, "config": (), "detached": True, "log": None, "started": 1.0}
+        more = {
+            "fingerprints": {},
+            "config": (),
+            "workers": 1,
+            "detached": True,
+            "log": None,
+            "started": 1.0,
+        }
         slot.publish(**facts, **more)
     else:
         os.close(new_file(own / name))
