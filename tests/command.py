@@ -22,7 +22,7 @@ from adapter.fingerprints import NETWORK
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-PATIENCE = 100.0
+PATIENCE = 200.0
 """How long a test waits, in seconds, before it fails. No test waits for that long to pass."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.command import PATIENCE
 from tests.recorder import Recorder, recording_server
 
 ROOT = Path(__file__).parents[1]
@@ -140,7 +141,7 @@ def adapter() -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
             **options,
         )

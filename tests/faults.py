@@ -405,7 +405,7 @@ FAULTS: Mapping[str, Fault] = {
     "cut-token": broken(
         "a stream cut in the middle of a token",
         # else LiteLLM's async transport drops what came just before the cut
-        open_stream(0.3, chunk(word("three"))[:120]),
+        open_stream(1, chunk(word("three"))[:120]),
         LOST,
     ),
     "malformed": broken(

@@ -224,7 +224,7 @@ def test_for_another_client_of_the_gateway(setup: Setup, name: str, mode: str) -
 
 
 def test_how_often_python_tries_by_default(setup: Setup) -> None:
-    """All at once: the OpenAI SDK waits for a second or two between its three attempts."""
+    """Many at once: the OpenAI SDK waits for a second or two between its three attempts."""
     rows = [row for row in SHORT_ROWS if FAULTS[row[0]].requests]
     setup.server.handshakes = 0
 
@@ -236,7 +236,7 @@ def test_how_often_python_tries_by_default(setup: Setup) -> None:
             "stream": mode == STREAM,
         }
         try:
-            result = await adapter.acompletion(**given, timeout=fault.limit)
+            result = await adapter.acompletion(**given, timeout=max(fault.limit, 2))
             if mode == STREAM:
                 async for _ in result:
                     pass
@@ -244,7 +244,11 @@ def test_how_often_python_tries_by_default(setup: Setup) -> None:
             return
 
     async def ask_all() -> None:
-        await asyncio.gather(*(ask(*row) for row in [*rows, ("no-tls", WHOLE)]))
+        # the silent ones by themselves: their time runs while the others take theirs
+        short = [row for row in rows if FAULTS[row[0]].limit < 30]
+        await asyncio.gather(*(ask(*row) for row in short))
+        others = [row for row in rows if row not in short]
+        await asyncio.gather(*(ask(*row) for row in [*others, ("no-tls", WHOLE)]))
 
     asyncio.run(ask_all())
     wanted: dict[str, int] = {}

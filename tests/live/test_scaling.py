@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from secrets import choice
 from typing import Any, NamedTuple
 
 import openai
@@ -55,9 +56,14 @@ class Setup(NamedTuple):
     ports: tuple[int, int]
 
 
+PORTS = range(20_000, 32_000)
+"""Which Linux gives to nobody who asks for any port, so that a free one is free later on."""
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", choice(PORTS))) as own:
+            return int(own.getsockname()[1])
 
 
 def redis_server() -> str:

@@ -5,6 +5,7 @@ Times are in ``benchmarks/``; a change that makes one of these grow is seen here
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -119,12 +120,19 @@ def calls(function: Callable[[], Any]) -> Counter[str]:
         elif event == "c_call":
             found[arg.__name__] += 1
 
+    gc.disable()  # Hypothesis has a callback for each collection
     sys.setprofile(count)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return found
+
+
+def fewest_calls(function: Callable[[], Any]) -> Counter[str]:
+    """Return the least of several counts: now and then a reply comes in two pieces."""
+    return min((calls(function) for _ in range(5)), key=lambda counted: sum(counted.values()))
 
 
 @pytest.fixture
@@ -153,7 +161,7 @@ def test_a_completion_calls_little_more_than_litellms_own(
     for _ in range(3):  # what is made once, such as clients, is there then
         ours()
         theirs()
-    counted, base = calls(ours), calls(theirs)
+    counted, base = fewest_calls(ours), fewest_calls(theirs)
 
     assert sum(counted.values()) <= 1.005 * sum(base.values())
     assert looks(counted) - looks(base) == len(load_config().paths)
@@ -209,6 +217,7 @@ for _ in range({}):
 """
 
 
+@pytest.mark.timeout(900)  # each of the four runs takes fifty times as long as without
 @pytest.mark.skipif(VALGRIND is None, reason="counts instructions with valgrind, which is not here")
 def test_instructions(
     config: Path, tmp_path: Path, record_property: Callable[[str, object], None]

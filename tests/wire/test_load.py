@@ -255,6 +255,13 @@ def forget_connections() -> None:
     gc.collect()
 
 
+def left_behind(echo: EchoServer) -> int:
+    """Return how many connections stay without clients; asked again, for LiteLLM's log, which a
+    thread of its own writes, holds the last ones a little longer."""
+    forget_connections()
+    return echo.state()["connections"]
+
+
 def come_to(wanted: int, measure: Callable[[], int]) -> int:
     """Wait until ``measure`` is at most ``wanted``, but not for ever; return the last measure."""
     deadline = time.monotonic() + PATIENCE
@@ -301,8 +308,7 @@ def test_every_reply_is_that_of_its_request_and_nothing_is_left(
     state = changing.echo.state()
     assert state["refused"] == 0
     open_after = descriptors()
-    forget_connections()
-    assert come_to(0, lambda: changing.echo.state()["connections"]) == 0
+    assert come_to(0, lambda: left_behind(changing.echo)) == 0
     assert descriptors() <= before
     assert threads() == threads_before
     record_property(
@@ -351,8 +357,7 @@ def test_cancelled_calls_leave_no_task_and_no_connection(changing: Changing) -> 
     assert all(m is None for m in made[1::2])
     check([m for m in made if m is not None], changing)
     assert changing.echo.state()["answering"] == 0
-    forget_connections()
-    assert come_to(0, lambda: changing.echo.state()["connections"]) == 0
+    assert come_to(0, lambda: left_behind(changing.echo)) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -473,10 +478,6 @@ def test_a_client_that_left_the_cache_is_closed_as_litellms_own_are(
     def connections() -> int:
         return echo.state()["connections"]
 
-    def left_behind() -> int:
-        forget_connections()
-        return connections()
-
     async def asynchronous() -> int:
         for number in range(3 * size):
             monkeypatch.setenv("OWN_API_KEY", f"sk-own-{number}")
@@ -486,13 +487,12 @@ def test_a_client_that_left_the_cache_is_closed_as_litellms_own_are(
 
     gc.disable()  # it would close them, too, sooner or later
     try:
-        assert come_to(0, left_behind) == 0  # of other tests
+        assert come_to(0, lambda: left_behind(echo)) == 0  # of other tests
         for number in range(3 * size):
             monkeypatch.setenv("OWN_API_KEY", f"sk-own-{number}")
             adapter.completion("own/m", messages)
         assert come_to(size, connections) <= size
-        # LiteLLM's log, which a thread of its own writes, holds the last clients a little longer
-        assert come_to(0, left_behind) == 0
+        assert come_to(0, lambda: left_behind(echo)) == 0
         assert asyncio.run(asynchronous()) <= size
     finally:
         gc.enable()

@@ -232,7 +232,7 @@ def test_a_silent_proxy_is_asked_again(server: Recorder, retries: str, code: int
             over.wait(PATIENCE)
 
     server.script = late_once
-    done = ask(server, "--timeout", "0.3", "--retries", retries)
+    done = ask(server, "--timeout", "2", "--retries", retries)
     over.set()
     assert done.code == code
     assert len(server.requests) == int(retries) + 1
