@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -17,7 +18,7 @@ from typing import Any
 
 from adapter.checks import SECTIONS, check_document, check_merged
 from adapter.errors import ConfigError, Problem, UnknownProviderError
-from adapter.file_state import State, are_still, encoded, state_of
+from adapter.file_state import State, are_still, encoded, settled, state_of
 from adapter.files import Document, config_paths, read_document
 from adapter.keys import Secret, lookup
 from adapter.providers import FIELDS, Provider
@@ -32,8 +33,9 @@ class Config:
     """What the configuration files say, merged. Immutable; a changed file gives a new one.
 
     ``files`` are the files that were read, lowest precedence first; ``paths`` are these and those
-    that were looked for in vain, and ``states`` what they were like. ``warnings`` are the problems
-    that stop nothing. ``settings`` holds LiteLLM's own sections, each a mapping.
+    that were looked for in vain, and ``states`` what they were like, where that tells a change.
+    ``warnings`` are the problems that stop nothing. ``settings`` holds LiteLLM's own sections, each
+    a mapping.
     """
 
     providers: tuple[Provider, ...] = ()
@@ -101,8 +103,9 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration of the default files, or of the one file ``path`` alone.
 
     Without ``path`` the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached
-    and read again when a file changes (by modification time, size, inode or mode). No file is
-    ever written. Raises :class:`ConfigError` with every problem of every file at once.
+    and read again when a file changes (by modification time, size, inode or mode), or had changed
+    so shortly before that one more change would not show. No file is ever written. Raises
+    :class:`ConfigError` with every problem of every file at once.
     """
     key = config_paths(path)
     cached = _cache.get(key)
@@ -117,9 +120,11 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
 def _read_together(paths: Sequence[str], required: bool) -> Config:
     """Read ``paths`` as they were at one moment: one before and one after a change fit neither."""
     for last in (*[False] * (READS - 1), True):
+        now = time.time_ns()
         states = _states(paths)
+        kept = tuple(settled(state, now) for state in states)
         try:
-            config = read_config(paths, required, states)
+            config = read_config(paths, required, kept)
         except ConfigError:
             if last or states == _states(paths):
                 raise

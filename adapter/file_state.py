@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterable
 from sys import byteorder
 from typing import Any
 
-__all__ = ["State", "are_still", "encoded", "look_in_one_go", "state_of"]
+__all__ = ["State", "are_still", "encoded", "look_in_one_go", "settled", "state_of"]
 
 State = bytes
 """Mode, inode, size, and times of change of inode and content, as in Linux's ``struct statx``."""
+
+GRAIN_NS = 20_000_000
+"""Two changes of a file this near, in nanoseconds, may bear one time: Linux before 6.13 and other
+systems date them by a clock that takes steps of up to 16 ms."""
 
 AT_FDCWD = -100
 STATX_BASIC_STATS = 0x7FF
@@ -47,6 +51,23 @@ def state_of(name: bytes) -> State | None:
 def _time(nanoseconds: int) -> bytes:
     seconds, rest = divmod(nanoseconds, 10**9)
     return seconds.to_bytes(8, byteorder, signed=True) + rest.to_bytes(4, byteorder) + bytes(4)
+
+
+def settled(state: State | None, now: int) -> State | None:
+    """Return ``state``, or what no state is equal to where the file may change and be as it was.
+
+    ``now`` is when it was looked at, in nanoseconds since 1970. A file that had just changed then
+    may change once more within one step of the clock (Git calls such a file racily clean).
+    """
+    if state is None:
+        return None
+    changes = _nanoseconds(state[20:36]), _nanoseconds(state[36:])
+    return b"" if any(abs(now - change) < GRAIN_NS for change in changes) else state
+
+
+def _nanoseconds(time: bytes) -> int:
+    seconds = int.from_bytes(time[:8], byteorder, signed=True)
+    return seconds * 10**9 + int.from_bytes(time[8:12], byteorder)
 
 
 def are_still(names: Iterable[bytes], known: Iterable[State | None]) -> bool:

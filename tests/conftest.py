@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,15 @@ def write(config_dir: Path) -> Callable[..., Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def written_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as such, whose state tells each change: else they are read at each look.
+
+    Which they are for 20 ms after a change.
+    """
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -333,8 +334,39 @@ def test_reading_writes_nothing(texts: list[str], write: Write, tmp_path: Path) 
     assert snapshot(tmp_path) == before
 
 
-def test_an_unchanged_configuration_is_not_read_again(write: Write) -> None:
-    write(provider())
+def look_after(path: Path, milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on it is so long after the last change of ``path``."""
+    looked = path.stat().st_ctime_ns + milliseconds * 10**6
+    monkeypatch.setattr(time, "time_ns", lambda: looked)
+
+
+def test_an_unchanged_configuration_is_not_read_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_after(write(provider()), 100, monkeypatch)
+
+    assert load_config() is load_config()
+
+
+@pytest.mark.parametrize("milliseconds", [-16, 0, 16])
+def test_one_that_has_just_changed_may_change_again_unseen(
+    write: Write, monkeypatch: pytest.MonkeyPatch, milliseconds: int
+) -> None:
+    """Within one step of the clock that dates it: so it is read once more."""
+    path = write(provider())
+    look_after(path, milliseconds, monkeypatch)
+    read = load_config()
+    assert read.has_changed()
+    look_after(path, 100, monkeypatch)
+    assert load_config() is not read
+    assert not load_config().has_changed()
+
+
+def test_one_of_the_future_is_not_read_at_each_look(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file server whose clock is ahead."""
+    look_after(write(provider()), -60_000, monkeypatch)
 
     assert load_config() is load_config()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapter import file_state
-from adapter.file_state import are_still, encoded, look_in_one_go
+from adapter.file_state import GRAIN_NS, are_still, encoded, look_in_one_go, settled
 
 HAS_STATX = hasattr(ctypes.CDLL(None), "statx") if os.name == "posix" else False
 
@@ -86,6 +86,18 @@ def test_the_state_is_what_stat_tells(thing: str, way: str, tmp_path: Path) -> N
 
     assert state_of(str(path)) == by_os(str(path))
     assert is_still(str(path), by_os(str(path)))
+
+
+def test_of_two_times_each_makes_a_state_uncertain(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    for modified in (-1, 5_000_000_007, 4_000_000_000_123_456_789):
+        os.utime(path, ns=(modified, modified))
+        state = state_of(str(path))
+        for time in (modified, path.stat().st_ctime_ns):
+            assert settled(state, time + GRAIN_NS - 1) == settled(state, time - GRAIN_NS + 1) == b""
+            assert settled(state, time + GRAIN_NS) == settled(state, time - GRAIN_NS) == state
+    assert settled(None, modified) is None
 
 
 @pytest.mark.parametrize("name", ["a\0b", "käse", "\udcff", chr(0xD800), "file/inside", "x" * 300])

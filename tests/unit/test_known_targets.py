@@ -28,7 +28,7 @@ URL = "https://h/v1"
 
 
 @pytest.fixture(autouse=True)
-def nothing_known() -> Iterator[None]:
+def nothing_known(written_long_ago: None) -> Iterator[None]:
     known_targets._known.clear()
     yield
     known_targets._known.clear()
@@ -253,6 +253,15 @@ def test_after_any_change_it_is_what_a_new_translation_says(
             os.chdir(here)
 
 
+def wait_for_another_time(path: Path) -> None:
+    """Wait until a change bears another time than the last one of ``path``, if it is there."""
+    other = path.with_name("other")
+    while path.exists():
+        other.touch()
+        if other.stat().st_ctime_ns > path.stat().st_ctime_ns:
+            return
+
+
 def apply(patch: pytest.MonkeyPatch, root: str, what: str, name: str, value: str | None) -> None:
     """Carry out one step: change a file, a variable or the working directory."""
     if what == "write":
@@ -260,6 +269,7 @@ def apply(patch: pytest.MonkeyPatch, root: str, what: str, name: str, value: str
         if value is None:
             path.unlink(missing_ok=True)
         else:
+            wait_for_another_time(path)
             path.write_text(value)
     elif what == "go":
         os.chdir(Path(root, str(value)))

@@ -136,7 +136,7 @@ def fewest_calls(function: Callable[[], Any]) -> Counter[str]:
 
 
 @pytest.fixture
-def visible(monkeypatch: pytest.MonkeyPatch) -> None:
+def visible(written_long_ago: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files by Python's own functions: what goes through ctypes is not counted."""
     load_litellm()
     monkeypatch.setattr(file_state, "_look", file_state._by_stat)

@@ -175,7 +175,7 @@ YAML_FILES = [
     Hostile("laughs", bomb(), 6, "more than 200,000 values, aliases written out"),
     Hostile("merges", b"\n".join(MERGES), 6, "more than 200,000 values, aliases written out"),
     Hostile("cycle", b"a: &a\n  b: [*a]", 1, "an alias that contains itself"),
-    Hostile("10 MB", b"#" * (10 * MEGABYTE), 1, "too large for a configuration"),
+    Hostile("10 MB", b"#" * (10 * MEGABYTE), None, "too large for a configuration"),
     Hostile("flat", b"a: [\n" + b"x," * (2 * MEGABYTE - 9) + b"]", 2, "more than 200,000 values"),
     Hostile("lists", b"a: 1\nb: " + b"[" * 100_000, 2, "nested deeper than 100 levels"),
     Hostile("dashes", b"- " * 100_000, 1, "nested deeper than 100 levels"),
@@ -224,7 +224,7 @@ def test_what_is_no_yaml_file(kind: str, included: bool) -> None:
     if included:
         Path("x.yaml").write_bytes(b"a: 1\ninclude: [inner.yaml]\n")
 
-    refused(run("config", "import", "x.yaml"), "x.yaml", 2 if included else 1, words)
+    refused(run("config", "import", "x.yaml"), "x.yaml", 2 if included else None, words)
 
 
 @pytest.mark.timeout(60)
