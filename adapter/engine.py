@@ -113,7 +113,7 @@ def keep_model_id(params: dict[str, Any], function: str) -> None:
     """Make LiteLLM send a model id that begins with ``responses/`` as it is.
 
     LiteLLM takes that word for a marker of its own ("use the Responses API") and strips it. An id
-    registered as a chat model is left alone (not by 1.109.1, for a chat); its ``responses``
+    registered as a chat model is left alone (not by 1.109's completions); its ``responses``
     functions strip one marker always.
     """
     prefix, _, model = params["model"].partition("/")
