@@ -256,8 +256,10 @@ def forget_connections() -> None:
 
 
 def left_behind(echo: EchoServer) -> int:
-    """Return how many connections stay without clients; asked again, for LiteLLM's log, which a
-    thread of its own writes, holds the last ones a little longer."""
+    """Return how many connections are open when no client is kept.
+
+    LiteLLM's log, which a thread of its own writes, holds the last ones a little longer: ask again.
+    """
     forget_connections()
     return echo.state()["connections"]
 
