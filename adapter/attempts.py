@@ -34,8 +34,6 @@ PRIMARY_ONLY = (
 )
 """What a caller says about the first provider; it must not reach a fallback's."""
 
-FALLBACKS_HEADER = "x-litellm-attempted-fallbacks"
-"""Beside a reply's own headers: what LiteLLM's router says after a fallback, how many it took."""
 
 _NO_EXTRAS: Mapping[str, Any] = {}
 
@@ -185,14 +183,16 @@ class Plan:
     def finish(self, result: Any) -> Any:
         """Return LiteLLM's ``result``, made to name its provider in a stream's errors.
 
-        After a fallback it carries LiteLLM's own header that says so.
+        After a fallback it carries LiteLLM's own ``x-litellm-attempted-fallbacks`` header.
         """
         if self.target is not None:
             note_stream(result, self.target)
             if self._function.keeps:
                 hide_sent_headers(result)
-        if self._failed and isinstance(hidden := getattr(result, "_hidden_params", None), dict):
-            # as LiteLLM's own function does, which is in another place from 1.110 on
-            headers = hidden.get("additional_headers") or {}
-            hidden["additional_headers"] = {**headers, FALLBACKS_HEADER: len(self._failed)}
+        if self._failed and hasattr(result, "_hidden_params"):
+            from litellm.router_utils.add_retry_fallback_headers import (
+                add_fallback_headers_to_response,
+            )
+
+            add_fallback_headers_to_response(result, attempted_fallbacks=len(self._failed))
         return result

@@ -148,10 +148,14 @@ def test_a_fallback_is_tried_when_the_first_has_no_key(
     assert ask(False, False, model="keyless", fallbacks=["second"]) == ANSWER
 
 
-def test_an_answer_after_a_fallback_says_so_as_litellms_does(server: Recorder) -> None:
+@pytest.mark.parametrize("function", ["completion", "text_completion"])
+def test_an_answer_after_a_fallback_says_so_as_litellms_does(
+    function: str, server: Recorder
+) -> None:
     server.fail(500)
+    asked = {"prompt": "q"} if function == "text_completion" else {"messages": MESSAGES}
 
-    result = adapter.completion(model="first", messages=MESSAGES, fallbacks=["second"])
+    result = getattr(adapter, function)(model="first", fallbacks=["second"], **asked)
 
     headers = result._hidden_params["additional_headers"]
     assert headers["x-litellm-attempted-fallbacks"] == 1
