@@ -29,7 +29,7 @@ def remember(facts: str) -> None:
 
 
 class Hidden:
-    """What no answer may show: finds it in bytes, and where it may have begun at their end."""
+    """What no answer and no log may show: finds it in bytes, and what has begun at their end."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._sorted = sorted(set(_forms(secrets)))

@@ -6,8 +6,7 @@ import http.client
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from adapter.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, gateway_environ, run, run_apart
 from tests.recorder import Recorder
+from tests.waiting import come_to, is_running
 
 pytestmark = [
     pytest.mark.live,
@@ -59,13 +59,6 @@ def setup(server: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         run_apart(environ, "serve", "--stop")
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def workers(gateway: Gateway) -> set[int]:
     """The processes that the gateway's own has started, and that run."""
     found = set()
@@ -75,13 +68,6 @@ def workers(gateway: Gateway) -> set[int]:
             if fields[0] != "Z" and int(fields[1]) == gateway.pid:
                 found.add(int(path.parent.name))
     return found
-
-
-def come_to(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
 
 
 def ask(gateway: Gateway, key: str) -> int:

@@ -340,10 +340,9 @@ def look_after(path: Path, milliseconds: int, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(time, "time_ns", lambda: looked)
 
 
-def test_an_unchanged_configuration_is_not_read_again(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    look_after(write(provider()), 100, monkeypatch)
+@pytest.mark.usefixtures("written_long_ago")
+def test_an_unchanged_configuration_is_not_read_again(write: Write) -> None:
+    write(provider())
 
     assert load_config() is load_config()
 
