@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Problem,
         UnknownProviderError,
     )
-    from adapter.keys import ResolvedKey
+    from adapter.keys.precedence import ResolvedKey
     from adapter.providers import Provider
     from adapter.resolution import Resolution, resolve
     from adapter.routing import router
@@ -100,7 +100,7 @@ _HOMES = {
     "Problem": "errors",
     "Provider": "providers",
     "Resolution": "resolution",
-    "ResolvedKey": "keys",
+    "ResolvedKey": "keys.precedence",
     "UnknownProviderError": "errors",
     "load_config": "config",
     "model_list": "translation",

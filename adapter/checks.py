@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
-from adapter.key_sources import KEY_SETTINGS
+from adapter.keys.sources import KEY_SETTINGS
 from adapter.plugin_checks import OUR_TABLES, RESERVED, SECTIONS, check_extras, header_of
 from adapter.providers import FIELDS, base_url_fault, is_private_host, name_fault
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from adapter.keys import PLACEHOLDER_KEY
+from adapter.keys.precedence import PLACEHOLDER_KEY
 
 __all__ = ["private_client"]
 

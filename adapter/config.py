@@ -20,7 +20,7 @@ from adapter.checks import SECTIONS, check_document, check_merged
 from adapter.errors import ConfigError, Problem, UnknownProviderError
 from adapter.file_state import State, are_still, encoded, settled, state_of
 from adapter.files import Document, config_paths, read_document
-from adapter.keys import Secret, lookup
+from adapter.keys.precedence import Secret, lookup
 from adapter.providers import FIELDS, Provider
 
 __all__ = ["Config", "load_config"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from adapter.checks import VARIABLE
 from adapter.errors import did_you_mean
-from adapter.keys import Secret, default_variable
+from adapter.keys.precedence import Secret, default_variable
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
 from adapter.litellm_prefixes import BASE_SUFFIX, OpenAICompatible

@@ -11,7 +11,7 @@ from typing import Any
 import tomli
 import tomlkit
 
-from adapter.keys import MASK
+from adapter.keys.precedence import MASK
 from adapter.redaction import is_secret
 
 __all__ = ["masked_diff"]

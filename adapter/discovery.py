@@ -9,7 +9,7 @@ from typing import Any
 from adapter.errors import PROVIDER_FAILED, AdapterError
 from adapter.facts import Facts
 from adapter.failures import explain, explain_facts, where
-from adapter.keys import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.parallel import at_once, within
 from adapter.providers import Provider
 from adapter.translation import Target, api_base

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from adapter.keys import without_keys
+from adapter.keys.precedence import without_keys
 
 __all__ = ["hide_keys", "hide_sent_headers"]
 

@@ -20,8 +20,7 @@ import yaml
 from adapter.checks import SECTIONS
 from adapter.config import Config
 from adapter.errors import printable
-from adapter.key_sources import other_source
-from adapter.keys import (
+from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
     Secret,
     default_variable,
@@ -29,6 +28,7 @@ from adapter.keys import (
     reference_to,
     variable_of,
 )
+from adapter.keys.sources import other_source
 from adapter.providers import Provider
 from adapter.redaction import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for

@@ -25,7 +25,7 @@ from adapter.errors import (
     printable,
 )
 from adapter.facts import Facts, facts_of
-from adapter.keys import MASK, Secret, without_keys
+from adapter.keys.precedence import MASK, Secret, without_keys
 from adapter.redaction import is_secret
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
-from adapter.environment import getenvs
 from adapter.errors import Problem
+from adapter.keys.variables import getenvs
 from adapter.toml_lines import bare, places
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapter.facts import FACTS_HEADER
-from adapter.keys import MASK, SHORTEST_GUARDED
+from adapter.keys.precedence import MASK, SHORTEST_GUARDED
 
 __all__ = ["Hidden", "Message", "Send", "passing_waits", "redacted", "remember", "telling"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
-from adapter.keys import PLACEHOLDER_KEY, Secret, guarded, reference_to
+from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
 from adapter.providers import is_loopback
 from adapter.redaction import is_certain, is_secret
 

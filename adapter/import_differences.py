@@ -12,7 +12,7 @@ from adapter.errors import ConfigError, Problem
 from adapter.files import SECRETS_FILE, documents, value_at
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
 from adapter.providers import Provider, safe_url
 from adapter.redaction import has_secret
 from adapter.translation import api_base

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from adapter.checks import VARIABLE
 from adapter.config import Config
 from adapter.deployments import Deployment
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.litellm_refused import NOT_EXPRESSIBLE
 from adapter.providers import Provider, is_private_host, name_fault

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from adapter.deployments import Deployment
 from adapter.import_settings import Report
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.litellm_yaml import Place
 
 __all__ = ["ImportedProvider", "find_routes", "with_fallbacks"]

@@ -13,7 +13,7 @@ from adapter.files import SECRETS_FILE
 from adapter.import_differences import differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
 from adapter.providers import Provider
 from adapter.translation import api_base
 

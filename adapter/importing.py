@@ -17,7 +17,7 @@ from adapter.deployments import Deployment, Refused, read_deployment
 from adapter.import_names import provider_names
 from adapter.import_routes import ImportedProvider, find_routes, with_fallbacks
 from adapter.import_settings import Report, Settings, plain, read_settings, split_secrets
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
 from adapter.litellm_yaml import Loaded, Place, read_config_yaml, reference
 from adapter.providers import Provider
 

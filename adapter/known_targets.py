@@ -11,9 +11,9 @@ import os
 from typing import NamedTuple
 
 from adapter.config import Config, load_config
-from adapter.environment import Variables, getenvs
 from adapter.files import PATH_VARIABLES
-from adapter.keys import guarded
+from adapter.keys.precedence import guarded
+from adapter.keys.variables import Variables, getenvs
 from adapter.providers import Provider
 from adapter.resolution import Resolution
 from adapter.translation import Target, target_of

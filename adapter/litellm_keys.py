@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adapter.checks import VARIABLE
-from adapter.keys import PLACEHOLDER_KEY, Secret
+from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
 from adapter.litellm_prefixes import KEY_ALTERNATIVES, KEY_OPTIONAL, OpenAICompatible
 from adapter.litellm_yaml import reference, variable_in
 

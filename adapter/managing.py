@@ -18,8 +18,8 @@ from adapter.editing import (
 )
 from adapter.errors import ConfigError, Problem
 from adapter.files import documents, files_with, secrets_file, shared_file
-from adapter.key_sources import KEY_SETTINGS
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
+from adapter.keys.sources import KEY_SETTINGS
 from adapter.known_providers import KNOWN
 from adapter.providers import base_url_fault, name_fault
 from adapter.resolution import local_provider

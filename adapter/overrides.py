@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapter.config import Config
-from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
+from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
 from adapter.providers import safe_url
 from adapter.redaction import is_secret
 from adapter.resolution import resolve

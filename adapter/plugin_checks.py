@@ -9,7 +9,7 @@ from typing import Any
 
 from adapter.errors import Problem, did_you_mean
 from adapter.files import Document
-from adapter.key_sources import KEY_SETTINGS
+from adapter.keys.sources import KEY_SETTINGS
 
 __all__ = ["KEY_PREFIX", "OUR_TABLES", "RESERVED", "SECTIONS", "check_extras", "header_of"]
 

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapter.errors import MissingKeyError
-from adapter.key_sources import other_source, read_other
-from adapter.keys import (
+from adapter.keys.precedence import (
     MASK,
     ResolvedKey,
     Secret,
@@ -25,6 +24,7 @@ from adapter.keys import (
     sendable,
     variable_of,
 )
+from adapter.keys.sources import other_source, read_other
 
 __all__ = [
     "FIELDS",

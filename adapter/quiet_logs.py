@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from adapter.keys import without_keys
+from adapter.keys.precedence import without_keys
 
 __all__ = ["hide_keys_in_logs"]
 

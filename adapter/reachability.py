@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from adapter.discovery import AnswerError
-from adapter.keys import ResolvedKey
+from adapter.keys.precedence import ResolvedKey
 from adapter.providers import Provider
 from adapter.translation import api_base
 

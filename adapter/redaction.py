@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapter.keys import MASK, Secret, variable_of
+from adapter.keys.precedence import MASK, Secret, variable_of
 
 __all__ = ["has_secret", "hidden", "is_certain", "is_secret", "masked"]
 

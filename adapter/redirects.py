@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any
 
-from adapter.keys import without_keys
+from adapter.keys.precedence import without_keys
 
 __all__ = ["ANYWHERE", "guard_redirects"]
 

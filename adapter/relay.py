@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from adapter.answers import Kept, pieces
 from adapter.errors import PROVIDER_FAILED, UNREACHABLE, GatewayError
 from adapter.facts import FACTS_HEADER, Facts, RemoteError
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 
 if TYPE_CHECKING:
     from typing import Protocol

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from adapter.answers import TIMEOUT_SECONDS, Kept, Query
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
-from adapter.keys import PLACEHOLDER_KEY, ResolvedKey, sendable
+from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
 from adapter.providers import base_url_fault, safe_url
 from adapter.resolution import Resolution
 from adapter.runtime import Gateway, running

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapter.errors import GatewayError
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 
 __all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "new_file", "running"]
 

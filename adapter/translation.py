@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.config import Config, load_config
-from adapter.keys import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.plugin_checks import KEY_PREFIX
 from adapter.providers import Provider
 from adapter.resolution import EMBEDDED, Resolution, resolve

@@ -28,7 +28,7 @@ from error_cases import (
 from adapter import errors, failures
 from adapter.errors import EXIT_CODES, AdapterError
 from adapter.facts import Facts
-from adapter.keys import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.translation import Target
 
 PAGE = Path(__file__).with_name("errors.md")

@@ -19,7 +19,7 @@ from threading import Thread
 from adapter.config import Config, load_config
 from adapter.errors import AdapterError, ConfigError, MissingModelError, Problem
 from adapter.facts import RemoteError
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.providers import Provider
 from adapter.relay import Route, ask
 from adapter.resolution import resolve

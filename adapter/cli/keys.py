@@ -10,7 +10,7 @@ import click
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import diff_text
 from adapter.errors import AdapterError, ConfigError, MissingKeyError, printable
-from adapter.keys import Secret, sendable
+from adapter.keys.precedence import Secret, sendable
 
 __all__ = ["key_from_stdin", "key_typed", "keys"]
 
@@ -88,7 +88,7 @@ def unset_key(name: str, dry_run: bool) -> None:
 
 
 def _keyring(function: str, *args: str) -> Any:
-    from adapter.key_sources import KEYRING_SERVICE
+    from adapter.keys.sources import KEYRING_SERVICE
 
     try:
         import keyring

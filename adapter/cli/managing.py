@@ -16,8 +16,8 @@ from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import diff_text
 from adapter.config import Config
 from adapter.errors import ConfigError, printable
-from adapter.key_sources import KEYRING_SERVICE
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
+from adapter.keys.sources import KEYRING_SERVICE
 from adapter.providers import base_url_fault
 
 if TYPE_CHECKING:

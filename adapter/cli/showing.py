@@ -11,7 +11,7 @@ from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config import Config
 from adapter.errors import MissingKeyError, one_line
-from adapter.keys import MASK, variable_of
+from adapter.keys.precedence import MASK, variable_of
 from adapter.providers import Provider
 
 __all__ = ["show_provider"]

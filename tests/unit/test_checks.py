@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adapter import Config, ConfigError, Problem, load_config
 from adapter.checks import OUR_TABLES
-from adapter.key_sources import KEY_SETTINGS
+from adapter.keys.sources import KEY_SETTINGS
 
 Write = Callable[..., Path]
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from adapter.environment import Variables, getenvs
-from adapter.keys import find_key
+from adapter.keys.precedence import find_key
+from adapter.keys.variables import Variables, getenvs
 
 VALUES = [None, "", " v ", "käse", "\udcff", "a=b"]
 

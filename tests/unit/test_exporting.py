@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from adapter.config import Config, load_config
 from adapter.errors import UnknownProviderError
 from adapter.exporting import entries, export
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.providers import Provider
 from adapter.translation import model_list
 from tests.command import PATIENCE, run

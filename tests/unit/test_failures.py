@@ -19,7 +19,7 @@ import adapter
 from adapter.errors import EXIT_CODES, MissingModelError, UnknownProviderError
 from adapter.facts import Facts, causes
 from adapter.failures import Failure, add_note, add_text, explain, explain_facts
-from adapter.keys import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.resolution import resolve
 from adapter.translation import Target, target_of
 from tests.command import provider

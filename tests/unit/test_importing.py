@@ -23,7 +23,7 @@ from adapter.exporting import export
 from adapter.import_differences import check_import
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
-from adapter.keys import default_variable
+from adapter.keys.precedence import default_variable
 from adapter.providers import Provider
 from tests.command import run
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.errors import MissingKeyError
-from adapter.keys import (
+from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
     ResolvedKey,
     Secret,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import AdapterError, known_targets, load_config
-from adapter.keys import without_keys
+from adapter.keys.precedence import without_keys
 from adapter.known_targets import known_target, new_target
 from adapter.resolution import resolve
 from adapter.translation import Target, target_of
@@ -170,7 +170,7 @@ def test_a_key_in_use_is_not_forgotten_for_texts(
     monkeypatch.setenv("P_API_KEY", "sk-in-use")
     write(provider())
     asked("p")
-    monkeypatch.setattr("adapter.keys._guarded", {})
+    monkeypatch.setattr("adapter.keys.precedence._guarded", {})
 
     asked("p")
 

@@ -26,7 +26,7 @@ from adapter.config import Config, load_config
 from adapter.errors import AdapterError, ConfigError
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.known_providers import KNOWN, LOCAL
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.local_servers import find_local

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapter import Config, Provider, resolve, translate
-from adapter.keys import without_keys
+from adapter.keys.precedence import without_keys
 from adapter.overrides import call_of, target_of_call, translate_deployments, with_overrides
 from adapter.translation import Target, target_of
 
@@ -137,7 +137,7 @@ def test_the_short_way_of_most_calls_leads_where_the_long_one_does(model: str) -
 def test_a_key_among_the_headers_is_found_in_texts(
     model: str, given_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter.keys._guarded", {})
+    monkeypatch.setattr("adapter.keys.precedence._guarded", {})
 
     call_of(target(model), given_params)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.errors import MissingKeyError
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.providers import (
     FIELDS,
     Provider,

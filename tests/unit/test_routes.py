@@ -12,7 +12,7 @@ import pytest
 from adapter.answers import Query
 from adapter.config import load_config
 from adapter.fingerprints import fingerprints
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.resolution import resolve
 from adapter.routes import STALE, Way, own_way
 from adapter.runtime import Gateway, Slot
@@ -181,7 +181,7 @@ def test_status_runs_no_command(write: Callable[..., Path], start: Start, tmp_pa
     )
     start(4001)
     said.unlink()
-    from adapter import key_sources
+    from adapter.keys.precedence import sources as key_sources
 
     key_sources._printed.clear()
     assert "(up to date)" in run("serve", "--status").out

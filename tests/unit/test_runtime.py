@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from adapter.errors import GatewayError
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.runtime import FORMAT, Slot, folder, is_alive, left_behind, private_folder, running
 
 FACTS: dict[str, Any] = {

@@ -25,7 +25,7 @@ from adapter.checks import SECTIONS
 from adapter.cli.main import cli
 from adapter.errors import EXIT_CODES
 from adapter.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
-from adapter.key_sources import COMMAND_SECONDS, KEY_SETTINGS
+from adapter.keys.sources import COMMAND_SECONDS, KEY_SETTINGS
 from adapter.plugin_checks import RESERVED
 from adapter.providers import FIELDS
 from tests.conftest import ROOT

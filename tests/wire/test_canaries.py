@@ -20,11 +20,11 @@ import keyring
 import pytest
 
 import adapter
-from adapter import key_sources
 from adapter.attempts import Plan
 from adapter.calls import FUNCTIONS
 from adapter.cli.main import cli
 from adapter.config import load_config
+from adapter.keys.precedence import sources as key_sources
 from adapter.resolution import resolve
 from adapter.translation import target_of
 from tests.canaries import PLACES, FileKeyring, Nursery, all_logs, nursery, pickled, shown

@@ -88,8 +88,8 @@ LISTING = {
     "adapter.errors",
 }
 READING = {
-    *("adapter.checks", "adapter.config", "adapter.environment", "adapter.file_state"),
-    *("adapter.files", "adapter.key_sources", "adapter.keys", "adapter.plugin_checks"),
+    *("adapter.checks", "adapter.config", "adapter.keys.variables", "adapter.file_state"),
+    *("adapter.files", "adapter.keys.sources", "adapter.keys.precedence", "adapter.plugin_checks"),
     *("adapter.providers", "adapter.redaction", "adapter.toml_lines"),
 }
 

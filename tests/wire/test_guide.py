@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from adapter import load_config, translate
-from adapter.keys import PLACEHOLDER_KEY
+from adapter.keys.precedence import PLACEHOLDER_KEY
 from tests.conftest import ROOT
 from tests.recorder import (
     RESPONSE,

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 import adapter
-from adapter import key_sources
 from adapter.config import load_config
 from adapter.discovery import models_of
 from adapter.errors import MissingKeyError
+from adapter.keys.precedence import sources as key_sources
 from tests.command import PATIENCE, is_readable, provider, run, started
 from tests.recorder import Recorder
 

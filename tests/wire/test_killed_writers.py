@@ -25,7 +25,7 @@ WRITERS = {
     "add": """\
 import os, sys
 from adapter.config import load_config
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.managing import NewProvider, add, remove
 
 def write():

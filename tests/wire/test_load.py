@@ -21,7 +21,7 @@ import pytest
 import adapter
 from adapter.config import load_config
 from adapter.editing import edit, set_provider
-from adapter.keys import Secret
+from adapter.keys.precedence import Secret
 from adapter.managing import NewProvider, add, remove
 from tests.command import PATIENCE
 from tests.echo import EchoServer, echo_server

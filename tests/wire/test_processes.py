@@ -10,7 +10,7 @@ from pathlib import Path
 import litellm
 import pytest
 
-from adapter.keys import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.prices import cost
 from adapter.translation import Target
 from tests.recorder import Recorder

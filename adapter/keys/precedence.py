@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import NamedTuple, NoReturn
 
-from adapter.environment import getenvs
 from adapter.errors import MissingKeyError
+from adapter.keys.variables import getenvs
 
 __all__ = [
     "PLACEHOLDER_KEY",
