@@ -193,7 +193,7 @@ def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
     given = {s: ours[s] for s in SECTIONS if s in ours}
     if not given:
         return {}
-    from adapter.redaction import hidden
+    from adapter.secrets.policy import hidden
 
     return {name: hidden((name,), section) for name, section in given.items()}
 

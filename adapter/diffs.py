@@ -12,7 +12,7 @@ import tomli
 import tomlkit
 
 from adapter.keys.precedence import MASK
-from adapter.redaction import is_secret
+from adapter.secrets.policy import is_secret
 
 __all__ = ["masked_diff"]
 
@@ -25,7 +25,7 @@ _PROVIDERS = ("plugin", "litellm", "providers")
 def masked_diff(old: str, new: str, name: str) -> str:
     """Return the unified diff of two TOML texts, ``""`` for none, with ``***`` for each secret.
 
-    A secret is what :func:`adapter.redaction.is_secret` says, and any value of ``[env]``.
+    A secret is what :func:`adapter.secrets.policy.is_secret` says, and any value of ``[env]``.
     """
     secrets = {s for text in (old, new) for s in _secrets(tomli.loads(text))}
     pieces = {piece for secret in secrets for piece in _spellings(secret) if piece}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.config import load_config
 from adapter.errors import ConfigError
 from adapter.file_state import look_in_one_go
-from adapter.quiet_logs import hide_keys_in_logs
+from adapter.secrets.logs import hide_keys_in_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

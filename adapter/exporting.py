@@ -30,7 +30,7 @@ from adapter.keys.precedence import (
 )
 from adapter.keys.sources import other_source
 from adapter.providers import Provider
-from adapter.redaction import is_secret
+from adapter.secrets.policy import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
 
 __all__ = ["Export", "entries", "export", "sections", "yaml_text"]

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from adapter.echoes import hide_keys
 from adapter.errors import (
     AUTHENTICATION,
     NOT_FOUND,
@@ -26,7 +25,8 @@ from adapter.errors import (
 )
 from adapter.facts import Facts, facts_of
 from adapter.keys.precedence import MASK, Secret, without_keys
-from adapter.redaction import is_secret
+from adapter.secrets.errors import hide_keys
+from adapter.secrets.policy import is_secret
 
 if TYPE_CHECKING:
     from adapter.translation import Target

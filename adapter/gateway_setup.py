@@ -18,7 +18,7 @@ from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
 from adapter.providers import is_loopback
-from adapter.redaction import is_certain, is_secret
+from adapter.secrets.policy import is_certain, is_secret
 
 if TYPE_CHECKING:
     from adapter.config import Config

@@ -14,7 +14,7 @@ from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys.precedence import default_variable
 from adapter.providers import Provider, safe_url
-from adapter.redaction import has_secret
+from adapter.secrets.policy import has_secret
 from adapter.translation import api_base
 
 __all__ = ["check_import", "differing_fields"]

@@ -11,7 +11,7 @@ from adapter.checks import SECTIONS
 from adapter.exporting import NO_STATIC_MODELS
 from adapter.files import LONGEST_INTEGER
 from adapter.litellm_yaml import Loaded, reference
-from adapter.redaction import has_secret
+from adapter.secrets.policy import has_secret
 
 __all__ = ["Report", "Settings", "plain", "read_settings", "split_secrets"]
 

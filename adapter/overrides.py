@@ -8,8 +8,8 @@ from typing import Any
 from adapter.config import Config
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
 from adapter.providers import safe_url
-from adapter.redaction import is_secret
 from adapter.resolution import resolve
+from adapter.secrets.policy import is_secret
 from adapter.translation import Target, api_base, target_of
 
 __all__ = ["call_of", "translate_deployments"]

@@ -62,7 +62,7 @@ class Provider:
         if self.api_key and not isinstance(self.api_key, Secret):
             object.__setattr__(self, "api_key", Secret(self.api_key))
         if self.extras:
-            from adapter.redaction import hidden  # milliseconds, which most providers need not
+            from adapter.secrets.policy import hidden  # milliseconds, which most providers need not
 
             object.__setattr__(self, "extras", hidden((), self.extras))
 

@@ -43,7 +43,7 @@ def show_provider(name: str, as_json: bool) -> None:
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
     from adapter.files import files_with
-    from adapter.redaction import masked
+    from adapter.secrets.policy import masked
     from adapter.translation import params_for
 
     state = "set"

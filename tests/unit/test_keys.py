@@ -21,7 +21,7 @@ from adapter.keys.precedence import (
     key_source,
     lookup,
 )
-from adapter.redaction import masked
+from adapter.secrets.policy import masked
 
 KEY = "sk-never-to-be-shown"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.diffs import masked_diff
-from adapter.redaction import has_secret, is_certain, is_secret, masked
+from adapter.secrets.policy import has_secret, is_certain, is_secret, masked
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ LISTING = {
 READING = {
     *("adapter.checks", "adapter.config", "adapter.keys.variables", "adapter.file_state"),
     *("adapter.files", "adapter.keys.sources", "adapter.keys.precedence", "adapter.plugin_checks"),
-    *("adapter.providers", "adapter.redaction", "adapter.toml_lines"),
+    *("adapter.providers", "adapter.secrets.policy", "adapter.toml_lines"),
 }
 
 

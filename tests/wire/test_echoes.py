@@ -17,9 +17,9 @@ import litellm
 import pytest
 
 import adapter
-from adapter.echoes import hide_keys
 from adapter.keys.precedence import KEYS_OF_LONG, LONG_TEXT, MOST_GUARDED, guarded, without_keys
-from adapter.quiet_logs import hide_keys_in_logs
+from adapter.secrets.errors import hide_keys
+from adapter.secrets.logs import hide_keys_in_logs
 from tests.command import provider
 from tests.recorder import Recorder, Reply
 

@@ -1,0 +1,1 @@
+"""Which settings are secrets, and how known secrets are taken out of what is shown."""
