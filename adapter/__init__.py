@@ -34,7 +34,8 @@ if TYPE_CHECKING:
         transcription,
     )
 
-    from adapter.config import Config, load_config
+    from adapter.config.loading import Config, load_config
+    from adapter.config.provider import Provider
     from adapter.errors import (
         AdapterError,
         ConfigError,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         UnknownProviderError,
     )
     from adapter.keys.precedence import ResolvedKey
-    from adapter.providers import Provider
     from adapter.resolution import Resolution, resolve
     from adapter.routing import router
     from adapter.translation import model_list, translate
@@ -91,18 +91,18 @@ __all__ = [
 
 _HOMES = {
     "AdapterError": "errors",
-    "Config": "config",
+    "Config": "config.loading",
     "ConfigError": "errors",
     "EmbeddedError": "errors",
     "GatewayError": "errors",
     "MissingKeyError": "errors",
     "MissingModelError": "errors",
     "Problem": "errors",
-    "Provider": "providers",
+    "Provider": "config.provider",
     "Resolution": "resolution",
     "ResolvedKey": "keys.precedence",
     "UnknownProviderError": "errors",
-    "load_config": "config",
+    "load_config": "config.loading",
     "model_list": "translation",
     "resolve": "resolution",
     "router": "routing",

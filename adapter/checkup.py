@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlunsplit
 
+from adapter.config.provider import Provider
 from adapter.discovery import AnswerError, models_of
 from adapter.errors import NOT_FOUND, OTHER, PROVIDER_FAILED, UNREACHABLE, AdapterError
 from adapter.failures import explain
 from adapter.parallel import within
-from adapter.providers import Provider
 from adapter.reachability import (
     CONNECT_SECONDS,
     FAILED,

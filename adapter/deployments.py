@@ -10,15 +10,15 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from adapter.checks import VARIABLE
+from adapter.config.checks import VARIABLE
+from adapter.config.plugin_checks import KEY_PREFIX
+from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import did_you_mean
 from adapter.keys.precedence import Secret, default_variable
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
 from adapter.litellm_prefixes import BASE_SUFFIX, OpenAICompatible
 from adapter.litellm_yaml import REFERENCE, reference, variable_in
-from adapter.plugin_checks import KEY_PREFIX
-from adapter.providers import base_url_fault, safe_url
 
 __all__ = ["Deployment", "Refused", "read_deployment"]
 

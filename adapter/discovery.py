@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from adapter.config.provider import Provider
 from adapter.errors import PROVIDER_FAILED, AdapterError
 from adapter.facts import Facts
 from adapter.failures import explain, explain_facts, where
 from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.parallel import at_once, within
-from adapter.providers import Provider
 from adapter.translation import Target, api_base
 
 __all__ = ["AnswerError", "discover", "models_of"]

@@ -16,10 +16,10 @@ import tomlkit
 import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
+from adapter.config.files import read_document, value_at
+from adapter.config.provider import FIELDS
 from adapter.diffs import masked_diff
 from adapter.errors import ConfigError, Problem
-from adapter.files import read_document, value_at
-from adapter.providers import FIELDS
 from adapter.toml_text import changed, provider_arrays
 from adapter.writing import locked, mode_for, replace_all
 

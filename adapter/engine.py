@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from adapter.config import load_config
+from adapter.config.file_state import look_in_one_go
+from adapter.config.loading import load_config
 from adapter.errors import ConfigError
-from adapter.file_state import look_in_one_go
 from adapter.secrets.logs import hide_keys_in_logs
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from adapter.checks import SECTIONS
-from adapter.config import Config
+from adapter.config.checks import SECTIONS
+from adapter.config.loading import Config
+from adapter.config.provider import Provider
 from adapter.errors import printable
 from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
@@ -29,7 +30,6 @@ from adapter.keys.precedence import (
     variable_of,
 )
 from adapter.keys.sources import other_source
-from adapter.providers import Provider
 from adapter.secrets.policy import is_secret
 from adapter.translation import OWN_ATTEMPTS, deployments, params_for
 

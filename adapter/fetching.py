@@ -21,7 +21,7 @@ from urllib.request import (
     build_opener,
 )
 
-from adapter.providers import is_this_machine
+from adapter.config.provider import is_this_machine
 
 __all__ = ["Answer", "TooLongError", "UnsentError", "get", "send", "tls_context"]
 

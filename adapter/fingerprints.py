@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from adapter.errors import MissingKeyError
 
 if TYPE_CHECKING:
-    from adapter.config import Config
-    from adapter.providers import Provider
+    from adapter.config.loading import Config
+    from adapter.config.provider import Provider
 
 __all__ = ["NETWORK", "fingerprints", "is_current"]
 

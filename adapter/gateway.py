@@ -32,7 +32,7 @@ from adapter.runtime import Gateway, Slot, is_alive, new_file, running
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from adapter.config import Config
+    from adapter.config.loading import Config
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Started", "start", "stop"]
 

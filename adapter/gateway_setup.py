@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.exporting import entries, sections
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
-from adapter.providers import is_loopback
 from adapter.secrets.policy import is_certain, is_secret
 
 if TYPE_CHECKING:
-    from adapter.config import Config
+    from adapter.config.loading import Config
 
 __all__ = [
     "check_installed",

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapter.config import Config
+from adapter.config.files import SECRETS_FILE, documents, value_at
+from adapter.config.loading import Config
+from adapter.config.provider import Provider, safe_url
 from adapter.errors import ConfigError, Problem
-from adapter.files import SECRETS_FILE, documents, value_at
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys.precedence import default_variable
-from adapter.providers import Provider, safe_url
 from adapter.secrets.policy import has_secret
 from adapter.translation import api_base
 

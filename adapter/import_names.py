@@ -7,13 +7,13 @@ from collections import Counter
 from itertools import count
 from urllib.parse import urlsplit
 
-from adapter.checks import VARIABLE
-from adapter.config import Config
+from adapter.config.checks import VARIABLE
+from adapter.config.loading import Config
+from adapter.config.provider import Provider, is_private_host, name_fault
 from adapter.deployments import Deployment
 from adapter.keys.precedence import default_variable
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE
 from adapter.litellm_refused import NOT_EXPRESSIBLE
-from adapter.providers import Provider, is_private_host, name_fault
 from adapter.translation import api_base
 
 __all__ = ["provider_names"]

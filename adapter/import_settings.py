@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
-from adapter.checks import SECTIONS
+from adapter.config.checks import SECTIONS
+from adapter.config.files import LONGEST_INTEGER
 from adapter.exporting import NO_STATIC_MODELS
-from adapter.files import LONGEST_INTEGER
 from adapter.litellm_yaml import Loaded, reference
 from adapter.secrets.policy import has_secret
 

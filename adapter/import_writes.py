@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapter.config import Config
+from adapter.config.files import SECRETS_FILE
+from adapter.config.loading import Config
+from adapter.config.provider import Provider
 from adapter.editing import Edit, edit_all, merge_table, set_extras, set_providers
-from adapter.files import SECRETS_FILE
 from adapter.import_differences import differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys.precedence import default_variable
-from adapter.providers import Provider
 from adapter.translation import api_base
 
 __all__ = ["Written", "write_import"]

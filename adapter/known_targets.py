@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from adapter.config import Config, load_config
-from adapter.files import PATH_VARIABLES
+from adapter.config.files import PATH_VARIABLES
+from adapter.config.loading import Config, load_config
+from adapter.config.provider import Provider
 from adapter.keys.precedence import guarded
 from adapter.keys.variables import Variables, getenvs
-from adapter.providers import Provider
 from adapter.resolution import Resolution
 from adapter.translation import Target, target_of
 

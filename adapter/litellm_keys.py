@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from adapter.checks import VARIABLE
+from adapter.config.checks import VARIABLE
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
 from adapter.litellm_prefixes import KEY_ALTERNATIVES, KEY_OPTIONAL, OpenAICompatible
 from adapter.litellm_yaml import reference, variable_in

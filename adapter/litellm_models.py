@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from adapter.checks import VARIABLE
+from adapter.config.checks import VARIABLE
 from adapter.errors import did_you_mean
 from adapter.litellm_prefixes import (
     MODEL_ID_PREFIXES,

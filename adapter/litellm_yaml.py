@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from adapter.files import MAX_BYTES
+from adapter.config.files import MAX_BYTES
 from adapter.yaml_limits import Loader, Place, check_depth, check_nodes, fail, line_of
 
 __all__ = ["Loaded", "Place", "read_config_yaml", "reference", "variable_in"]

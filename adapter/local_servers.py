@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from adapter.config import Config
+from adapter.config.loading import Config
+from adapter.config.provider import Provider, is_this_machine
 from adapter.discovery import discover
 from adapter.known_providers import KNOWN, LOCAL
-from adapter.providers import Provider, is_this_machine
 
 __all__ = ["Found", "find_local"]
 

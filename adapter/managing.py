@@ -6,8 +6,10 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapter.checks import VARIABLE
-from adapter.config import Config
+from adapter.config.checks import VARIABLE
+from adapter.config.files import documents, files_with, secrets_file, shared_file
+from adapter.config.loading import Config
+from adapter.config.provider import base_url_fault, name_fault
 from adapter.editing import (
     Edit,
     edit_all,
@@ -17,11 +19,9 @@ from adapter.editing import (
     set_provider,
 )
 from adapter.errors import ConfigError, Problem
-from adapter.files import documents, files_with, secrets_file, shared_file
 from adapter.keys.precedence import Secret
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.known_providers import KNOWN
-from adapter.providers import base_url_fault, name_fault
 from adapter.resolution import local_provider
 from adapter.toml_text import provider_arrays
 

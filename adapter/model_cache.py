@@ -14,7 +14,7 @@ from adapter.errors import ConfigError
 from adapter.writing import write_file
 
 if TYPE_CHECKING:
-    from adapter.providers import Provider
+    from adapter.config.provider import Provider
 
 __all__ = ["SECONDS", "cache_file", "cached_models", "remember"]
 

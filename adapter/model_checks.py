@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from adapter.config import Config
+from adapter.config.files import documents
+from adapter.config.loading import Config
 from adapter.errors import Problem, did_you_mean
-from adapter.files import documents
 from adapter.litellm_prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
 from adapter.litellm_refused import NOT_EXPRESSIBLE, UNRESOLVED
 from adapter.resolution import EMBEDDED, LOCAL

@@ -6,9 +6,9 @@ import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from adapter.config.provider import Provider
 from adapter.discovery import AnswerError
 from adapter.keys.precedence import ResolvedKey
-from adapter.providers import Provider
 from adapter.translation import api_base
 
 __all__ = [

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from adapter.config import Config, load_config
+from adapter.config.loading import Config, load_config
+from adapter.config.provider import Provider, base_url_fault
 from adapter.errors import ConfigError, MissingModelError
-from adapter.providers import Provider, base_url_fault
 
 __all__ = ["Resolution", "choose_model", "local_provider", "resolve"]
 

@@ -8,16 +8,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.answers import TIMEOUT_SECONDS, Kept, Query
+from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
-from adapter.providers import base_url_fault, safe_url
 from adapter.resolution import Resolution
 from adapter.runtime import Gateway, running
 from adapter.translation import OWN_ATTEMPTS, Target
 
 if TYPE_CHECKING:
-    from adapter.config import Config
+    from adapter.config.loading import Config
     from adapter.relay import Route
 
 __all__ = ["Way", "answer", "foreign_way", "gateway_only", "own_way"]

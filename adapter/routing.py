@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from adapter.clients import private_client
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.engine import load_litellm
 from adapter.overrides import translate_deployments
 from adapter.redirects import guard_redirects

@@ -14,7 +14,7 @@ import tomli
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from adapter.files import excess
+from adapter.config.files import excess
 
 __all__ = ["changed", "provider_arrays"]
 

@@ -43,7 +43,7 @@ def timed(function: Callable[[], Any], repeats: int = 1) -> float:
 
 def measure(quick: bool) -> Results:
     from adapter import resolve, translate
-    from adapter.config import read_config
+    from adapter.config.loading import read_config
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BENCH_KEY"] = "sk-x"

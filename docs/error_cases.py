@@ -16,11 +16,11 @@ from unittest import mock
 
 from adapter import embedded, gateway, gateway_setup
 from adapter.cli.main import run
-from adapter.config import Config, load_config
+from adapter.config.files import LONGEST_INTEGER, MAX_VALUES
+from adapter.config.loading import Config, load_config
+from adapter.config.plugin_checks import OUR_TABLES
+from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
-from adapter.files import LONGEST_INTEGER, MAX_VALUES
-from adapter.plugin_checks import OUR_TABLES
-from adapter.providers import Provider
 from adapter.resolution import resolve
 
 URL = "https://api.groq.com/openai/v1"

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from example_files import Example, blocks, read
 
 from adapter import MissingKeyError, Provider
+from adapter.config.provider import is_private_host
 from adapter.facts import Facts
 from adapter.failures import Failure, explain_facts
 from adapter.known_providers import KNOWN
-from adapter.providers import is_private_host
 from adapter.translation import Target, api_base
 
 ROOT = Path(__file__).parents[1]

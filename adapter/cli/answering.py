@@ -10,7 +10,7 @@ import click
 
 from adapter.answers import Kept, Query
 from adapter.cli.output import AnswerWriter, json_text
-from adapter.config import Config
+from adapter.config.loading import Config
 from adapter.errors import PROVIDER_FAILED, AdapterError, printable
 from adapter.routes import Way, answer
 from adapter.translation import Target

@@ -13,7 +13,7 @@ import click
 from adapter.answers import Query
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import load
-from adapter.config import Config
+from adapter.config.loading import Config
 from adapter.errors import AdapterError
 from adapter.resolution import EMBEDDED, choose_model, resolve
 from adapter.routes import Way, foreign_way, own_way

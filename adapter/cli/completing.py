@@ -15,7 +15,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.errors import AdapterError
 
 __all__ = ["VARIABLE", "answer_shell", "complete_model", "complete_provider", "completion"]

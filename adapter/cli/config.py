@@ -100,7 +100,7 @@ def check_config() -> None:
 
     Exit code 2 when something has to be corrected, 0 when there are warnings at most.
     """
-    from adapter.config import load_config
+    from adapter.config.loading import load_config
     from adapter.model_checks import check_default_model
 
     loaded = load_config()
@@ -115,8 +115,8 @@ def check_config() -> None:
 @config_option
 def show_paths() -> None:
     """Show which files are read, in order: later ones win; of the others, why not."""
+    from adapter.config.files import config_paths, read_document
     from adapter.errors import Problem, printable
-    from adapter.files import config_paths, read_document
 
     paths, _ = config_paths()
     for path in paths:

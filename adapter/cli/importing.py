@@ -45,7 +45,7 @@ def import_config(
     Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
     was written: the file cannot be read, or a provider that differs would be overwritten.
     """
-    from adapter.files import config_paths, shared_file
+    from adapter.config.files import config_paths, shared_file
     from adapter.import_differences import check_import
     from adapter.import_writes import write_import
     from adapter.importing import plan_import

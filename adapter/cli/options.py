@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from adapter.config import Config
+    from adapter.config.loading import Config
 
 __all__ = ["config_option", "load", "load_or_new", "models_word", "providers_word"]
 
@@ -39,7 +39,7 @@ config_option: Callable[[Decorated], Decorated] = click.option(
 
 def load(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration, with its warnings shown on stderr. Raises ``ConfigError``."""
-    from adapter.config import load_config
+    from adapter.config.loading import load_config
 
     config = load_config(path)
     for warning in config.warnings:
@@ -49,8 +49,8 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
 
 def load_or_new(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration to write to, as :func:`load` does; an empty one for a new file."""
-    from adapter.config import Config
-    from adapter.files import config_paths
+    from adapter.config.files import config_paths
+    from adapter.config.loading import Config
 
     paths, named = config_paths(path)
     return Config(paths=paths) if named and not os.path.exists(paths[0]) else load(path)

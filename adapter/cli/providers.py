@@ -9,9 +9,9 @@ import click
 from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load
 from adapter.cli.output import json_text
-from adapter.config import Config
+from adapter.config.loading import Config
+from adapter.config.provider import Provider
 from adapter.errors import one_line, printable
-from adapter.providers import Provider
 
 __all__ = ["providers"]
 
@@ -60,7 +60,7 @@ def list_providers(as_json: bool) -> None:
 def _text(config: Config) -> str:
     """Return the listing of gptme's specification, spacing and emoji included."""
     if not config.providers:
-        from adapter.files import config_paths
+        from adapter.config.files import config_paths
 
         paths, named = config_paths()
         return EMPTY.format(path=printable(paths[0] if named else paths[1]))

@@ -15,7 +15,7 @@ from adapter.errors import ConfigError, GatewayError, printable
 from adapter.runtime import Gateway, left_behind, running
 
 if TYPE_CHECKING:
-    from adapter.config import Config
+    from adapter.config.loading import Config
     from adapter.gateway import Started
 
 __all__ = ["serve"]

@@ -9,10 +9,10 @@ import click
 
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
-from adapter.config import Config
+from adapter.config.loading import Config
+from adapter.config.provider import Provider
 from adapter.errors import MissingKeyError, one_line
 from adapter.keys.precedence import MASK, variable_of
-from adapter.providers import Provider
 
 __all__ = ["show_provider"]
 
@@ -42,7 +42,7 @@ def show_provider(name: str, as_json: bool) -> None:
 
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
-    from adapter.files import files_with
+    from adapter.config.files import files_with
     from adapter.secrets.policy import masked
     from adapter.translation import params_for
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server

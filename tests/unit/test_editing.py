@@ -15,6 +15,7 @@ import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.config.files import shared_file
 from adapter.editing import (
     Edit,
     edit,
@@ -25,7 +26,6 @@ from adapter.editing import (
     set_provider,
 )
 from adapter.errors import ConfigError
-from adapter.files import shared_file
 from adapter.writing import write_file
 
 GROQ = {"name": "groq", "base_url": "https://api.groq.com/openai/v1", "api_key_env": "GROQ_KEY"}

@@ -15,11 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.config import Config, load_config
+from adapter.config.loading import Config, load_config
+from adapter.config.provider import Provider
 from adapter.errors import UnknownProviderError
 from adapter.exporting import entries, export
 from adapter.keys.precedence import Secret
-from adapter.providers import Provider
 from adapter.translation import model_list
 from tests.command import PATIENCE, run
 

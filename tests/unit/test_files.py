@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from adapter.config.files import MAX_BYTES, Document, config_paths, read_document
 from adapter.errors import Problem
-from adapter.files import MAX_BYTES, Document, config_paths, read_document
 
 SECRET = "sk-never-to-be-shown"
 

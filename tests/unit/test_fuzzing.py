@@ -13,9 +13,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapter.config.plugin_checks import OUR_TABLES
+from adapter.config.provider import FIELDS
 from adapter.editing import remove_provider, set_provider
-from adapter.plugin_checks import OUR_TABLES
-from adapter.providers import FIELDS
 from adapter.toml_text import changed
 from tests.fuzzing import (
     HEAD,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
+from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError
 from adapter.fingerprints import fingerprints
 from adapter.gateway import start
 from adapter.gateway_setup import configuration
-from adapter.providers import is_loopback
 from tests.command import run
 
 CONFIG = """\

@@ -10,7 +10,7 @@ import pytest
 import tomli
 import yaml
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.exporting import export
 from tests.command import Outcome, run
 

@@ -17,14 +17,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.config import Config, load_config
+from adapter.config.loading import Config, load_config
+from adapter.config.provider import Provider
 from adapter.errors import ConfigError
 from adapter.exporting import export
 from adapter.import_differences import check_import
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.keys.precedence import default_variable
-from adapter.providers import Provider
 from tests.command import run
 
 SAMPLES = Path(__file__).parents[1] / "samples"

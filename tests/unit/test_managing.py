@@ -22,7 +22,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.config import Config, load_config
+from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ConfigError
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
@@ -622,7 +622,9 @@ def test_path_says_why_a_file_cannot_be_read(
     path = write("", mode=0)
     if os.access(path, os.R_OK):  # as root may read all
         refused = PermissionError(13, "Permission denied")
-        monkeypatch.setattr("adapter.files.open", mock.Mock(side_effect=refused), raising=False)
+        monkeypatch.setattr(
+            "adapter.config.files.open", mock.Mock(side_effect=refused), raising=False
+        )
     line = f"{path}  (cannot be read: Permission denied)\n"
     assert line in run("config", "path").out
 

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.errors import MissingKeyError
-from adapter.keys.precedence import Secret
-from adapter.providers import (
+from adapter.config.provider import (
     FIELDS,
     Provider,
     base_url_fault,
@@ -21,6 +19,8 @@ from adapter.providers import (
     name_fault,
     safe_url,
 )
+from adapter.errors import MissingKeyError
+from adapter.keys.precedence import Secret
 
 SECRET = "s3cr3t"
 URL = "https://api.example.com/v1"

@@ -18,7 +18,7 @@ from adapter import (
     load_config,
     resolve,
 )
-from adapter.providers import name_fault
+from adapter.config.provider import name_fault
 from adapter.resolution import choose_model
 
 Write = Callable[..., Path]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapter.answers import Query
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.fingerprints import fingerprints
 from adapter.keys.precedence import Secret
 from adapter.resolution import resolve

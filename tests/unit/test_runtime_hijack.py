@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.errors import AdapterError, ConfigError, GatewayError
 from adapter.fingerprints import fingerprints
 from adapter.keys.precedence import Secret

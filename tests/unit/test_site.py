@@ -21,13 +21,13 @@ import yaml
 import adapter
 from adapter import load_config
 from adapter.calls import FUNCTIONS
-from adapter.checks import SECTIONS
 from adapter.cli.main import cli
+from adapter.config.checks import SECTIONS
+from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from adapter.config.plugin_checks import RESERVED
+from adapter.config.provider import FIELDS
 from adapter.errors import EXIT_CODES
-from adapter.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from adapter.keys.sources import COMMAND_SECONDS, KEY_SETTINGS
-from adapter.plugin_checks import RESERVED
-from adapter.providers import FIELDS
 from tests.conftest import ROOT
 from tests.pages import DOCS, PAGES, blocks, commands, followed, generator, table
 

@@ -23,7 +23,7 @@ import adapter
 from adapter.attempts import Plan
 from adapter.calls import FUNCTIONS
 from adapter.cli.main import cli
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.keys.precedence import sources as key_sources
 from adapter.resolution import resolve
 from adapter.translation import target_of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.model_cache import remember
 from tests.command import PATIENCE, console_script, provider, run
 

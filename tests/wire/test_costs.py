@@ -22,8 +22,7 @@ import litellm
 import pytest
 
 import adapter
-from adapter import file_state
-from adapter.config import load_config
+from adapter.config.loading import file_state, load_config
 from adapter.engine import load_litellm
 from adapter.translation import translate
 from tests.command import provider
@@ -88,9 +87,19 @@ LISTING = {
     "adapter.errors",
 }
 READING = {
-    *("adapter.checks", "adapter.config", "adapter.keys.variables", "adapter.file_state"),
-    *("adapter.files", "adapter.keys.sources", "adapter.keys.precedence", "adapter.plugin_checks"),
-    *("adapter.providers", "adapter.secrets.policy", "adapter.toml_lines"),
+    *(
+        "adapter.config.checks",
+        "adapter.config.loading",
+        "adapter.keys.variables",
+        "adapter.config.file_state",
+    ),
+    *(
+        "adapter.config.files",
+        "adapter.keys.sources",
+        "adapter.keys.precedence",
+        "adapter.config.plugin_checks",
+    ),
+    *("adapter.config.provider", "adapter.secrets.policy", "adapter.config.toml_lines"),
 }
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from adapter.config.provider import Provider
 from adapter.discovery import discover, models_of
 from adapter.errors import AdapterError, MissingKeyError
-from adapter.providers import Provider
 from tests.command import run
 from tests.recorder import Recorder, Reply
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import adapter
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.discovery import models_of
 from adapter.errors import MissingKeyError
 from adapter.keys.precedence import sources as key_sources

@@ -24,7 +24,7 @@ KILLS = 200
 WRITERS = {
     "add": """\
 import os, sys
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.keys.precedence import Secret
 from adapter.managing import NewProvider, add, remove
 
@@ -33,8 +33,8 @@ def write():
 """,
     "import": """\
 import os, sys
-from adapter.config import load_config
-from adapter.files import shared_file
+from adapter.config.loading import load_config
+from adapter.config.files import shared_file
 from adapter.import_writes import write_import
 from adapter.importing import plan_import
 from adapter.managing import remove

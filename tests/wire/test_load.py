@@ -19,7 +19,7 @@ import litellm
 import pytest
 
 import adapter
-from adapter.config import load_config
+from adapter.config.loading import load_config
 from adapter.editing import edit, set_provider
 from adapter.keys.precedence import Secret
 from adapter.managing import NewProvider, add, remove

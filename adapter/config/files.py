@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
+from adapter.config.toml_lines import bare, places
 from adapter.errors import Problem
 from adapter.keys.variables import getenvs
-from adapter.toml_lines import bare, places
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from adapter.checks import SECTIONS, check_document, check_merged
+from adapter.config.checks import SECTIONS, check_document, check_merged
+from adapter.config.file_state import State, are_still, encoded, settled, state_of
+from adapter.config.files import Document, config_paths, read_document
+from adapter.config.provider import FIELDS, Provider
 from adapter.errors import ConfigError, Problem, UnknownProviderError
-from adapter.file_state import State, are_still, encoded, settled, state_of
-from adapter.files import Document, config_paths, read_document
 from adapter.keys.precedence import Secret, lookup
-from adapter.providers import FIELDS, Provider
 
 __all__ = ["Config", "load_config"]
 
