@@ -6,17 +6,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from adapter.clients import private_client
-from adapter.engine import keep_model_id
 from adapter.errors import AdapterError
 from adapter.failures import add_note, add_text
 from adapter.known_targets import known_target, new_target
 from adapter.overrides import call_of
-from adapter.redirects import guard_redirects
 from adapter.resolution import Resolution, resolve
 from adapter.secrets.errors import hide_sent_headers
 from adapter.streams import note_stream
 from adapter.translation import OWN_ATTEMPTS, PREFIX, Target
+from adapter.upstream.clients import private_client
+from adapter.upstream.loading import keep_model_id
+from adapter.upstream.redirects import guard_redirects
 
 __all__ = ["Function", "Plan"]
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from adapter.attempts import Function, Plan
-from adapter.engine import load_litellm
 from adapter.overrides import translate_deployments
+from adapter.upstream.loading import load_litellm
 
 __all__ = ["FUNCTIONS", "drop_in"]
 

@@ -17,8 +17,8 @@ from adapter.errors import did_you_mean
 from adapter.keys.precedence import Secret, default_variable
 from adapter.litellm_keys import key_of_entry
 from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
-from adapter.litellm_prefixes import BASE_SUFFIX, OpenAICompatible
 from adapter.litellm_yaml import REFERENCE, reference, variable_in
+from adapter.upstream.prefixes import BASE_SUFFIX, OpenAICompatible
 
 __all__ = ["Deployment", "Refused", "read_deployment"]
 

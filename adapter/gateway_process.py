@@ -15,11 +15,11 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
-from adapter.engine import keep_off_huggingface
 from adapter.facts import facts_of
 from adapter.gateway_answers import Hidden, remember
 from adapter.gateway_guard import App, guarded
-from adapter.redirects import ANYWHERE, guard_redirects
+from adapter.upstream.loading import keep_off_huggingface
+from adapter.upstream.redirects import ANYWHERE, guard_redirects
 
 __all__ = ["GRACE_SECONDS", "RedactedLog", "end_with_parent", "remove_files", "serve"]
 

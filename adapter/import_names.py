@@ -12,9 +12,9 @@ from adapter.config.loading import Config
 from adapter.config.provider import Provider, is_private_host, name_fault
 from adapter.deployments import Deployment
 from adapter.keys.precedence import default_variable
-from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-from adapter.litellm_refused import NOT_EXPRESSIBLE
 from adapter.translation import api_base
+from adapter.upstream.prefixes import OPENAI_COMPATIBLE
+from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
 
 __all__ = ["provider_names"]
 

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 from adapter.config.checks import VARIABLE
 from adapter.errors import did_you_mean
-from adapter.litellm_prefixes import (
+from adapter.litellm_yaml import REFERENCE, reference
+from adapter.upstream.prefixes import (
     MODEL_ID_PREFIXES,
     NOT_PLAIN_IDS,
     OPENAI_COMPATIBLE,
     TEXT_COMPLETION,
     OpenAICompatible,
 )
-from adapter.litellm_refused import INSTEAD, NOT_EXPRESSIBLE, UNRESOLVED
-from adapter.litellm_yaml import REFERENCE, reference
+from adapter.upstream.refused_prefixes import INSTEAD, NOT_EXPRESSIBLE, UNRESOLVED
 
 __all__ = ["Refused", "model_id", "resolved", "row_of", "split_model"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from adapter.config.files import documents
 from adapter.config.loading import Config
 from adapter.errors import Problem, did_you_mean
-from adapter.litellm_prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
-from adapter.litellm_refused import NOT_EXPRESSIBLE, UNRESOLVED
 from adapter.resolution import EMBEDDED, LOCAL
+from adapter.upstream.prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
+from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE, UNRESOLVED
 
 __all__ = ["check_default_model"]
 

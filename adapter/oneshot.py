@@ -11,8 +11,8 @@ from typing import Any
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
 from adapter.calls import drop_in
-from adapter.engine import load_litellm
 from adapter.translation import PREFIX, Target
+from adapter.upstream.loading import load_litellm
 
 __all__ = ["ask", "load_for_command"]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from adapter.litellm_prefixes import OPENAI_COMPATIBLE
+from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 
 if TYPE_CHECKING:
     from adapter.translation import Target

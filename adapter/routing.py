@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from adapter.clients import private_client
 from adapter.config.loading import load_config
-from adapter.engine import load_litellm
 from adapter.overrides import translate_deployments
-from adapter.redirects import guard_redirects
 from adapter.translation import PREFIX, model_list
+from adapter.upstream.clients import private_client
+from adapter.upstream.loading import load_litellm
+from adapter.upstream.redirects import guard_redirects
 
 if TYPE_CHECKING:
     import litellm

@@ -79,8 +79,8 @@ def _headers(given: Any) -> Any:
 
 
 def _warnings(provider: Provider, config: Config) -> list[str]:
-    from adapter.litellm_prefixes import OPENAI_COMPATIBLE
-    from adapter.litellm_refused import NOT_EXPRESSIBLE
+    from adapter.upstream.prefixes import OPENAI_COMPATIBLE
+    from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
 
     found = [p.message for p in config.warnings if p.provider == provider.name]
     if provider.name in OPENAI_COMPATIBLE or provider.name in NOT_EXPRESSIBLE:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapter.litellm_prefixes import (
+from adapter.upstream.prefixes import (
     BASE_SUFFIX,
     KEY_ALTERNATIVES,
     KEY_OPTIONAL,
@@ -21,7 +21,7 @@ from adapter.litellm_prefixes import (
     TEXT_COMPLETION,
     OpenAICompatible,
 )
-from adapter.litellm_refused import INSTEAD, NOT_EXPRESSIBLE, UNRESOLVED
+from adapter.upstream.refused_prefixes import INSTEAD, NOT_EXPRESSIBLE, UNRESOLVED
 
 TABLES: dict[str, Iterable[str]] = {
     "OPENAI_COMPATIBLE": OPENAI_COMPATIBLE,
@@ -187,7 +187,7 @@ def test_the_tables_are_sorted_and_speak_of_rows_that_exist() -> None:
 
 
 def test_importing_the_tables_imports_nothing_heavy() -> None:
-    modules = "adapter.litellm_prefixes, adapter.litellm_refused"
+    modules = "adapter.upstream.prefixes, adapter.upstream.refused_prefixes"
     code = f"import sys, {modules}; print('litellm' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],

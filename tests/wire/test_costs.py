@@ -23,8 +23,8 @@ import pytest
 
 import adapter
 from adapter.config.loading import file_state, load_config
-from adapter.engine import load_litellm
 from adapter.translation import translate
+from adapter.upstream.loading import load_litellm
 from tests.command import provider
 from tests.recorder import Recorder
 

@@ -246,7 +246,7 @@ def test_importing_litellm_late_leaves_the_collector_and_the_path_as_they_were(
 ) -> None:
     script = (
         "import gc, os, sys, adapter\n"
-        "from adapter.engine import load_litellm\n"
+        "from adapter.upstream.loading import load_litellm\n"
         "gc.disable() if {off} else gc.enable()\n"
         "before = list(sys.path)\n"
         "load_litellm()\n"

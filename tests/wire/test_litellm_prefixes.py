@@ -1,4 +1,4 @@
-"""What LiteLLM sends for each prefix of adapter.litellm_prefixes."""
+"""What LiteLLM sends for each prefix of adapter.upstream.prefixes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from adapter.litellm_prefixes import (
+from adapter.upstream.prefixes import (
     BASE_SUFFIX,
     KEY_ALTERNATIVES,
     MODEL_ID_PREFIXES,
@@ -23,7 +23,7 @@ from adapter.litellm_prefixes import (
     TEXT_COMPLETION,
     OpenAICompatible,
 )
-from adapter.litellm_refused import NOT_EXPRESSIBLE
+from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
 from tests.recorder import Recorder, Reply, Request, chat_reply, recording_server
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,1 @@
+"""LiteLLM, openai and httpx: all that knows their inside."""
