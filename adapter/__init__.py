@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         transcription,
     )
 
+    from adapter.call.resolution import Resolution, resolve
+    from adapter.call.routers import router
+    from adapter.call.translation import model_list, translate
     from adapter.config.loading import Config, load_config
     from adapter.config.provider import Provider
     from adapter.errors import (
@@ -47,9 +50,6 @@ if TYPE_CHECKING:
         UnknownProviderError,
     )
     from adapter.keys.precedence import ResolvedKey
-    from adapter.resolution import Resolution, resolve
-    from adapter.routing import router
-    from adapter.translation import model_list, translate
 
 __all__ = [
     "AdapterError",
@@ -99,14 +99,14 @@ _HOMES = {
     "MissingModelError": "errors",
     "Problem": "errors",
     "Provider": "config.provider",
-    "Resolution": "resolution",
+    "Resolution": "call.resolution",
     "ResolvedKey": "keys.precedence",
     "UnknownProviderError": "errors",
     "load_config": "config.loading",
-    "model_list": "translation",
-    "resolve": "resolution",
-    "router": "routing",
-    "translate": "translation",
+    "model_list": "call.translation",
+    "resolve": "call.resolution",
+    "router": "call.routers",
+    "translate": "call.translation",
 }
 """Public name -> the module it lives in; the rest of ``__all__`` are the drop-in functions."""
 
@@ -119,7 +119,7 @@ def __getattr__(name: str) -> Any:
     elif name == "__version__":
         value = import_module("importlib.metadata").version("gptme-litellm")
     elif name in __all__:
-        value = import_module("adapter.calls").drop_in(name)
+        value = import_module("adapter.call.drop_ins").drop_in(name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlunsplit
 
+from adapter.call.failures import explain
+from adapter.call.translation import Target
 from adapter.config.provider import Provider
 from adapter.discovery import AnswerError, models_of
 from adapter.errors import NOT_FOUND, OTHER, PROVIDER_FAILED, UNREACHABLE, AdapterError
-from adapter.failures import explain
 from adapter.parallel import within
 from adapter.reachability import (
     CONNECT_SECONDS,
@@ -27,7 +28,6 @@ from adapter.reachability import (
     resolve_name,
     shake_hands,
 )
-from adapter.translation import Target
 
 __all__ = ["STEPS", "Step", "check", "exit_code"]
 
@@ -190,7 +190,7 @@ def _asked_model(state: State) -> str | None:
 
 
 def _completion(state: State) -> Result:
-    from adapter.calls import drop_in
+    from adapter.call.drop_ins import drop_in
 
     model = _asked_model(state)
     if model is None and state.models is None:

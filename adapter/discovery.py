@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from adapter.call.facts import Facts
+from adapter.call.failures import explain, explain_facts, where
+from adapter.call.translation import Target, api_base
 from adapter.config.provider import Provider
 from adapter.errors import PROVIDER_FAILED, AdapterError
-from adapter.facts import Facts
-from adapter.failures import explain, explain_facts, where
 from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.parallel import at_once, within
-from adapter.translation import Target, api_base
 
 __all__ = ["AnswerError", "discover", "models_of"]
 

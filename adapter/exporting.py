@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.checks import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
@@ -31,7 +32,6 @@ from adapter.keys.precedence import (
 )
 from adapter.keys.sources import other_source
 from adapter.secrets.policy import is_secret
-from adapter.translation import OWN_ATTEMPTS, deployments, params_for
 
 __all__ = ["Export", "entries", "export", "sections", "yaml_text"]
 

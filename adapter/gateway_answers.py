@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
 
-from adapter.facts import FACTS_HEADER
+from adapter.call.facts import FACTS_HEADER
 from adapter.keys.precedence import MASK, SHORTEST_GUARDED
 
 __all__ = ["Hidden", "Message", "Send", "passing_waits", "redacted", "remember", "telling"]

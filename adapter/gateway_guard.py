@@ -14,8 +14,8 @@ from hmac import compare_digest
 from typing import Any
 from urllib.parse import parse_qsl
 
+from adapter.call.facts import FACTS_HEADER
 from adapter.config.provider import is_loopback
-from adapter.facts import FACTS_HEADER
 from adapter.gateway_answers import Hidden, Message, Send, passing_waits, redacted, telling
 
 __all__ = ["App", "guarded"]

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
-from adapter.facts import facts_of
+from adapter.call.facts import facts_of
 from adapter.gateway_answers import Hidden, remember
 from adapter.gateway_guard import App, guarded
 from adapter.upstream.loading import keep_off_huggingface

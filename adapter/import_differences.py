@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from adapter.call.translation import api_base
 from adapter.config.files import SECRETS_FILE, documents, value_at
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, safe_url
@@ -15,7 +16,6 @@ from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys.precedence import default_variable
 from adapter.secrets.policy import has_secret
-from adapter.translation import api_base
 
 __all__ = ["check_import", "differing_fields"]
 

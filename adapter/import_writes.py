@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapter.call.translation import api_base
 from adapter.config.files import SECRETS_FILE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
@@ -15,7 +16,6 @@ from adapter.import_differences import differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import
 from adapter.keys.precedence import default_variable
-from adapter.translation import api_base
 
 __all__ = ["Written", "write_import"]
 

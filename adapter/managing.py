@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapter.call.resolution import local_provider
 from adapter.config.checks import VARIABLE
 from adapter.config.files import documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
@@ -22,7 +23,6 @@ from adapter.errors import ConfigError, Problem
 from adapter.keys.precedence import Secret
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.known_providers import KNOWN
-from adapter.resolution import local_provider
 from adapter.toml_text import provider_arrays
 
 __all__ = [

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
-from adapter.calls import drop_in
-from adapter.translation import PREFIX, Target
+from adapter.call.drop_ins import drop_in
+from adapter.call.translation import PREFIX, Target
 from adapter.upstream.loading import load_litellm
 
 __all__ = ["ask", "load_for_command"]

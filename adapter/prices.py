@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 
 if TYPE_CHECKING:
-    from adapter.translation import Target
+    from adapter.call.translation import Target
 
 __all__ = ["cost"]
 

@@ -6,10 +6,10 @@ import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from adapter.call.translation import api_base
 from adapter.config.provider import Provider
 from adapter.discovery import AnswerError
 from adapter.keys.precedence import ResolvedKey
-from adapter.translation import api_base
 
 __all__ = [
     "CONNECT_SECONDS",

@@ -1,7 +1,7 @@
 """One query through a running gateway: plain HTTP, without LiteLLM, which takes seconds to import.
 
 The answer and every error are those of the same query without a gateway: the gateway tells what
-explains an error (see ``gateway_process``), and :mod:`adapter.failures` puts it into words.
+explains an error (see ``gateway_process``), and :mod:`adapter.call.failures` puts it into words.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter.answers import Kept, pieces
+from adapter.call.facts import FACTS_HEADER, Facts, RemoteError
 from adapter.errors import PROVIDER_FAILED, UNREACHABLE, GatewayError
-from adapter.facts import FACTS_HEADER, Facts, RemoteError
 from adapter.keys.precedence import Secret
 
 if TYPE_CHECKING:

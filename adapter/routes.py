@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.answers import TIMEOUT_SECONDS, Kept, Query
+from adapter.call.resolution import Resolution
+from adapter.call.translation import OWN_ATTEMPTS, Target
 from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import GatewayError
 from adapter.fingerprints import is_current
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
-from adapter.resolution import Resolution
 from adapter.runtime import Gateway, running
-from adapter.translation import OWN_ATTEMPTS, Target
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config

@@ -17,7 +17,7 @@ __all__ = ["own_steps", "profile"]
 def own_steps(quick: bool) -> dict[str, float]:
     """Return the seconds of each step of ours, called by itself many times."""
     from adapter import load_config, resolve, translate
-    from adapter.known_targets import known_target, new_target
+    from adapter.call.known_targets import known_target, new_target
     from adapter.upstream.clients import private_client
 
     new_target("one", resolve("one"))

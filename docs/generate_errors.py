@@ -25,11 +25,12 @@ from error_cases import (
     unreadable,
 )
 
-from adapter import errors, failures
+from adapter import errors
+from adapter.call import failures
+from adapter.call.facts import Facts
+from adapter.call.translation import Target
 from adapter.errors import EXIT_CODES, AdapterError
-from adapter.facts import Facts
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.translation import Target
 
 PAGE = Path(__file__).with_name("errors.md")
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from example_files import Example, blocks, read
 
 from adapter import MissingKeyError, Provider
+from adapter.call.facts import Facts
+from adapter.call.failures import Failure, explain_facts
+from adapter.call.translation import Target, api_base
 from adapter.config.provider import is_private_host
-from adapter.facts import Facts
-from adapter.failures import Failure, explain_facts
 from adapter.known_providers import KNOWN
-from adapter.translation import Target, api_base
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("howto")

@@ -16,13 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
+from adapter.call.facts import RemoteError
+from adapter.call.resolution import resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, MissingModelError, Problem
-from adapter.facts import RemoteError
 from adapter.keys.precedence import Secret
 from adapter.relay import Route, ask
-from adapter.resolution import resolve
 from tests.command import run
 
 __all__ = [

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from adapter.answers import Kept, Query
+from adapter.call.translation import Target
 from adapter.cli.output import AnswerWriter, json_text
 from adapter.config.loading import Config
 from adapter.errors import PROVIDER_FAILED, AdapterError, printable
 from adapter.routes import Way, answer
-from adapter.translation import Target
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from adapter.failures import Failure
+    from adapter.call.failures import Failure
 
     class Writer(Protocol):
         """Takes an answer as it comes."""
@@ -117,7 +117,7 @@ def _ask(
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
-        from adapter.failures import explain
+        from adapter.call.failures import explain
 
         writer.close()
         return explain(error, target, query.model, [p.name for p in config.providers])
@@ -128,7 +128,7 @@ def _ask(
     # a refusal, or reasoning that took all tokens, has no text but is a response
     if whole.wrote or (shape.as_json and kept.response is not None):
         return None
-    from adapter.failures import Failure
+    from adapter.call.failures import Failure
 
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
     return Failure(PROVIDER_FAILED, f"{where}: the reply held no answer", "")
@@ -188,6 +188,6 @@ def _count(usage: Mapping[str, Any], name: str) -> int | None:
 
 def resolved(error: AdapterError) -> Failure:
     """Return the failure of a model that could not even be asked."""
-    from adapter.failures import Failure
+    from adapter.call.failures import Failure
 
     return Failure(error.exit_code, str(error), "")

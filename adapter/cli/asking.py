@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter.answers import Query
+from adapter.call.resolution import EMBEDDED, choose_model, resolve
+from adapter.call.translation import Target, target_of
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import load
 from adapter.config.loading import Config
 from adapter.errors import AdapterError
-from adapter.resolution import EMBEDDED, choose_model, resolve
 from adapter.routes import Way, foreign_way, own_way
-from adapter.translation import Target, target_of
 
 if TYPE_CHECKING:
-    from adapter.failures import Failure
+    from adapter.call.failures import Failure
 
 __all__ = ["RESERVED", "ask"]
 

@@ -42,9 +42,9 @@ def show_provider(name: str, as_json: bool) -> None:
 
 
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
+    from adapter.call.translation import params_for
     from adapter.config.files import files_with
     from adapter.secrets.policy import masked
-    from adapter.translation import params_for
 
     state = "set"
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapter import Provider, load_config, translate
-from adapter.translation import api_base
+from adapter.call.translation import api_base
 from tests.command import run
 from tests.conftest import ROOT
 

@@ -15,12 +15,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter.call.translation import model_list
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import UnknownProviderError
 from adapter.exporting import entries, export
 from adapter.keys.precedence import Secret
-from adapter.translation import model_list
 from tests.command import PATIENCE, run
 
 BASIC = """\

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adapter
+from adapter.call.facts import Facts, causes
+from adapter.call.failures import Failure, add_note, add_text, explain, explain_facts
+from adapter.call.resolution import resolve
+from adapter.call.translation import Target, target_of
 from adapter.errors import EXIT_CODES, MissingModelError, UnknownProviderError
-from adapter.facts import Facts, causes
-from adapter.failures import Failure, add_note, add_text, explain, explain_facts
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.resolution import resolve
-from adapter.translation import Target, target_of
 from tests.command import provider
 from tests.recorder import Recorder, Reply, Request, chat_stream
 

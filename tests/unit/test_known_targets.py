@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter import AdapterError, known_targets, load_config
+from adapter import AdapterError, load_config
+from adapter.call import known_targets
+from adapter.call.known_targets import known_target, new_target
+from adapter.call.resolution import resolve
+from adapter.call.translation import Target, target_of
 from adapter.keys.precedence import without_keys
-from adapter.known_targets import known_target, new_target
-from adapter.resolution import resolve
-from adapter.translation import Target, target_of
 from tests import command
 
 Write = Callable[..., Path]

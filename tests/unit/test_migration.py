@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from adapter import load_config, resolve, translate
-from adapter.resolution import local_provider
+from adapter.call.resolution import local_provider
 from tests.pages import blocks, followed, table
 
 AFTER = "~/.config/gptme/gptme.toml"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from adapter import Config, Provider, resolve, translate
+from adapter.call.overrides import call_of, target_of_call, translate_deployments, with_overrides
+from adapter.call.translation import Target, target_of
 from adapter.keys.precedence import without_keys
-from adapter.overrides import call_of, target_of_call, translate_deployments, with_overrides
-from adapter.translation import Target, target_of
 
 URL = "https://h/v1"
 

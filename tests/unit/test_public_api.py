@@ -15,7 +15,7 @@ import tomli
 
 import adapter
 from adapter import errors
-from adapter.calls import FUNCTIONS
+from adapter.call.drop_ins import FUNCTIONS
 
 ROOT = Path(adapter.__file__).parents[1]
 PACKAGE = ROOT / "adapter"
@@ -35,12 +35,12 @@ ORDER = [
     "config.checks",
     "config.loading",
     "embedded",
-    "resolution",
-    "translation",
-    "overrides",
-    "facts",
+    "call.resolution",
+    "call.translation",
+    "call.overrides",
+    "call.facts",
     "secrets.errors",
-    "failures",
+    "call.failures",
     "answers",
     "attachments",
     "schemas",
@@ -76,11 +76,11 @@ ORDER = [
     "upstream.redirects",
     "upstream.loading",
     "upstream.clients",
-    "streams",
-    "known_targets",
-    "attempts",
-    "calls",
-    "routing",
+    "call.streams",
+    "call.known_targets",
+    "call.attempts",
+    "call.drop_ins",
+    "call.routers",
     "reachability",
     "checkup",
     "oneshot",
@@ -270,8 +270,8 @@ LIGHT = ("errors", "keys", "providers", "files", "checks", "config", "resolution
     [
         *((f"import adapter.{name}", f"adapter.{name}") for name in LIGHT),
         ("import adapter", "adapter"),
-        ("from adapter import completion, router, resolve, ConfigError", "adapter.calls"),
-        ("from adapter import translate; translate('a/b')", "adapter.translation"),
+        ("from adapter import completion, router, resolve, ConfigError", "adapter.call.drop_ins"),
+        ("from adapter import translate; translate('a/b')", "adapter.call.translation"),
         (command("--help"), "adapter.cli.main"),
         (command("--version"), "adapter.cli.main"),
         (command("providers", "list"), "adapter.cli.providers"),

@@ -18,8 +18,8 @@ from adapter import (
     load_config,
     resolve,
 )
+from adapter.call.resolution import choose_model
 from adapter.config.provider import name_fault
-from adapter.resolution import choose_model
 
 Write = Callable[..., Path]
 

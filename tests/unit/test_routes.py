@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from adapter.answers import Query
+from adapter.call.resolution import resolve
 from adapter.config.loading import load_config
 from adapter.fingerprints import fingerprints
 from adapter.keys.precedence import Secret
-from adapter.resolution import resolve
 from adapter.routes import STALE, Way, own_way
 from adapter.runtime import Gateway, Slot
 from tests.command import run

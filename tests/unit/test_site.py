@@ -20,7 +20,7 @@ import yaml
 
 import adapter
 from adapter import load_config
-from adapter.calls import FUNCTIONS
+from adapter.call.drop_ins import FUNCTIONS
 from adapter.cli.main import cli
 from adapter.config.checks import SECTIONS
 from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES

@@ -20,7 +20,7 @@ from adapter import (
     resolve,
     translate,
 )
-from adapter.translation import api_base, deployments, params_for, target_of
+from adapter.call.translation import api_base, deployments, params_for, target_of
 
 Write = Callable[..., Path]
 

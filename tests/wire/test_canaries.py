@@ -20,13 +20,13 @@ import keyring
 import pytest
 
 import adapter
-from adapter.attempts import Plan
-from adapter.calls import FUNCTIONS
+from adapter.call.attempts import Plan
+from adapter.call.drop_ins import FUNCTIONS
+from adapter.call.resolution import resolve
+from adapter.call.translation import target_of
 from adapter.cli.main import cli
 from adapter.config.loading import load_config
 from adapter.keys.precedence import sources as key_sources
-from adapter.resolution import resolve
-from adapter.translation import target_of
 from tests.canaries import PLACES, FileKeyring, Nursery, all_logs, nursery, pickled, shown
 from tests.command import run
 from tests.recorder import Reply

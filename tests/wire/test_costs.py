@@ -22,8 +22,8 @@ import litellm
 import pytest
 
 import adapter
+from adapter.call.translation import translate
 from adapter.config.loading import file_state, load_config
-from adapter.translation import translate
 from adapter.upstream.loading import load_litellm
 from tests.command import provider
 from tests.recorder import Recorder

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import adapter
-from adapter.calls import FUNCTIONS
+from adapter.call.drop_ins import FUNCTIONS
 from tests.recorder import ANSWER, Recorder
 
 Write = Callable[..., Path]

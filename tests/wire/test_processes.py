@@ -10,9 +10,9 @@ from pathlib import Path
 import litellm
 import pytest
 
+from adapter.call.translation import Target
 from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.prices import cost
-from adapter.translation import Target
 from tests.recorder import Recorder
 
 Adapter = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from adapter.call.facts import Facts, facts_of
 from adapter.errors import (
     AUTHENTICATION,
     NOT_FOUND,
@@ -23,13 +24,12 @@ from adapter.errors import (
     did_you_mean,
     printable,
 )
-from adapter.facts import Facts, facts_of
 from adapter.keys.precedence import MASK, Secret, without_keys
 from adapter.secrets.errors import hide_keys
 from adapter.secrets.policy import is_secret
 
 if TYPE_CHECKING:
-    from adapter.translation import Target
+    from adapter.call.translation import Target
 
 __all__ = [
     "Failure",

@@ -8,10 +8,10 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from adapter.failures import add_note
+from adapter.call.failures import add_note
 
 if TYPE_CHECKING:
-    from adapter.translation import Target
+    from adapter.call.translation import Target
 
 __all__ = ["note_stream"]
 

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from adapter.call.failures import add_note, add_text
+from adapter.call.known_targets import known_target, new_target
+from adapter.call.overrides import call_of
+from adapter.call.resolution import Resolution, resolve
+from adapter.call.streams import note_stream
+from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target
 from adapter.errors import AdapterError
-from adapter.failures import add_note, add_text
-from adapter.known_targets import known_target, new_target
-from adapter.overrides import call_of
-from adapter.resolution import Resolution, resolve
 from adapter.secrets.errors import hide_sent_headers
-from adapter.streams import note_stream
-from adapter.translation import OWN_ATTEMPTS, PREFIX, Target
 from adapter.upstream.clients import private_client
 from adapter.upstream.loading import keep_model_id
 from adapter.upstream.redirects import guard_redirects

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from adapter.call.resolution import Resolution
+from adapter.call.translation import Target, target_of
 from adapter.config.files import PATH_VARIABLES
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.keys.precedence import guarded
 from adapter.keys.variables import Variables, getenvs
-from adapter.resolution import Resolution
-from adapter.translation import Target, target_of
 
 __all__ = ["known_target", "new_target"]
 
@@ -50,7 +50,7 @@ def known_target(model: str) -> Target | None:
 
 
 def new_target(model: str | None, resolution: Resolution) -> Target | None:
-    """Return :func:`adapter.translation.target_of`, and know it from now on where that is all.
+    """Return :func:`adapter.call.translation.target_of`, and know it from now on where that is all.
 
     Not known is what depends on more than variables and files: a key that a command, a file or a
     keyring gives, a header that takes its value from a variable, and the embedded model.

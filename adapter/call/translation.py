@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapter.call.resolution import EMBEDDED, Resolution, resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import Provider
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.resolution import EMBEDDED, Resolution, resolve
 
 __all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from adapter.call.overrides import translate_deployments
+from adapter.call.translation import PREFIX, model_list
 from adapter.config.loading import load_config
-from adapter.overrides import translate_deployments
-from adapter.translation import PREFIX, model_list
 from adapter.upstream.clients import private_client
 from adapter.upstream.loading import load_litellm
 from adapter.upstream.redirects import guard_redirects

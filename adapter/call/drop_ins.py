@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from adapter.attempts import Function, Plan
-from adapter.overrides import translate_deployments
+from adapter.call.attempts import Function, Plan
+from adapter.call.overrides import translate_deployments
 from adapter.upstream.loading import load_litellm
 
 __all__ = ["FUNCTIONS", "drop_in"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapter.call.resolution import resolve
+from adapter.call.translation import Target, api_base, target_of
 from adapter.config.loading import Config
 from adapter.config.provider import safe_url
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
-from adapter.resolution import resolve
 from adapter.secrets.policy import is_secret
-from adapter.translation import Target, api_base, target_of
 
 __all__ = ["call_of", "translate_deployments"]
 

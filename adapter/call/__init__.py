@@ -1,0 +1,1 @@
+"""What a model string means, and the call it makes."""
