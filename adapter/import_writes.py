@@ -11,7 +11,7 @@ from adapter.call.translation import api_base
 from adapter.config.files import SECRETS_FILE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.editing import Edit, edit_all, merge_table, set_extras, set_providers
+from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_providers
 from adapter.import_differences import differing_fields
 from adapter.import_routes import ImportedProvider
 from adapter.importing import Import

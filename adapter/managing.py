@@ -11,7 +11,7 @@ from adapter.config.checks import VARIABLE
 from adapter.config.files import documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
 from adapter.config.provider import base_url_fault, name_fault
-from adapter.editing import (
+from adapter.editing.edits import (
     Edit,
     edit_all,
     merge_table,
@@ -19,11 +19,11 @@ from adapter.editing import (
     remove_provider,
     set_provider,
 )
+from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.precedence import Secret
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.known_providers import KNOWN
-from adapter.toml_text import provider_arrays
 
 __all__ = [
     "NewProvider",

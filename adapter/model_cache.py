@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter.editing.writing import write_file
 from adapter.errors import ConfigError
-from adapter.writing import write_file
 
 if TYPE_CHECKING:
     from adapter.config.provider import Provider

@@ -102,7 +102,7 @@ class Slot:
         import fcntl
         import tempfile  # costs milliseconds, which a query need not pay
 
-        from adapter.writing import locked
+        from adapter.editing.writing import locked
 
         self.folder = private_folder()
         # or another start would take this file, not locked yet, for one left behind

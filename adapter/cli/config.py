@@ -87,7 +87,7 @@ def _write(text: str, output: Path | None, secret: bool) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    from adapter.writing import write_file
+    from adapter.editing.writing import write_file
 
     write_file(output, text, secret=secret)
     click.echo(f"wrote {click.format_filename(output)}", err=True)

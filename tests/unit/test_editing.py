@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.config.files import shared_file
-from adapter.editing import (
+from adapter.editing.edits import (
     Edit,
     edit,
     edit_all,
@@ -25,8 +25,8 @@ from adapter.editing import (
     set_extras,
     set_provider,
 )
+from adapter.editing.writing import write_file
 from adapter.errors import ConfigError
-from adapter.writing import write_file
 
 GROQ = {"name": "groq", "base_url": "https://api.groq.com/openai/v1", "api_key_env": "GROQ_KEY"}
 
@@ -167,7 +167,7 @@ def test_a_diff_shows_no_key(tmp_path: Path) -> None:
 def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "gptme.toml"
     code = (
-        "import sys\nfrom adapter.editing import edit, set_provider\n"
+        "import sys\nfrom adapter.editing.edits import edit, set_provider\n"
         "for n in range(20):\n"
         "    edit(sys.argv[1], lambda d: set_provider(d, "
         "{'name': f'{sys.argv[2]}{n}', 'base_url': 'http://h'}))\n"
@@ -313,7 +313,7 @@ def test_the_owner_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapter.writing.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.05)
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from adapter.config.plugin_checks import OUR_TABLES
 from adapter.config.provider import FIELDS
-from adapter.editing import remove_provider, set_provider
-from adapter.toml_text import changed
+from adapter.editing.edits import remove_provider, set_provider
+from adapter.editing.toml_text import changed
 from tests.fuzzing import (
     HEAD,
     TARGETS,

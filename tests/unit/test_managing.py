@@ -754,7 +754,7 @@ def test_a_file_that_cannot_be_written_leaves_the_keyring_as_it_is(
 ) -> None:
     path = write(P + (KEYRING if command == "unset" else ""))
     ring.kept.update(before)
-    monkeypatch.setattr("adapter.writing.LOCK_SECONDS", 0.01)
+    monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.01)
     handle = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
     done = run("keys", command, "p", stdin=b"sk-after\n")

@@ -284,7 +284,7 @@ def test_a_folder_in_place_of_the_log_is_an_error_and_kept(own: Path) -> None:
 def test_a_folder_that_another_user_keeps_locked_is_told(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter.writing.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.1)
     private_folder()
     own.chmod(0o755)
 

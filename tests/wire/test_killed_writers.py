@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from adapter.editing import edit
+from adapter.editing.edits import edit
 from tests.command import is_readable
 
 KILLS = 200

@@ -20,7 +20,7 @@ import pytest
 
 import adapter
 from adapter.config.loading import load_config
-from adapter.editing import edit, set_provider
+from adapter.editing.edits import edit, set_provider
 from adapter.keys.precedence import Secret
 from adapter.managing import NewProvider, add, remove
 from tests.command import PATIENCE

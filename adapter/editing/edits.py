@@ -18,10 +18,10 @@ from tomlkit.exceptions import TOMLKitError
 
 from adapter.config.files import read_document, value_at
 from adapter.config.provider import FIELDS
-from adapter.diffs import masked_diff
+from adapter.editing.diffs import masked_diff
+from adapter.editing.toml_text import changed, provider_arrays
+from adapter.editing.writing import locked, mode_for, replace_all
 from adapter.errors import ConfigError, Problem
-from adapter.toml_text import changed, provider_arrays
-from adapter.writing import locked, mode_for, replace_all
 
 __all__ = [
     "Edit",

@@ -1,0 +1,1 @@
+"""Writes to the user's files: in one step, keeping what is there."""
