@@ -129,7 +129,7 @@ def _send_foreign(
     from http.client import HTTPException
     from urllib.request import Request
 
-    from adapter import fetching
+    from adapter.providers import fetching
 
     parts = urlsplit(route.url)
     request = Request(f"{parts.scheme}://{parts.netloc}{path}", body, headers, method="POST")

@@ -19,7 +19,7 @@ from adapter.call.facts import Facts
 from adapter.call.failures import Failure, explain_facts
 from adapter.call.translation import Target, api_base
 from adapter.config.provider import is_private_host
-from adapter.known_providers import KNOWN
+from adapter.providers.known import KNOWN
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("howto")

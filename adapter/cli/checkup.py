@@ -9,12 +9,12 @@ from unicodedata import east_asian_width
 
 import click
 
-from adapter.checkup import STEPS, Step, check, exit_code
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config.provider import Provider
 from adapter.errors import printable
-from adapter.parallel import at_once
+from adapter.providers.checkup import STEPS, Step, check, exit_code
+from adapter.providers.parallel import at_once
 
 __all__ = ["test_providers"]
 

@@ -114,7 +114,7 @@ def complete_model(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the providers' names and their cached models, and ``embedded``."""
-    from adapter.model_cache import cached_models
+    from adapter.providers.model_cache import cached_models
 
     try:
         providers = load_config().providers

@@ -69,7 +69,7 @@ def export_config(
     found: dict[str, list[str]] = {}
     failed: dict[str, Exception] = {}
     if discovering:
-        from adapter.discovery import discover
+        from adapter.providers.discovery import discover
 
         chosen = [loaded.provider(n) for n in names] if names else loaded.providers
         found, errors = discover(chosen)

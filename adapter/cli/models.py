@@ -22,8 +22,8 @@ def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
     Exit code: that of the failure when one provider is asked, 1 when some of several do not
     answer; the others are listed all the same.
     """
-    from adapter.discovery import discover
-    from adapter.model_cache import remember
+    from adapter.providers.discovery import discover
+    from adapter.providers.model_cache import remember
 
     loaded = load()
     chosen = [loaded.provider(provider)] if provider else list(loaded.providers)

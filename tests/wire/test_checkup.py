@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from adapter import model_cache
-from adapter.checkup import STEPS, check, exit_code
 from adapter.config.loading import load_config
 from adapter.config.provider import Provider
-from adapter.discovery import models_of
 from adapter.errors import AdapterError
-from adapter.model_cache import cache_file, cached_models, remember
+from adapter.providers import model_cache
+from adapter.providers.checkup import STEPS, check, exit_code
+from adapter.providers.discovery import models_of
+from adapter.providers.model_cache import cache_file, cached_models, remember
 from tests.command import PATIENCE, at_a_terminal, run, started
 from tests.recorder import Recorder, Reply, Request, recording_server
 
@@ -564,7 +564,7 @@ def test_what_stands_in_the_caches_place_hangs_nothing(
     cache_file().parent.mkdir(parents=True)
     make(cache_file())
     code = (
-        "from adapter.config.loading import load_config; from adapter.model_cache import cached_models; "
+        "from adapter.config.loading import load_config; from adapter.providers.model_cache import cached_models; "
         "print(cached_models(load_config().provider('p')))"
     )
     assert run("models") == (0, "p/m\n", "")

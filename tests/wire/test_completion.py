@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapter.config.loading import load_config
-from adapter.model_cache import remember
+from adapter.providers.model_cache import remember
 from tests.command import PATIENCE, console_script, provider, run
 
 WORDS = [

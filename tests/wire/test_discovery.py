@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from adapter.config.provider import Provider
-from adapter.discovery import discover, models_of
 from adapter.errors import AdapterError, MissingKeyError
+from adapter.providers.discovery import discover, models_of
 from tests.command import run
 from tests.recorder import Recorder, Reply
 
@@ -136,7 +136,7 @@ def test_it_says_who_asks(server: Recorder) -> None:
 
 
 def test_a_list_that_is_too_long(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapter.discovery.MAX_BYTES", 1000)
+    monkeypatch.setattr("adapter.providers.discovery.MAX_BYTES", 1000)
     server.script = lambda request: Reply(200, {"data": [{"id": "m" * 2000}]})
     with pytest.raises(AdapterError, match="over 1,000 bytes"):
         models_of(provider(server))

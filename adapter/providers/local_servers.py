@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, is_this_machine
-from adapter.discovery import discover
-from adapter.known_providers import KNOWN, LOCAL
+from adapter.providers.discovery import discover
+from adapter.providers.known import KNOWN, LOCAL
 
 __all__ = ["Found", "find_local"]
 

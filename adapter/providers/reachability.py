@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from adapter.call.translation import api_base
 from adapter.config.provider import Provider
-from adapter.discovery import AnswerError
 from adapter.keys.precedence import ResolvedKey
+from adapter.providers.discovery import AnswerError
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -87,7 +87,7 @@ def connect(state: State) -> Result:
 def shake_hands(state: State) -> Result:
     import ssl
 
-    from adapter.fetching import tls_context
+    from adapter.providers.fetching import tls_context
 
     if state.parts.scheme != "https":
         return Result(SKIPPED, "plain http")

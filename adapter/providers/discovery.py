@@ -12,7 +12,7 @@ from adapter.call.translation import Target, api_base
 from adapter.config.provider import Provider
 from adapter.errors import PROVIDER_FAILED, AdapterError
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.parallel import at_once, within
+from adapter.providers.parallel import at_once, within
 
 __all__ = ["AnswerError", "discover", "models_of"]
 
@@ -53,7 +53,7 @@ def models_of(
     headers = _headers(provider, key)
     from http.client import HTTPException
 
-    from adapter.fetching import TooLongError, get
+    from adapter.providers.fetching import TooLongError, get
 
     try:
         # in all: a server that sends a byte now and then has no limit of its own

@@ -13,10 +13,10 @@ from urllib.parse import urlunsplit
 from adapter.call.failures import explain
 from adapter.call.translation import Target
 from adapter.config.provider import Provider
-from adapter.discovery import AnswerError, models_of
 from adapter.errors import NOT_FOUND, OTHER, PROVIDER_FAILED, UNREACHABLE, AdapterError
-from adapter.parallel import within
-from adapter.reachability import (
+from adapter.providers.discovery import AnswerError, models_of
+from adapter.providers.parallel import within
+from adapter.providers.reachability import (
     CONNECT_SECONDS,
     FAILED,
     OK,

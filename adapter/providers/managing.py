@@ -23,7 +23,7 @@ from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.precedence import Secret
 from adapter.keys.sources import KEY_SETTINGS
-from adapter.known_providers import KNOWN
+from adapter.providers.known import KNOWN
 
 __all__ = [
     "NewProvider",

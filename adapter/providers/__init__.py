@@ -1,0 +1,1 @@
+"""Adding, removing, testing providers, and listing their models."""
