@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError, printable
-from adapter.exporting import yaml_text
 from adapter.fingerprints import fingerprints
 from adapter.gateway_child import start_child
 from adapter.gateway_setup import (
@@ -28,6 +27,7 @@ from adapter.gateway_setup import (
     master_key,
 )
 from adapter.runtime import Gateway, Slot, is_alive, new_file, running
+from adapter.sharing.exporting import yaml_text
 
 if TYPE_CHECKING:
     from subprocess import Popen

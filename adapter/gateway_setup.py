@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError, MissingKeyError
-from adapter.exporting import entries, sections
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
 from adapter.secrets.policy import is_certain, is_secret
+from adapter.sharing.exporting import entries, sections
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config

@@ -58,7 +58,7 @@ def export_config(
     not list its models (--discover), and the file has the other entries.
     """
     from adapter.errors import one_line, printable
-    from adapter.exporting import export
+    from adapter.sharing.exporting import export
 
     del kind  # there is one so far
     if include_secrets and output is None:
@@ -101,7 +101,7 @@ def check_config() -> None:
     Exit code 2 when something has to be corrected, 0 when there are warnings at most.
     """
     from adapter.config.loading import load_config
-    from adapter.model_checks import check_default_model
+    from adapter.sharing.model_checks import check_default_model
 
     loaded = load_config()
     warnings = [*loaded.warnings, *check_default_model(loaded)]

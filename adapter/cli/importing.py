@@ -46,9 +46,9 @@ def import_config(
     was written: the file cannot be read, or a provider that differs would be overwritten.
     """
     from adapter.config.files import config_paths, shared_file
-    from adapter.import_differences import check_import
-    from adapter.import_writes import write_import
-    from adapter.importing import plan_import
+    from adapter.sharing.import_differences import check_import
+    from adapter.sharing.import_writes import write_import
+    from adapter.sharing.importing import plan_import
 
     paths, alone = config_paths()
     target = target or shared_file()

@@ -11,7 +11,7 @@ import tomli
 import yaml
 
 from adapter.config.loading import load_config
-from adapter.exporting import export
+from adapter.sharing.exporting import export
 from tests.command import Outcome, run
 
 BASE = "https://relay.example/v1"

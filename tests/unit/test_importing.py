@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import ConfigError
-from adapter.exporting import export
-from adapter.import_differences import check_import
-from adapter.import_writes import write_import
-from adapter.importing import plan_import
 from adapter.keys.precedence import default_variable
+from adapter.sharing.exporting import export
+from adapter.sharing.import_differences import check_import
+from adapter.sharing.import_writes import write_import
+from adapter.sharing.importing import plan_import
 from tests.command import run
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ConfigError
-from adapter.import_writes import write_import
-from adapter.importing import plan_import
 from adapter.keys.precedence import Secret
 from adapter.providers.known import KNOWN, LOCAL
 from adapter.providers.local_servers import find_local
 from adapter.providers.managing import NewProvider, add, remove
+from adapter.sharing.import_writes import write_import
+from adapter.sharing.importing import plan_import
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 from tests.command import ROOT, at_a_terminal, run
 from tests.recorder import Recorder, Reply, recording_server

@@ -35,8 +35,8 @@ def write():
 import os, sys
 from adapter.config.loading import load_config
 from adapter.config.files import shared_file
-from adapter.import_writes import write_import
-from adapter.importing import plan_import
+from adapter.sharing.import_writes import write_import
+from adapter.sharing.importing import plan_import
 from adapter.providers.managing import remove
 
 def write():

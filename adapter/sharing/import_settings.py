@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from adapter.config.checks import SECTIONS
 from adapter.config.files import LONGEST_INTEGER
-from adapter.exporting import NO_STATIC_MODELS
-from adapter.litellm_yaml import Loaded, reference
 from adapter.secrets.policy import has_secret
+from adapter.sharing.config_yaml import Loaded, reference
+from adapter.sharing.exporting import NO_STATIC_MODELS
 
 __all__ = ["Report", "Settings", "plain", "read_settings", "split_secrets"]
 

@@ -12,10 +12,10 @@ from adapter.config.files import SECRETS_FILE, documents, value_at
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, safe_url
 from adapter.errors import ConfigError, Problem
-from adapter.import_routes import ImportedProvider
-from adapter.importing import Import
 from adapter.keys.precedence import default_variable
 from adapter.secrets.policy import has_secret
+from adapter.sharing.import_routes import ImportedProvider
+from adapter.sharing.importing import Import
 
 __all__ = ["check_import", "differing_fields"]
 

@@ -11,8 +11,8 @@ from adapter.call.translation import api_base
 from adapter.config.checks import VARIABLE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, is_private_host, name_fault
-from adapter.deployments import Deployment
 from adapter.keys.precedence import default_variable
+from adapter.sharing.deployments import Deployment
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
 

@@ -12,10 +12,10 @@ from adapter.config.files import SECRETS_FILE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_providers
-from adapter.import_differences import differing_fields
-from adapter.import_routes import ImportedProvider
-from adapter.importing import Import
 from adapter.keys.precedence import default_variable
+from adapter.sharing.import_differences import differing_fields
+from adapter.sharing.import_routes import ImportedProvider
+from adapter.sharing.importing import Import
 
 __all__ = ["Written", "write_import"]
 
@@ -38,7 +38,7 @@ def write_import(
     """Write ``plan`` into the TOML file ``target``, over whatever differs there.
 
     Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it, mode
-    0600. :func:`adapter.import_differences.check_import` tells beforehand what would be lost.
+    0600. :func:`adapter.sharing.import_differences.check_import` tells beforehand what would be lost.
     Raises :class:`ConfigError`, before anything is written, when a file cannot be edited.
     """
     secrets = Path(target).with_name(SECRETS_FILE)

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from adapter.config.checks import VARIABLE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.deployments import Deployment, Refused, read_deployment
-from adapter.import_names import provider_names
-from adapter.import_routes import ImportedProvider, find_routes, with_fallbacks
-from adapter.import_settings import Report, Settings, plain, read_settings, split_secrets
 from adapter.keys.precedence import default_variable
-from adapter.litellm_yaml import Loaded, Place, read_config_yaml, reference
+from adapter.sharing.config_yaml import Loaded, Place, read_config_yaml, reference
+from adapter.sharing.deployments import Deployment, Refused, read_deployment
+from adapter.sharing.import_names import provider_names
+from adapter.sharing.import_routes import ImportedProvider, find_routes, with_fallbacks
+from adapter.sharing.import_settings import Report, Settings, plain, read_settings, split_secrets
 
 __all__ = ["Import", "plan_import"]
 

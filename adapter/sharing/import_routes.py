@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adapter.deployments import Deployment
-from adapter.import_settings import Report
 from adapter.keys.precedence import Secret
-from adapter.litellm_yaml import Place
+from adapter.sharing.config_yaml import Place
+from adapter.sharing.deployments import Deployment
+from adapter.sharing.import_settings import Report
 
 __all__ = ["ImportedProvider", "find_routes", "with_fallbacks"]
 

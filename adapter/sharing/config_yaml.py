@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from adapter.config.files import MAX_BYTES
-from adapter.yaml_limits import Loader, Place, check_depth, check_nodes, fail, line_of
+from adapter.sharing.yaml_limits import Loader, Place, check_depth, check_nodes, fail, line_of
 
 __all__ = ["Loaded", "Place", "read_config_yaml", "reference", "variable_in"]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from adapter.config.checks import VARIABLE
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
-from adapter.litellm_yaml import reference, variable_in
+from adapter.sharing.config_yaml import reference, variable_in
 from adapter.upstream.prefixes import KEY_ALTERNATIVES, KEY_OPTIONAL, OpenAICompatible
 
 __all__ = ["FoundKey", "is_dummy", "key_of_entry"]

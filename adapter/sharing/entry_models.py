@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from adapter.config.checks import VARIABLE
 from adapter.errors import did_you_mean
-from adapter.litellm_yaml import REFERENCE, reference
+from adapter.sharing.config_yaml import REFERENCE, reference
 from adapter.upstream.prefixes import (
     MODEL_ID_PREFIXES,
     NOT_PLAIN_IDS,

@@ -15,9 +15,9 @@ from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import did_you_mean
 from adapter.keys.precedence import Secret, default_variable
-from adapter.litellm_keys import key_of_entry
-from adapter.litellm_models import Refused, model_id, resolved, row_of, split_model
-from adapter.litellm_yaml import REFERENCE, reference, variable_in
+from adapter.sharing.config_yaml import REFERENCE, reference, variable_in
+from adapter.sharing.entry_keys import key_of_entry
+from adapter.sharing.entry_models import Refused, model_id, resolved, row_of, split_model
 from adapter.upstream.prefixes import BASE_SUFFIX, OpenAICompatible
 
 __all__ = ["Deployment", "Refused", "read_deployment"]

@@ -1,0 +1,1 @@
+"""``[[providers]]`` to LiteLLM's ``config.yaml``, and back."""
