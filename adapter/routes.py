@@ -12,9 +12,9 @@ from adapter.call.resolution import Resolution
 from adapter.call.translation import OWN_ATTEMPTS, Target
 from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import GatewayError
-from adapter.fingerprints import is_current
+from adapter.gateway.fingerprints import is_current
+from adapter.gateway.runtime import Gateway, running
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
-from adapter.runtime import Gateway, running
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from adapter import embedded, gateway, gateway_setup
+from adapter import embedded
 from adapter.call.resolution import resolve
 from adapter.cli.main import run
 from adapter.config.files import LONGEST_INTEGER, MAX_VALUES
@@ -22,6 +22,8 @@ from adapter.config.loading import Config, load_config
 from adapter.config.plugin_checks import OUR_TABLES
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
+from adapter.gateway.lifecycle import lifecycle as gateway
+from adapter.gateway.lifecycle import setup as gateway_setup
 
 URL = "https://api.groq.com/openai/v1"
 TABLE = f'[[providers]]\nname = "groq"\nbase_url = "{URL}"\n'

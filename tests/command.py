@@ -17,7 +17,7 @@ from unittest import mock
 import tomli
 
 from adapter.cli import main
-from adapter.fingerprints import NETWORK
+from adapter.gateway.fingerprints import NETWORK
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -48,7 +48,7 @@ WORDS = {
     '"function" "usage"',
 }
 
-RUN_ONLY = ("adapter.__main__", "adapter.gateway_process")
+RUN_ONLY = ("adapter.__main__", "adapter.gateway.process")
 """Modules that no target reaches; the others are all imported at once, or atheris sees them not."""
 
 LONGEST = 4096

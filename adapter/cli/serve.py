@@ -12,11 +12,11 @@ import click
 
 from adapter.cli.options import config_option, load
 from adapter.errors import ConfigError, GatewayError, printable
-from adapter.runtime import Gateway, left_behind, running
+from adapter.gateway.runtime import Gateway, left_behind, running
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
-    from adapter.gateway import Started
+    from adapter.gateway.lifecycle import Started
 
 __all__ = ["serve"]
 
@@ -88,7 +88,7 @@ def serve(
 
 
 def _start(host: str, port: int, workers: int, detach: bool) -> None:
-    from adapter.gateway import start
+    from adapter.gateway.lifecycle import start
 
     loaded = load()
     if not loaded.providers:
@@ -137,7 +137,7 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end(started: Started) -> None:
-    from adapter.gateway import stop
+    from adapter.gateway.lifecycle import stop
 
     click.echo("Stopping the gateway ...", err=True)
     stop(started.gateway)
@@ -188,7 +188,7 @@ def _show_status() -> int:
 
 def _state(gateway: Gateway, loaded: Config | None) -> str:
     """Return whether queries go through it, in words; no command is run to read a key."""
-    from adapter.fingerprints import is_current
+    from adapter.gateway.fingerprints import is_current
     from adapter.routes import gateway_only
 
     if loaded is None:
@@ -203,7 +203,7 @@ def _state(gateway: Gateway, loaded: Config | None) -> str:
 
 
 def _stop(port: int | None) -> None:
-    from adapter.gateway import stop
+    from adapter.gateway.lifecycle import stop
 
     gateway = _choose([g for g in running() if g.detached], port)
     if gateway is None:

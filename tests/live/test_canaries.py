@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from adapter.fingerprints import NETWORK
-from adapter.runtime import Gateway, running
+from adapter.gateway.fingerprints import NETWORK
+from adapter.gateway.runtime import Gateway, running
 from tests.canaries import PLACES, Nursery, nursery
 from tests.command import PATIENCE, run, run_apart
 from tests.recorder import Reply

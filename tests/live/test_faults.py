@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import adapter
-from adapter.fingerprints import NETWORK
-from adapter.runtime import Gateway, is_alive, running
+from adapter.gateway.fingerprints import NETWORK
+from adapter.gateway.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, ROOT, provider, run, started
 from tests.faults import (
     FAULTS,

@@ -20,7 +20,7 @@ import openai
 import pytest
 
 from adapter.config.loading import load_config
-from adapter.runtime import Gateway, is_alive, running
+from adapter.gateway.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
 from tests.waiting import come_to, is_running

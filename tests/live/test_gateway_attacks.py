@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from adapter.gateway_setup import OWN_SETTINGS
-from adapter.runtime import Gateway, running
+from adapter.gateway.runtime import Gateway, running
+from adapter.gateway.setup import OWN_SETTINGS
 from tests.command import PATIENCE, gateway_environ, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, recording_server
 

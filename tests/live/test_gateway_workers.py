@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from adapter.runtime import Gateway, is_alive, running
+from adapter.gateway.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, gateway_environ, run, run_apart
 from tests.recorder import Recorder
 from tests.waiting import come_to, is_running

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from adapter.fingerprints import NETWORK
+from adapter.gateway.fingerprints import NETWORK
 from tests.command import PATIENCE
 from tests.recorder import Recorder, recording_server
 

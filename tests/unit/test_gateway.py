@@ -13,9 +13,9 @@ import pytest
 from adapter.config.loading import load_config
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError
-from adapter.fingerprints import fingerprints
-from adapter.gateway import start
-from adapter.gateway_setup import configuration
+from adapter.gateway.fingerprints import fingerprints
+from adapter.gateway.lifecycle import start
+from adapter.gateway.setup import configuration
 from tests.command import run
 
 CONFIG = """\

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from adapter.gateway_answers import Hidden
-from adapter.gateway_guard import PUBLIC, guarded
-from adapter.gateway_process import RedactedLog
-from adapter.gateway_setup import guard_settings
+from adapter.gateway.guard import PUBLIC, guarded
+from adapter.gateway.process import RedactedLog
+from adapter.gateway.responses import Hidden
+from adapter.gateway.setup import guard_settings
 
 SECRET = "canary-0123456789"
 ODD = 'canary/"quoted"+0123456789'

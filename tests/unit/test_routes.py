@@ -12,10 +12,10 @@ import pytest
 from adapter.answers import Query
 from adapter.call.resolution import resolve
 from adapter.config.loading import load_config
-from adapter.fingerprints import fingerprints
+from adapter.gateway.fingerprints import fingerprints
+from adapter.gateway.runtime import Gateway, Slot
 from adapter.keys.precedence import Secret
 from adapter.routes import STALE, Way, own_way
-from adapter.runtime import Gateway, Slot
 from tests.command import run
 from tests.recorder import Recorder
 

@@ -13,8 +13,16 @@ from typing import Any
 import pytest
 
 from adapter.errors import GatewayError
+from adapter.gateway.runtime import (
+    FORMAT,
+    Slot,
+    folder,
+    is_alive,
+    left_behind,
+    private_folder,
+    running,
+)
 from adapter.keys.precedence import Secret
-from adapter.runtime import FORMAT, Slot, folder, is_alive, left_behind, private_folder, running
 
 FACTS: dict[str, Any] = {
     "url": "http://127.0.0.1:4000",

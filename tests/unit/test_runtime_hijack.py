@@ -19,9 +19,17 @@ import pytest
 
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError, ConfigError, GatewayError
-from adapter.fingerprints import fingerprints
+from adapter.gateway.fingerprints import fingerprints
+from adapter.gateway.runtime import (
+    FORMAT,
+    Slot,
+    folder,
+    left_behind,
+    new_file,
+    private_folder,
+    running,
+)
 from adapter.keys.precedence import Secret
-from adapter.runtime import FORMAT, Slot, folder, left_behind, new_file, private_folder, running
 from tests.command import provider, run
 from tests.recorder import Recorder
 

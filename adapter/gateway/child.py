@@ -20,7 +20,7 @@ if not line:
     sys.exit()  # the parent was interrupted
 settings = json.loads(line)
 sys.path[:] = settings["sys_path"]
-from adapter.gateway_workers import run
+from adapter.gateway.workers import run
 run(settings)
 """
 

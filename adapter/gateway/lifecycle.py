@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.errors import GatewayError, printable
-from adapter.fingerprints import fingerprints
-from adapter.gateway_child import start_child
-from adapter.gateway_setup import (
+from adapter.gateway.child import start_child
+from adapter.gateway.fingerprints import fingerprints
+from adapter.gateway.runtime import Gateway, Slot, is_alive, new_file, running
+from adapter.gateway.setup import (
     check_installed,
     configuration,
     environment,
     guard_settings,
     master_key,
 )
-from adapter.runtime import Gateway, Slot, is_alive, new_file, running
 from adapter.sharing.exporting import yaml_text
 
 if TYPE_CHECKING:

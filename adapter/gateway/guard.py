@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from adapter.call.facts import FACTS_HEADER
 from adapter.config.provider import is_loopback
-from adapter.gateway_answers import Hidden, Message, Send, passing_waits, redacted, telling
+from adapter.gateway.responses import Hidden, Message, Send, passing_waits, redacted, telling
 
 __all__ = ["App", "guarded"]
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from adapter.gateway_child import start_child
-from adapter.gateway_process import GRACE_SECONDS, end_with_parent, remove_files, serve
+from adapter.gateway.child import start_child
+from adapter.gateway.process import GRACE_SECONDS, end_with_parent, remove_files, serve
 
 __all__ = ["run"]
 

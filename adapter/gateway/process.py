@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
 from adapter.call.facts import facts_of
-from adapter.gateway_answers import Hidden, remember
-from adapter.gateway_guard import App, guarded
+from adapter.gateway.guard import App, guarded
+from adapter.gateway.responses import Hidden, remember
 from adapter.upstream.loading import keep_off_huggingface
 from adapter.upstream.redirects import ANYWHERE, guard_redirects
 
@@ -110,7 +110,7 @@ async def _warm_up(app: App) -> None:
 
 def remove_files(lock: int) -> None:
     """Remove the runtime file of this process, unless it is another's by now."""
-    from adapter.runtime import folder
+    from adapter.gateway.runtime import folder
 
     own = os.fstat(lock)
     for path in folder().glob("gateway-*.json"):
