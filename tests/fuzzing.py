@@ -22,7 +22,7 @@ from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, MissingModelError, Problem
 from adapter.keys.precedence import Secret
-from adapter.relay import Route, ask
+from adapter.query.relay import Route, ask
 from tests.command import run
 
 __all__ = [

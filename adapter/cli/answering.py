@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from adapter.answers import Kept, Query
 from adapter.call.translation import Target
 from adapter.cli.output import AnswerWriter, json_text
 from adapter.config.loading import Config
 from adapter.errors import PROVIDER_FAILED, AdapterError, printable
-from adapter.routes import Way, answer
+from adapter.query.answers import Kept, Query
+from adapter.query.routes import Way, answer
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -147,7 +147,7 @@ def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:
     if shape.usage:
         click.echo(_usage(attempt, kept), err=True)
     if shape.schema is not None:
-        from adapter.schemas import violation
+        from adapter.query.schemas import violation
 
         if why := violation(shape.schema, text):
             click.echo(f"Error: {printable(why)}", err=True)
@@ -156,7 +156,7 @@ def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:
 
 
 def _print_code(text: str) -> None:
-    from adapter.extraction import first_block
+    from adapter.query.extraction import first_block
 
     code = first_block(text)
     if code is None:
@@ -173,7 +173,7 @@ def _usage(attempt: Attempt, kept: Kept) -> str:
         return "adapter: the server told no usage"
     said = f"adapter: {tokens_in} tokens in, {tokens_out} out"
     if attempt.way.route is None:
-        from adapter.prices import cost
+        from adapter.query.prices import cost
 
         price = cost(attempt.query.model, attempt.target, usage)
         said += f", ${price:.6f}" if price is not None else ""

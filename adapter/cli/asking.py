@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapter.answers import Query
 from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import load
 from adapter.config.loading import Config
 from adapter.errors import AdapterError
-from adapter.routes import Way, foreign_way, own_way
+from adapter.query.answers import Query
+from adapter.query.routes import Way, foreign_way, own_way
 
 if TYPE_CHECKING:
     from adapter.call.failures import Failure
@@ -56,14 +56,14 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
         more = asked_for if isinstance(asked_for, dict) else {}
         params["stream_options"] = {**more, "include_usage": True}
     if shape.schema is not None:
-        from adapter.schemas import response_format
+        from adapter.query.schemas import response_format
 
         params["response_format"] = response_format(shape.schema)
     system = given["system"]
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     said: Any = content
     if given["attachments"]:
-        from adapter.attachments import message_content
+        from adapter.query.attachments import message_content
 
         said = message_content(content or "", given["attachments"])
     messages.append({"role": "user", "content": said})
@@ -86,7 +86,7 @@ def _shape(given: dict[str, Any]) -> Shape:
             raise click.UsageError(f"--schema and --{name} exclude each other")
     schema = None
     if given["schema"] is not None:
-        from adapter.schemas import load_schema
+        from adapter.query.schemas import load_schema
 
         schema = load_schema(given["schema"])
     return Shape(given["as_json"], given["extract"], given["render"], given["usage"], schema)

@@ -117,7 +117,7 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
 
 
 def _tell(started: Started, loaded: Config) -> None:
-    from adapter.routes import gateway_only
+    from adapter.query.routes import gateway_only
 
     for reason in started.left_out:
         click.echo(f"warning: left out: {reason}", err=True)
@@ -189,7 +189,7 @@ def _show_status() -> int:
 def _state(gateway: Gateway, loaded: Config | None) -> str:
     """Return whether queries go through it, in words; no command is run to read a key."""
     from adapter.gateway.fingerprints import is_current
-    from adapter.routes import gateway_only
+    from adapter.query.routes import gateway_only
 
     if loaded is None:
         return "unknown: the configuration of now has errors"

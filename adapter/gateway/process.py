@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TextIO
 
-from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
 from adapter.call.facts import facts_of
 from adapter.gateway.guard import App, guarded
 from adapter.gateway.responses import Hidden, remember
+from adapter.query.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
 from adapter.upstream.loading import keep_off_huggingface
 from adapter.upstream.redirects import ANYWHERE, guard_redirects
 

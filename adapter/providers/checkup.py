@@ -79,7 +79,7 @@ def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
     for name, run in STEPS.items():
         seconds = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
         if run is _completion and _asked_model(state):
-            from adapter.oneshot import load_for_command
+            from adapter.query.oneshot import load_for_command
 
             load_for_command()
         started = time.perf_counter()

@@ -690,7 +690,7 @@ def test_a_gateway_that_does_not_answer_is_named(setup: Setup) -> None:
     os.kill(setup.gateway.pid, signal.SIGSTOP)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("adapter.routes.MARGIN_SECONDS", 0.2)
+            patch.setattr("adapter.query.routes.MARGIN_SECONDS", 0.2)
             done = run("-m", "groq", "--timeout", "0.2", "hi")
     finally:
         os.kill(setup.gateway.pid, signal.SIGCONT)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from adapter.answers import Query
 from adapter.call.resolution import resolve
 from adapter.config.loading import load_config
 from adapter.gateway.fingerprints import fingerprints
 from adapter.gateway.runtime import Gateway, Slot
 from adapter.keys.precedence import Secret
-from adapter.routes import STALE, Way, own_way
+from adapter.query.answers import Query
+from adapter.query.routes import STALE, Way, own_way
 from tests.command import run
 from tests.recorder import Recorder
 

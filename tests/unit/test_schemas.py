@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapter.errors import ConfigError
-from adapter.schemas import load_schema, response_format, violation
+from adapter.query.schemas import load_schema, response_format, violation
 from tests.recorder import Recorder
 
 CLOSED = {

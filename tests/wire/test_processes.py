@@ -12,7 +12,7 @@ import pytest
 
 from adapter.call.translation import Target
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.prices import cost
+from adapter.query.prices import cost
 from tests.recorder import Recorder
 
 Adapter = Callable[..., "subprocess.CompletedProcess[str]"]

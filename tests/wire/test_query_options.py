@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.extraction import first_block
-from adapter.schemas import violation
+from adapter.query.extraction import first_block
+from adapter.query.schemas import violation
 from tests.command import at_a_terminal, provider, read_terminal, run, terminal
 from tests.recorder import Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 

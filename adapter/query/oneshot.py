@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from adapter.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
 from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target
+from adapter.query.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
 from adapter.upstream.loading import load_litellm
 
 __all__ = ["ask", "load_for_command"]
@@ -29,7 +29,7 @@ def load_for_command() -> Any:
 
 
 def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
+    """Return the answer's text piece by piece as it comes, see :func:`adapter.query.answers.pieces`.
 
     ``target`` is where the model goes, as resolved already. Nothing is retried unless the query or
     the configuration says so: a person is waiting. Raises LiteLLM's exceptions.

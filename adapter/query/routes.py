@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from adapter.answers import TIMEOUT_SECONDS, Kept, Query
 from adapter.call.resolution import Resolution
 from adapter.call.translation import OWN_ATTEMPTS, Target
 from adapter.config.provider import base_url_fault, safe_url
@@ -15,10 +14,11 @@ from adapter.errors import GatewayError
 from adapter.gateway.fingerprints import is_current
 from adapter.gateway.runtime import Gateway, running
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
+from adapter.query.answers import TIMEOUT_SECONDS, Kept, Query
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
-    from adapter.relay import Route
+    from adapter.query.relay import Route
 
 __all__ = ["Way", "answer", "foreign_way", "gateway_only", "own_way"]
 
@@ -125,7 +125,7 @@ def own_way(config: Config, query: Query, resolution: Resolution) -> Way:
     )
     if gateway is None:
         return Way(None, STALE, stale=True)
-    from adapter.relay import Route
+    from adapter.query.relay import Route
 
     extras = provider.extras
     retries = query.retries
@@ -193,7 +193,7 @@ def foreign_way(url: str, query: Query) -> tuple[Way, Target]:
     Its key is ``$LITELLM_PROXY_API_KEY``, LiteLLM's own variable. Raises :class:`GatewayError` for
     a URL that is none, and when ``$LITELLM_PROXY_API_BASE`` says that the key is another host's.
     """
-    from adapter.relay import Route
+    from adapter.query.relay import Route
 
     if fault := base_url_fault(url):
         raise GatewayError(f"--gateway: {fault[0].replace('base_url', 'the URL')}; {fault[1]}")
@@ -230,11 +230,11 @@ def answer(
 ) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes; ``kept`` takes what there is besides.
 
-    Raises LiteLLM's exceptions, or what :func:`adapter.relay.ask` raises. One of our own gateways
+    Raises LiteLLM's exceptions, or what :func:`adapter.query.relay.ask` raises. One of our own gateways
     that cannot be reached is passed by, after ``tell`` was called with words that say so.
     """
     if way.route is not None:
-        from adapter import relay
+        from adapter.query import relay
 
         body = {"model": way.model, "messages": query.messages, **query.params, **way.also}
         try:
@@ -243,6 +243,6 @@ def answer(
             if not way.route.own:
                 raise error.__cause__ or error from None
             tell(f"the gateway at {way.route.url} cannot be reached; answering without it")
-    from adapter.oneshot import ask
+    from adapter.query.oneshot import ask
 
     return ask(query, target, kept)

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from adapter.answers import Kept, pieces
 from adapter.call.facts import FACTS_HEADER, Facts, RemoteError
 from adapter.errors import PROVIDER_FAILED, UNREACHABLE, GatewayError
 from adapter.keys.precedence import Secret
+from adapter.query.answers import Kept, pieces
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -75,7 +75,7 @@ def ask(
     retries: int = 0,
     kept: Kept | None = None,
 ) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes, see :func:`adapter.answers.pieces`.
+    """Return the answer's text piece by piece as it comes, see :func:`adapter.query.answers.pieces`.
 
     ``query`` is the body of a chat completion. ``timeout`` is how long the gateway may be silent,
     in seconds. Raises :class:`UnsentError` before anything was sent, :class:`RemoteError` for what
@@ -108,7 +108,7 @@ def _send(route: Route, body: bytes, timeout: float) -> Reply:
 def _send_own(
     route: Route, path: str, headers: dict[str, str], body: bytes, timeout: float
 ) -> Reply:
-    from adapter.loopback import post
+    from adapter.query.loopback import post
 
     parts = urlsplit(route.url)
     host = (parts.hostname or "").encode()  # for a text Python loads tables of Unicode names
