@@ -29,7 +29,7 @@ def load_for_command() -> Any:
 
 
 def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes, see :func:`adapter.query.answers.pieces`.
+    """Return the answer's text piece by piece as it comes, see ``answers.pieces``.
 
     ``target`` is where the model goes, as resolved already. Nothing is retried unless the query or
     the configuration says so: a person is waiting. Raises LiteLLM's exceptions.

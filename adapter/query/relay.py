@@ -75,7 +75,7 @@ def ask(
     retries: int = 0,
     kept: Kept | None = None,
 ) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes, see :func:`adapter.query.answers.pieces`.
+    """Return the answer's text piece by piece as it comes, see ``answers.pieces``.
 
     ``query`` is the body of a chat completion. ``timeout`` is how long the gateway may be silent,
     in seconds. Raises :class:`UnsentError` before anything was sent, :class:`RemoteError` for what

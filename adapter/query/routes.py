@@ -230,7 +230,7 @@ def answer(
 ) -> Iterator[str]:
     """Return the answer's text piece by piece as it comes; ``kept`` takes what there is besides.
 
-    Raises LiteLLM's exceptions, or what :func:`adapter.query.relay.ask` raises. One of our own gateways
+    Raises LiteLLM's exceptions, or what ``relay.ask`` raises. One of our own gateways
     that cannot be reached is passed by, after ``tell`` was called with words that say so.
     """
     if way.route is not None:

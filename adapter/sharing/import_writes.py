@@ -38,7 +38,7 @@ def write_import(
     """Write ``plan`` into the TOML file ``target``, over whatever differs there.
 
     Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it, mode
-    0600. :func:`adapter.sharing.import_differences.check_import` tells beforehand what would be lost.
+    0600. ``import_differences.check_import`` tells beforehand what would be lost.
     Raises :class:`ConfigError`, before anything is written, when a file cannot be edited.
     """
     secrets = Path(target).with_name(SECRETS_FILE)

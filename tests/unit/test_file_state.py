@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from adapter.config import file_state
 from adapter.config.file_state import GRAIN_NS, are_still, encoded, look_in_one_go, settled
-from adapter.config.loading import file_state
 
 HAS_STATX = hasattr(ctypes.CDLL(None), "statx") if os.name == "posix" else False
 

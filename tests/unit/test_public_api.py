@@ -155,7 +155,7 @@ def imported(statements: list[ast.stmt]) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            # `from adapter import embedded` imports a module, `from adapter.keys.precedence import X` a name
+            # `from adapter import embedded` imports a module, `from adapter.keys.x import X` a name
             below = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= below if node.module in ("adapter", "adapter.cli") else {str(node.module)}
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

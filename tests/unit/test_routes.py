@@ -181,7 +181,7 @@ def test_status_runs_no_command(write: Callable[..., Path], start: Start, tmp_pa
     )
     start(4001)
     said.unlink()
-    from adapter.keys.precedence import sources as key_sources
+    from adapter.keys import sources as key_sources
 
     key_sources._printed.clear()
     assert "(up to date)" in run("serve", "--status").out

@@ -26,7 +26,7 @@ from adapter.call.resolution import resolve
 from adapter.call.translation import target_of
 from adapter.cli.main import cli
 from adapter.config.loading import load_config
-from adapter.keys.precedence import sources as key_sources
+from adapter.keys import sources as key_sources
 from tests.canaries import PLACES, FileKeyring, Nursery, all_logs, nursery, pickled, shown
 from tests.command import run
 from tests.recorder import Reply

@@ -564,7 +564,8 @@ def test_what_stands_in_the_caches_place_hangs_nothing(
     cache_file().parent.mkdir(parents=True)
     make(cache_file())
     code = (
-        "from adapter.config.loading import load_config; from adapter.providers.model_cache import cached_models; "
+        "from adapter.config.loading import load_config; "
+        "from adapter.providers.model_cache import cached_models; "
         "print(cached_models(load_config().provider('p')))"
     )
     assert run("models") == (0, "p/m\n", "")

@@ -23,7 +23,8 @@ import pytest
 
 import adapter
 from adapter.call.translation import translate
-from adapter.config.loading import file_state, load_config
+from adapter.config import file_state
+from adapter.config.loading import load_config
 from adapter.upstream.loading import load_litellm
 from tests.command import provider
 from tests.recorder import Recorder

@@ -17,7 +17,7 @@ import yaml
 import adapter
 from adapter.config.loading import load_config
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import sources as key_sources
+from adapter.keys import sources as key_sources
 from adapter.providers.discovery import models_of
 from tests.command import PATIENCE, is_readable, provider, run, started
 from tests.recorder import Recorder
