@@ -22,8 +22,8 @@ from adapter.config.loading import Config, load_config
 from adapter.config.plugin_checks import OUR_TABLES
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
-from adapter.gateway.lifecycle import lifecycle as gateway
-from adapter.gateway.lifecycle import setup as gateway_setup
+from adapter.gateway import lifecycle as gateway
+from adapter.gateway import setup as gateway_setup
 
 URL = "https://api.groq.com/openai/v1"
 TABLE = f'[[providers]]\nname = "groq"\nbase_url = "{URL}"\n'

@@ -1,4 +1,4 @@
-"""What the package exports, how little importing it costs, and which way its imports run."""
+"""What the package exports, and how little importing it costs."""
 
 from __future__ import annotations
 
@@ -20,116 +20,17 @@ from adapter.call.drop_ins import FUNCTIONS
 ROOT = Path(adapter.__file__).parents[1]
 PACKAGE = ROOT / "adapter"
 
-# Imports run one way: each module may import, at its top, only modules above it.
-ORDER = [
-    "errors",
-    "keys.variables",
-    "keys.sources",
-    "keys.precedence",
-    "secrets.policy",
-    "config.provider",
-    "config.toml_lines",
-    "config.file_state",
-    "config.files",
-    "config.plugin_checks",
-    "config.checks",
-    "config.loading",
-    "embedded",
-    "call.resolution",
-    "call.translation",
-    "call.overrides",
-    "call.facts",
-    "secrets.errors",
-    "call.failures",
-    "query.answers",
-    "query.attachments",
-    "query.schemas",
-    "query.extraction",
-    "providers.parallel",
-    "providers.fetching",
-    "providers.discovery",
-    "sharing.exporting",
-    "upstream.prefixes",
-    "upstream.refused_prefixes",
-    "sharing.model_checks",
-    "sharing.yaml_limits",
-    "sharing.config_yaml",
-    "sharing.entry_keys",
-    "sharing.entry_models",
-    "sharing.deployments",
-    "sharing.import_names",
-    "sharing.import_settings",
-    "sharing.import_routes",
-    "sharing.importing",
-    "sharing.import_differences",
-    "editing.diffs",
-    "editing.writing",
-    "providers.model_cache",
-    "editing.toml_text",
-    "editing.edits",
-    "sharing.import_writes",
-    "query.prices",
-    "providers.known",
-    "providers.managing",
-    "providers.local_servers",
-    "secrets.logs",
-    "upstream.redirects",
-    "upstream.loading",
-    "upstream.clients",
-    "call.streams",
-    "call.known_targets",
-    "call.attempts",
-    "call.drop_ins",
-    "call.routers",
-    "providers.reachability",
-    "providers.checkup",
-    "query.oneshot",
-    "gateway.fingerprints",
-    "gateway.runtime",
-    "query.loopback",
-    "query.relay",
-    "query.routes",
-    "gateway.setup",
-    "gateway.child",
-    "gateway.lifecycle",
-    "gateway.responses",
-    "gateway.guard",
-    "gateway.process",
-    "gateway.workers",
-    "cli",
-    "cli.options",
-    "cli.output",
-    "cli.rendering",
-    "cli.answering",
-    "cli.completing",
-    "cli.lazy",
-    "cli.checkup",
-    "cli.importing",
-    "cli.config",
-    "cli.keys",
-    "cli.managing",
-    "cli.showing",
-    "cli.models",
-    "cli.providers",
-    "cli.asking",
-    "cli.query",
-    "cli.serve",
-    "cli.main",
-    "__init__",
-    "__main__",
-]
-
 # What takes seconds, or much of one, and must wait for the first completion call.
 HEAVY = {"litellm", "openai", "httpx", "aiohttp", "pydantic", "tomlkit", "yaml", "xllamacpp"}
 
 
 def modules() -> dict[str, Path]:
-    """Return the package's modules by their name inside it."""
-    found = {}
-    for path in PACKAGE.rglob("*.py"):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found[name.removesuffix(".__init__") if "." in name else name] = path
-    return found
+    """Return the package's modules, without packages themselves, by their name inside it."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
 
 
 def top_level(path: Path, typing_only: bool = False) -> list[ast.stmt]:
@@ -144,23 +45,6 @@ def top_level(path: Path, typing_only: bool = False) -> list[ast.stmt]:
         else:
             plain.append(node)
     return guarded if typing_only else plain
-
-
-def imported(statements: list[ast.stmt]) -> set[str]:
-    """Return the modules of this package that statements import outside of functions."""
-    found = set()
-    pending: list[ast.AST] = list(statements)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            # `from adapter import embedded` imports a module, `from adapter.keys.x import X` a name
-            below = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= below if node.module in ("adapter", "adapter.cli") else {str(node.module)}
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            pending += ast.iter_child_nodes(node)
-    return {name.removeprefix("adapter.") for name in found if name.startswith("adapter.")}
 
 
 def test_every_exported_name_is_there() -> None:
@@ -219,10 +103,9 @@ def test_every_error_of_ours_can_be_caught_by_its_exported_name() -> None:
 
 def test_every_module_has_the_names_it_lists() -> None:
     for name in modules():
-        if name not in ("__init__", "__main__", "cli"):
-            module = import_module(f"adapter.{name}")
-            missing = [n for n in module.__all__ if not hasattr(module, n)]
-            assert not missing, name
+        module = import_module(f"adapter.{name}")
+        missing = [n for n in module.__all__ if not hasattr(module, n)]
+        assert not missing, name
 
 
 def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
@@ -262,7 +145,16 @@ def command(*args: str) -> str:
     return f"import runpy; sys.argv[1:] = {list(args)}; {run}"
 
 
-LIGHT = ("errors", "keys", "providers", "files", "checks", "config", "resolution", "translation")
+LIGHT = (
+    "errors",
+    "keys.precedence",
+    "config.provider",
+    "config.files",
+    "config.checks",
+    "config.loading",
+    "call.resolution",
+    "call.translation",
+)
 
 
 @pytest.mark.parametrize(
@@ -290,21 +182,3 @@ def test_importing_the_package_imports_none_of_its_modules() -> None:
     names = imports_of("import adapter")
 
     assert {name for name in names if name.startswith("adapter")} == {"adapter"}
-
-
-def test_every_module_has_its_place_in_the_order() -> None:
-    assert sorted(modules()) == sorted(ORDER)
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_a_module_imports_only_modules_above_it(name: str) -> None:
-    above = set(ORDER[: ORDER.index(name)])
-
-    assert imported(top_level(modules()[name])) <= above
-
-
-def test_the_order_is_of_imports_that_are_there() -> None:
-    """That the reading of imports finds them: what config imports is known."""
-    found = imported(top_level(PACKAGE / "config.py"))
-
-    assert found == {"checks", "errors", "file_state", "files", "keys", "providers"}
