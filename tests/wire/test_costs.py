@@ -42,7 +42,9 @@ sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[
 from adapter.cli import main
 code = main.run(sys.argv[1:])
 print("modules", len(sys.modules), file=sys.stderr)
-print("ours", *(m for m in sys.modules if m.startswith("adapter")), file=sys.stderr)
+packages = {m for m in sys.modules if m.count(".") == 1 and hasattr(sys.modules[m], "__path__")}
+ours = {m for m in sys.modules if m.startswith("adapter")} - packages | {"adapter.cli"}
+print("ours", *ours, file=sys.stderr)
 own = (".py", ".pyc", ".so", ".pth")
 print("opened", *(o for o in opened if not o.endswith(own)), file=sys.stderr)
 sys.exit(code)
