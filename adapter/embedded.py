@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter.errors import EmbeddedError, printable
+from adapter._text import printable
+from adapter.errors import EmbeddedError
 
 if TYPE_CHECKING:
     from subprocess import Popen

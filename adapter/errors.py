@@ -17,37 +17,49 @@ Messages never contain a key.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import NamedTuple
 
+from adapter._text import did_you_mean, one_line, printable
+
 __all__ = [
-    "EXIT_CODES",
     "AdapterError",
     "ConfigError",
     "EmbeddedError",
+    "ExitCode",
     "GatewayError",
     "MissingKeyError",
     "MissingModelError",
     "Problem",
     "UnknownProviderError",
-    "did_you_mean",
-    "one_line",
-    "printable",
 ]
 
-EXIT_CODES = {
-    0: "done",
-    1: "anything else",
-    2: "usage or configuration",
-    3: "authentication (401, 403, a key that is not set)",
-    4: "not found (unknown provider, model or path)",
-    5: "rate limited",
-    6: "timeout, or cannot connect",
-    7: "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
-    130: "interrupted",
-}
-"""Exit code of the command -> its meaning."""
 
-OTHER, AUTHENTICATION, NOT_FOUND, RATE_LIMITED, UNREACHABLE, PROVIDER_FAILED = 1, 3, 4, 5, 6, 7
+class ExitCode(IntEnum):
+    """What the command exits with, and what that means."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        self = int.__new__(cls, value)
+        self._value_ = value
+        self.meaning = meaning
+        return self
+
+    OK = 0, "done"
+    ERROR = 1, "anything else"
+    USAGE = 2, "usage or configuration"
+    AUTHENTICATION = 3, "authentication (401, 403, a key that is not set)"
+    NOT_FOUND = 4, "not found (unknown provider, model or path)"
+    RATE_LIMITED = 5, "rate limited"
+    UNREACHABLE = 6, "timeout, or cannot connect"
+    PROVIDER_FAILED = (
+        7,
+        "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
+    )
+    INTERRUPTED = 130, "interrupted"
+
+    __str__ = int.__repr__  # as an IntEnum's from Python 3.11 on
 
 
 class Problem(NamedTuple):
@@ -76,13 +88,13 @@ class Problem(NamedTuple):
 class AdapterError(Exception):
     """Base of every error this package raises; ``exit_code`` is what the command exits with."""
 
-    exit_code = 1
+    exit_code: int = ExitCode.ERROR
 
 
 class ConfigError(AdapterError):
     """The configuration cannot be used. ``problems`` holds all of them, not only the first."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         self.problems: tuple[Problem, ...] = () if isinstance(problems, str) else tuple(problems)
@@ -94,21 +106,21 @@ class ConfigError(AdapterError):
 class MissingModelError(AdapterError):
     """No model was named and none could be chosen; the message shows how to choose one."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class EmbeddedError(AdapterError):
     """The embedded model is not installed, or its file does not load."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class GatewayError(AdapterError):
     """A gateway cannot be started or stopped, or it went away during a query (exit 7)."""
 
-    exit_code = 2
+    exit_code: int = ExitCode.USAGE
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: int = ExitCode.USAGE) -> None:
         self.exit_code = exit_code
         super().__init__(message)
 
@@ -116,7 +128,7 @@ class GatewayError(AdapterError):
 class MissingKeyError(AdapterError):
     """A provider's ``api_key_env`` names a variable that is unset or empty."""
 
-    exit_code = 3
+    exit_code = ExitCode.AUTHENTICATION
 
     def __init__(self, message: str, *, provider: str, variable: str) -> None:
         self.provider = provider
@@ -131,7 +143,7 @@ class MissingKeyError(AdapterError):
 class UnknownProviderError(AdapterError):
     """No provider of that name is configured; the message names the nearest ones."""
 
-    exit_code = 4
+    exit_code = ExitCode.NOT_FOUND
 
     def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         self.name = name
@@ -148,21 +160,3 @@ class UnknownProviderError(AdapterError):
 
 def _rebuild_missing_key(message: str, provider: str, variable: str) -> MissingKeyError:
     return MissingKeyError(message, provider=provider, variable=variable)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'groq'?)"`` for the nearest known word, or ``""``."""
-    from difflib import get_close_matches  # costs milliseconds, and only a mistake needs it
-
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with control characters escaped, so that no file can drive a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` as :func:`printable` does, in one line: no value of a file forges another."""
-    return printable(text).replace("\n", "\\n")

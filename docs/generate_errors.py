@@ -29,7 +29,7 @@ from adapter import errors
 from adapter.call import failures
 from adapter.call.facts import Facts
 from adapter.call.translation import Target
-from adapter.errors import EXIT_CODES, AdapterError
+from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey, Secret
 
 PAGE = Path(__file__).with_name("errors.md")
@@ -184,7 +184,7 @@ def text() -> str:
         (folder / "gptme.toml").write_text(provider(api_key_env="GROQ_API_KEY"), encoding="utf-8")
         rows = [(code(line), str(exit_code), code(said)) for line, exit_code, said in typed()]
         made = TEXT.format(
-            exit_codes=table(("code", "meaning"), [(str(c), m) for c, m in EXIT_CODES.items()]),
+            exit_codes=table(("code", "meaning"), [(str(c), c.meaning) for c in ExitCode]),
             exceptions=exceptions(),
             calls=calls(),
             typed=table(("typed", "exit code", "said"), rows),

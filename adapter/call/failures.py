@@ -12,18 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from adapter._text import did_you_mean, printable
 from adapter.call.facts import Facts, facts_of
-from adapter.errors import (
-    AUTHENTICATION,
-    NOT_FOUND,
-    OTHER,
-    PROVIDER_FAILED,
-    RATE_LIMITED,
-    UNREACHABLE,
-    AdapterError,
-    did_you_mean,
-    printable,
-)
+from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import MASK, Secret, without_keys
 from adapter.secrets.errors import hide_keys
 from adapter.secrets.policy import is_secret
@@ -39,11 +30,11 @@ __all__ = [
 ]
 
 _BY_STATUS = {
-    401: AUTHENTICATION,
-    403: AUTHENTICATION,
-    404: NOT_FOUND,
-    408: UNREACHABLE,
-    429: RATE_LIMITED,
+    401: ExitCode.AUTHENTICATION,
+    403: ExitCode.AUTHENTICATION,
+    404: ExitCode.NOT_FOUND,
+    408: ExitCode.UNREACHABLE,
+    429: ExitCode.RATE_LIMITED,
 }
 
 # The names, not the classes: httpx, aiohttp and openai need not be imported to explain an error.
@@ -99,7 +90,7 @@ def explain(
     if target is None and "LLM Provider NOT provided" in str(error):
         hint = did_you_mean(model.partition("/")[0], known)
         return Failure(
-            NOT_FOUND,
+            ExitCode.NOT_FOUND,
             f"unknown model {model!r}: no provider of that name, and LiteLLM knows none{hint}",
             "`adapter providers list` shows the configured ones; use PROVIDER/MODEL",
         )
@@ -119,11 +110,15 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
         words := _named(facts.kinds, _CANNOT_CONNECT)
     ):
         fix = f"check base_url and the network: {target.base_url}" if target else ""
-        return Failure(UNREACHABLE, f"{place}: {words}", fix)
+        return Failure(ExitCode.UNREACHABLE, f"{place}: {words}", fix)
     status = facts.status
     if broken and (status is None or status >= 500):
-        return Failure(PROVIDER_FAILED, f"{place}: {broken}", "try again, or see the server's log")
-    code = _BY_STATUS.get(status or 0, PROVIDER_FAILED if (status or 0) >= 500 else OTHER)
+        return Failure(
+            ExitCode.PROVIDER_FAILED, f"{place}: {broken}", "try again, or see the server's log"
+        )
+    code = _BY_STATUS.get(
+        status or 0, ExitCode.PROVIDER_FAILED if (status or 0) >= 500 else ExitCode.ERROR
+    )
     said = _clean(facts.said, target)
     shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
     return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
@@ -152,18 +147,20 @@ def where(target: Target | None, model: str = "") -> str:
     return f"provider {target.name!r} ({target.base_url}, {target.key})"
 
 
-def _advice(code: int, target: Target | None) -> str:
-    if code == AUTHENTICATION and target is not None:
+def _advice(code: ExitCode, target: Target | None) -> str:
+    if code == ExitCode.AUTHENTICATION and target is not None:
         if not target.key.found:
             return f"no key was found: export {target.key.variable}=..."
         return f"check the {target.key}"
     return {
-        AUTHENTICATION: "check the key's environment variable",
-        NOT_FOUND: f"check the model id {target.model!r} and base_url (often it ends in /v1)"
-        if target
-        else "check the model id",
-        RATE_LIMITED: "wait, or use another provider",
-        PROVIDER_FAILED: "try again, or see the server's log",
+        ExitCode.AUTHENTICATION: "check the key's environment variable",
+        ExitCode.NOT_FOUND: (
+            f"check the model id {target.model!r} and base_url (often it ends in /v1)"
+            if target
+            else "check the model id"
+        ),
+        ExitCode.RATE_LIMITED: "wait, or use another provider",
+        ExitCode.PROVIDER_FAILED: "try again, or see the server's log",
     }.get(code, "")
 
 

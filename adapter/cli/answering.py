@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from adapter._text import printable
 from adapter.call.translation import Target
 from adapter.cli.output import AnswerWriter, json_text
 from adapter.config.loading import Config
-from adapter.errors import PROVIDER_FAILED, AdapterError, printable
+from adapter.errors import AdapterError, ExitCode
 from adapter.query.answers import Kept, Query
 from adapter.query.routes import Way, answer
 
@@ -89,7 +90,7 @@ def print_answer(config: Config, attempts: Iterator[Attempt | Failure], shape: S
         failure = failed
         if writer.wrote and not isinstance(writer, _Collected):
             click.echo(f"Error: {failure}\n  the answer above is not complete", err=True)
-            return PROVIDER_FAILED  # whatever broke it off
+            return ExitCode.PROVIDER_FAILED  # whatever broke it off
     assert failure is not None
     click.echo(f"Error: {failure}", err=True)
     return failure.exit_code
@@ -131,7 +132,7 @@ def _ask(
     from adapter.call.failures import Failure
 
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
-    return Failure(PROVIDER_FAILED, f"{where}: the reply held no answer", "")
+    return Failure(ExitCode.PROVIDER_FAILED, f"{where}: the reply held no answer", "")
 
 
 def _tell(text: str) -> None:
@@ -151,8 +152,8 @@ def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:
 
         if why := violation(shape.schema, text):
             click.echo(f"Error: {printable(why)}", err=True)
-            return PROVIDER_FAILED
-    return 0
+            return ExitCode.PROVIDER_FAILED
+    return ExitCode.OK
 
 
 def _print_code(text: str) -> None:

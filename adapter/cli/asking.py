@@ -15,7 +15,7 @@ from adapter.call.translation import Target, target_of
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import load
 from adapter.config.loading import Config
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, ExitCode
 from adapter.query.answers import Query
 from adapter.query.routes import Way, foreign_way, own_way
 
@@ -42,7 +42,7 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
         if sys.stdin is not None and sys.stdin.isatty():
             parent = ctx.parent or ctx
             click.echo(parent.get_help())
-            return 0
+            return ExitCode.OK
         raise click.UsageError("there is no prompt: give one as an argument or on stdin")
     config = load()
     model = given["model"]

@@ -9,10 +9,10 @@ from unicodedata import east_asian_width
 
 import click
 
+from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config.provider import Provider
-from adapter.errors import printable
 from adapter.providers.checkup import STEPS, Step, check, exit_code
 from adapter.providers.parallel import at_once
 

@@ -10,6 +10,7 @@ import click
 
 from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load, providers_word
+from adapter.errors import ExitCode
 
 __all__ = ["config"]
 
@@ -57,7 +58,7 @@ def export_config(
     Keys are written as os.environ/VAR; what to set is said on stderr. Exit code 1: a server did
     not list its models (--discover), and the file has the other entries.
     """
-    from adapter.errors import one_line, printable
+    from adapter._text import one_line, printable
     from adapter.sharing.exporting import export
 
     del kind  # there is one so far
@@ -80,7 +81,7 @@ def export_config(
         click.echo(one_line(f"note: {note}"), err=True)
     for error in failed.values():
         click.echo(printable(f"warning: {error}"), err=True)
-    ctx.exit(1 if failed else 0)
+    ctx.exit(ExitCode.ERROR if failed else ExitCode.OK)
 
 
 def _write(text: str, output: Path | None, secret: bool) -> None:
@@ -115,8 +116,9 @@ def check_config() -> None:
 @config_option
 def show_paths() -> None:
     """Show which files are read, in order: later ones win; of the others, why not."""
+    from adapter._text import printable
     from adapter.config.files import config_paths, read_document
-    from adapter.errors import Problem, printable
+    from adapter.errors import Problem
 
     paths, _ = config_paths()
     for path in paths:

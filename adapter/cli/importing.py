@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from adapter._text import one_line
 from adapter.cli.options import config_option, load_or_new
 from adapter.cli.output import diff_text
-from adapter.errors import one_line
+from adapter.errors import ExitCode
 
 __all__ = ["import_config"]
 
@@ -74,4 +75,4 @@ def import_config(
     lines += [f"left out: {line}" for line in left_out]
     for line in lines:
         click.echo(one_line(line), err=True)
-    ctx.exit(1 if left_out else 0)
+    ctx.exit(ExitCode.ERROR if left_out else ExitCode.OK)

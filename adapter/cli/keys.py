@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import diff_text
-from adapter.errors import AdapterError, ConfigError, MissingKeyError, printable
+from adapter.errors import AdapterError, ConfigError, MissingKeyError
 from adapter.keys.precedence import Secret, sendable
 
 __all__ = ["key_from_stdin", "key_typed", "keys"]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from adapter._text import printable
 from adapter.cli.options import config_option
-from adapter.errors import EXIT_CODES, AdapterError, printable
+from adapter.errors import AdapterError, ExitCode
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -32,8 +33,6 @@ COMMANDS = {
     "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
 }
 """Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
-
-INTERRUPTED = 130
 
 
 class DefaultGroup(click.Group):
@@ -79,7 +78,7 @@ class DefaultGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
         with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code), text) for code, text in EXIT_CODES.items()])
+            formatter.write_dl([(str(code), code.meaning) for code in ExitCode])
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -113,8 +112,8 @@ def cli() -> None:
 
 
 def run(args: list[str]) -> int:
-    """Run the command line ``args`` and return its exit code (see ``errors.EXIT_CODES``)."""
-    code = 0
+    """Run the command line ``args`` and return its exit code (an :class:`ExitCode`)."""
+    code: int = ExitCode.OK
     try:
         # not click's own main(), which makes exit code 1 of a reader that left
         try:
@@ -125,7 +124,7 @@ def run(args: list[str]) -> int:
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo(err=True)  # ends the line that shows ^C
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -134,11 +133,11 @@ def run(args: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         _discard_stdout()
-        return 0
+        return ExitCode.OK
     except OSError as error:  # a full disk behind stdout, a folder as stdin
         _discard_stdout()
         click.echo(f"Error: {error.strerror or error}", err=True)
-        return 1
+        return ExitCode.ERROR
     return code
 
 

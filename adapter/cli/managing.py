@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adapter._text import printable
 from adapter.cli.keys import key_from_stdin, key_typed
 from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import diff_text
 from adapter.config.checks import VARIABLE
 from adapter.config.loading import Config
 from adapter.config.provider import base_url_fault
-from adapter.errors import ConfigError, printable
+from adapter.errors import ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
-from adapter.errors import printable
+from adapter.errors import ExitCode
 
 __all__ = ["models"]
 
@@ -45,4 +46,4 @@ def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
                 click.echo(printable(f"{p.name}/{model}{' *' if default else ''}"))
     for error in failed.values():
         click.echo(printable(f"warning: {error}"), err=True)
-    ctx.exit(1 if failed else 0)
+    ctx.exit(ExitCode.ERROR if failed else ExitCode.OK)

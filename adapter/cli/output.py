@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, TextIO
 
-from adapter.errors import printable
+from adapter._text import printable
 
 __all__ = ["AnswerWriter", "diff_text", "json_text", "without_controls"]
 

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import click
 
+from adapter._text import one_line, printable
 from adapter.cli.lazy import LazyGroup
 from adapter.cli.options import config_option, load
 from adapter.cli.output import json_text
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.errors import one_line, printable
 
 __all__ = ["providers"]
 

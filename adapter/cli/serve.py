@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from adapter._text import printable
 from adapter.cli.options import config_option, load
-from adapter.errors import ConfigError, GatewayError, printable
+from adapter.errors import ConfigError, ExitCode, GatewayError
 from adapter.gateway.runtime import Gateway, left_behind, running
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
-    raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", 1)
+    raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", ExitCode.ERROR)
 
 
 def _tell(started: Started, loaded: Config) -> None:
@@ -165,7 +166,7 @@ def _show_status() -> int:
         click.echo(printable(f"the gateway at {url} ended without being stopped"), err=True)
     if not gateways:
         click.echo("no gateway runs", err=True)
-        return 1
+        return ExitCode.ERROR
     try:
         loaded = load()
     except ConfigError as error:
@@ -183,7 +184,7 @@ def _show_status() -> int:
         ]
         lines += [f"Log: {gateway.log}"] if gateway.log else []
         click.echo(printable("\n".join(lines)))
-    return 0
+    return ExitCode.OK
 
 
 def _state(gateway: Gateway, loaded: Config | None) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from adapter._text import one_line
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.errors import MissingKeyError, one_line
+from adapter.errors import MissingKeyError
 from adapter.keys.precedence import MASK, variable_of
 
 __all__ = ["show_provider"]

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapter._text import did_you_mean
 from adapter.config.files import Document
 from adapter.config.plugin_checks import OUR_TABLES, RESERVED, SECTIONS, check_extras, header_of
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
-from adapter.errors import Problem, did_you_mean
+from adapter.errors import Problem
 from adapter.keys.sources import KEY_SETTINGS
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]

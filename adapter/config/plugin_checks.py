@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from adapter._text import did_you_mean
 from adapter.config.files import Document
-from adapter.errors import Problem, did_you_mean
+from adapter.errors import Problem
 from adapter.keys.sources import KEY_SETTINGS
 
 __all__ = ["KEY_PREFIX", "OUR_TABLES", "RESERVED", "SECTIONS", "check_extras", "header_of"]

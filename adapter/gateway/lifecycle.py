@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from adapter.errors import GatewayError, printable
+from adapter._text import printable
+from adapter.errors import ExitCode, GatewayError
 from adapter.gateway.child import start_child
 from adapter.gateway.fingerprints import fingerprints
 from adapter.gateway.runtime import Gateway, Slot, is_alive, new_file, running
@@ -110,7 +111,9 @@ def start(
             yaml_path.unlink(missing_ok=True)
             if isinstance(error, OSError):
                 path = error.filename or slot.folder
-                raise GatewayError(f"{path}: cannot be written: {error.strerror}", 1) from None
+                raise GatewayError(
+                    f"{path}: cannot be written: {error.strerror}", ExitCode.ERROR
+                ) from None
             raise
         slot.close(discard=False)
     assert process.stdin is not None
@@ -132,7 +135,9 @@ def stop(gateway: Gateway) -> None:
         while is_alive(gateway) and time.monotonic() < deadline:
             time.sleep(0.02)
     if is_alive(gateway):
-        raise GatewayError(f"the gateway at {gateway.url} (pid {gateway.pid}) does not end", 1)
+        raise GatewayError(
+            f"the gateway at {gateway.url} (pid {gateway.pid}) does not end", ExitCode.ERROR
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from adapter.errors import ExitCode
 from adapter.gateway.child import start_child
 from adapter.gateway.process import GRACE_SECONDS, end_with_parent, remove_files, serve
 
@@ -69,7 +70,7 @@ class _Workers:
             while not self._ended.is_set():
                 if select.select([said], [], [], POLL_SECONDS)[0]:
                     if not os.read(said, 1):
-                        sys.exit(worker.wait() or 1)
+                        sys.exit(worker.wait() or ExitCode.ERROR)
                     return
         finally:
             os.close(said)

@@ -17,7 +17,8 @@ from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from adapter.errors import MissingKeyError, one_line, printable
+from adapter._text import one_line, printable
+from adapter.errors import MissingKeyError
 
 if TYPE_CHECKING:
     import subprocess

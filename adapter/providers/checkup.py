@@ -13,7 +13,7 @@ from urllib.parse import urlunsplit
 from adapter.call.failures import explain
 from adapter.call.translation import Target
 from adapter.config.provider import Provider
-from adapter.errors import NOT_FOUND, OTHER, PROVIDER_FAILED, UNREACHABLE, AdapterError
+from adapter.errors import AdapterError, ExitCode
 from adapter.providers.discovery import AnswerError, models_of
 from adapter.providers.parallel import within
 from adapter.providers.reachability import (
@@ -41,7 +41,7 @@ _NO_CHAT = re.compile(
 )
 """Ids of models that take no chat. Only which model to try is chosen by it, where none is named."""
 
-_NO_SUCH_MODEL = (OTHER, NOT_FOUND, PROVIDER_FAILED)
+_NO_SUCH_MODEL = (ExitCode.ERROR, ExitCode.NOT_FOUND, ExitCode.PROVIDER_FAILED)
 """How a completion fails for want of a model: servers answer 400, 404 or 500.
 
 A refused key, a rate limit and silence say nothing about the model.
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
     ``status`` is ``ok``, ``failed``, ``skipped`` or ``warning``, which fails nothing.
 
-    ``exit_code`` is the command's for a step that failed (``errors.EXIT_CODES``), else 0.
+    ``exit_code`` is the command's for a step that failed (an :class:`ExitCode`), else 0.
     """
 
     step: str
@@ -90,7 +90,7 @@ def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
             result = Result(FAILED, what, fix.strip(), error.exit_code)
         except TimeoutError as error:
             fix = f"check base_url and the network: {provider.base_url}"
-            result = Result(FAILED, str(error), fix, UNREACHABLE)
+            result = Result(FAILED, str(error), fix, ExitCode.UNREACHABLE)
         step = Step(name, result.status, time.perf_counter() - started, *result[1:])
         if run is _default and step.status == WARNING:
             unlisted = step
@@ -108,13 +108,17 @@ def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
 def _not_there(unlisted: Step, completion: Step, state: State) -> Step:
     """Return the failed step of a model that is neither listed nor answers."""
     message = f"{unlisted.message}: {completion.message}"
-    return unlisted._replace(status=FAILED, message=message, fix=state.nearest, exit_code=NOT_FOUND)
+    return unlisted._replace(
+        status=FAILED, message=message, fix=state.nearest, exit_code=ExitCode.NOT_FOUND
+    )
 
 
 def exit_code(codes: list[int]) -> int:
     """Return the command's exit code for those of several providers: 1 when they differ."""
     failed = {code for code in codes if code}
-    return 0 if not failed else failed.pop() if len(failed) == 1 else 1
+    if not failed:
+        return ExitCode.OK
+    return failed.pop() if len(failed) == 1 else ExitCode.ERROR
 
 
 def _key(state: State) -> Result:
@@ -145,7 +149,7 @@ def _models(state: State) -> Result:
     if likely := _likely_base(state):
         there = "there is no" if missing else "no list of models is at"
         message = f"{there} {state.parts.path.rstrip('/')}/models"
-        return Result(FAILED, message, f'write base_url = "{likely}"', 4)
+        return Result(FAILED, message, f'write base_url = "{likely}"', ExitCode.NOT_FOUND)
     if missing or state.error.is_json:
         return Result(SKIPPED, "the server lists no models, so the completion tells")
     fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
@@ -195,7 +199,7 @@ def _completion(state: State) -> Result:
     model = _asked_model(state)
     if model is None and state.models is None:
         fix = 'name one in the [[providers]] table: default_model = "..."'
-        return Result(FAILED, "no model to ask: the server lists none", fix, 2)
+        return Result(FAILED, "no model to ask: the server lists none", fix, ExitCode.USAGE)
     if model is None:
         return Result(SKIPPED, "the server has no model")
     key = state.key or state.provider.resolve_key()
@@ -216,7 +220,9 @@ def _completion(state: State) -> Result:
         failure = explain(error, target, model)
         return Result(FAILED, failure.what, failure.fix, failure.exit_code)
     if not answer.choices:
-        return Result(FAILED, "the reply held no answer", "see the server's log", 7)
+        return Result(
+            FAILED, "the reply held no answer", "see the server's log", ExitCode.PROVIDER_FAILED
+        )
     return Result(OK, f"{model} answered")
 
 

@@ -10,7 +10,7 @@ from adapter.call.facts import Facts
 from adapter.call.failures import explain, explain_facts, where
 from adapter.call.translation import Target, api_base
 from adapter.config.provider import Provider
-from adapter.errors import PROVIDER_FAILED, AdapterError
+from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey, Secret
 from adapter.providers.parallel import at_once, within
 
@@ -69,7 +69,7 @@ def models_of(
     ids = _ids(data)
     if ids is None:
         message = f"{where(target)}: the reply to GET /models is no list of models"
-        raise AnswerError(message, PROVIDER_FAILED, status, is_json=data is not None)
+        raise AnswerError(message, ExitCode.PROVIDER_FAILED, status, is_json=data is not None)
     return ids
 
 

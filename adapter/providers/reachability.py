@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from adapter.call.translation import api_base
 from adapter.config.provider import Provider
+from adapter.errors import ExitCode
 from adapter.keys.precedence import ResolvedKey
 from adapter.providers.discovery import AnswerError
 
@@ -68,7 +69,9 @@ def resolve_name(state: State) -> Result:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         message = f"the name {state.host} is not known: {why}"
-        return Result(FAILED, message, f"check base_url: {state.provider.base_url}", 6)
+        return Result(
+            FAILED, message, f"check base_url: {state.provider.base_url}", ExitCode.UNREACHABLE
+        )
     return Result(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
 
 
@@ -80,7 +83,9 @@ def connect(state: State) -> Result:
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         message = f"cannot connect to {state.host}:{state.port}: {why}"
-        return Result(FAILED, message, "is the server running, and the port right?", 6)
+        return Result(
+            FAILED, message, "is the server running, and the port right?", ExitCode.UNREACHABLE
+        )
     return Result(OK, f"{state.host}:{state.port}")
 
 
@@ -103,7 +108,7 @@ def shake_hands(state: State) -> Result:
     except ssl.SSLCertVerificationError as error:
         message = f"its certificate cannot be verified: {error.verify_message}"
         fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
-        return Result(FAILED, message, fix, 6)
+        return Result(FAILED, message, fix, ExitCode.UNREACHABLE)
     except OSError as error:
         fix = f"does the server speak TLS on port {state.port}? Otherwise write http://"
-        return Result(FAILED, f"the TLS handshake failed: {error}", fix, 6)
+        return Result(FAILED, f"the TLS handshake failed: {error}", fix, ExitCode.UNREACHABLE)

@@ -12,7 +12,8 @@ import sys
 from base64 import b64encode
 from typing import Any
 
-from adapter.errors import ConfigError, printable
+from adapter._text import printable
+from adapter.errors import ConfigError
 
 __all__ = ["MAX_BYTES", "message_content"]
 

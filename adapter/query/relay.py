@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter.call.facts import FACTS_HEADER, Facts, RemoteError
-from adapter.errors import PROVIDER_FAILED, UNREACHABLE, GatewayError
+from adapter.errors import ExitCode, GatewayError
 from adapter.keys.precedence import Secret
 from adapter.query.answers import Kept, pieces
 
@@ -151,7 +151,7 @@ def _lost(route: Route, error: Exception) -> Exception:
     what = "does not answer" if silent else "went away during the query"
     return GatewayError(
         f"the gateway at {route.url} {what} (--no-gateway answers without one)",
-        exit_code=UNREACHABLE if silent else PROVIDER_FAILED,
+        exit_code=ExitCode.UNREACHABLE if silent else ExitCode.PROVIDER_FAILED,
     )
 
 

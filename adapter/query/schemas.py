@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from adapter.errors import ConfigError, printable
+from adapter._text import printable
+from adapter.errors import ConfigError
 
 __all__ = ["load_schema", "response_format", "violation"]
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from adapter._text import did_you_mean
 from adapter.config.checks import VARIABLE
 from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
-from adapter.errors import did_you_mean
 from adapter.keys.precedence import Secret, default_variable
 from adapter.sharing.config_yaml import REFERENCE, reference, variable_in
 from adapter.sharing.entry_keys import key_of_entry

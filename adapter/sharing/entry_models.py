@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapter._text import did_you_mean
 from adapter.config.checks import VARIABLE
-from adapter.errors import did_you_mean
 from adapter.sharing.config_yaml import REFERENCE, reference
 from adapter.upstream.prefixes import (
     MODEL_ID_PREFIXES,

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from adapter._text import printable
 from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.checks import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.errors import printable
 from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
     Secret,

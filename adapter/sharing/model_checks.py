@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from adapter._text import did_you_mean
 from adapter.call.resolution import EMBEDDED, LOCAL
 from adapter.config.files import documents
 from adapter.config.loading import Config
-from adapter.errors import Problem, did_you_mean
+from adapter.errors import Problem
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
 from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE, UNRESOLVED
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from adapter.cli.main import COMMANDS, cli
-from adapter.errors import EXIT_CODES
+from adapter.errors import ExitCode
 from tests.command import PROJECT, console_script, provider, run, started, terminal
 
 Write = Callable[..., Path]
@@ -41,7 +41,7 @@ def test_the_help_shows_every_option_command_and_exit_code(flag: str) -> None:
         assert option.help in words
     for name, (_, _, line) in COMMANDS.items():
         assert f"{name} {line}" in words
-    assert "Exit codes: " + " ".join(f"{n} {text}" for n, text in EXIT_CODES.items()) in words
+    assert "Exit codes: " + " ".join(f"{code:d} {code.meaning}" for code in ExitCode) in words
 
 
 @pytest.mark.parametrize("command", [("query",), ("providers",), ("providers", "list")])
@@ -57,7 +57,7 @@ def test_every_command_has_a_help_of_its_own(command: tuple[str, ...]) -> None:
 
 
 def test_the_exit_codes_are_those_that_were_promised() -> None:
-    assert list(EXIT_CODES) == [0, 1, 2, 3, 4, 5, 6, 7, 130]
+    assert list(ExitCode) == [0, 1, 2, 3, 4, 5, 6, 7, 130]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

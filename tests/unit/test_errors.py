@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import errors
+from adapter._text import did_you_mean, printable
 from adapter.errors import (
     AdapterError,
     ConfigError,
@@ -20,8 +21,6 @@ from adapter.errors import (
     MissingModelError,
     Problem,
     UnknownProviderError,
-    did_you_mean,
-    printable,
 )
 
 EXIT_CODES = {

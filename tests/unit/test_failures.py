@@ -20,7 +20,7 @@ from adapter.call.facts import Facts, causes
 from adapter.call.failures import Failure, add_note, add_text, explain, explain_facts
 from adapter.call.resolution import resolve
 from adapter.call.translation import Target, target_of
-from adapter.errors import EXIT_CODES, MissingModelError, UnknownProviderError
+from adapter.errors import ExitCode, MissingModelError, UnknownProviderError
 from adapter.keys.precedence import ResolvedKey, Secret
 from tests.command import provider
 from tests.recorder import Recorder, Reply, Request, chat_stream
@@ -79,7 +79,7 @@ def failure_of(call: Callable[..., Any], **more: Any) -> Failure:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - which class it is must not matter
         call(**more)
     failure = explain(caught.value, target, "p/m", ["p"])
-    assert failure.exit_code in EXIT_CODES
+    assert failure.exit_code in set(ExitCode)
     assert failure.what.startswith(f"provider 'p' ({target.base_url}, key (configured directly))")
     assert KEY not in str(failure)
     assert len(str(failure)) < 600

@@ -26,7 +26,7 @@ from adapter.config.checks import SECTIONS
 from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from adapter.config.plugin_checks import RESERVED
 from adapter.config.provider import FIELDS
-from adapter.errors import EXIT_CODES
+from adapter.errors import ExitCode
 from adapter.keys.sources import COMMAND_SECONDS, KEY_SETTINGS
 from tests.conftest import ROOT
 from tests.pages import DOCS, PAGES, blocks, commands, followed, generator, table
@@ -159,7 +159,9 @@ def test_the_errors_page_is_made_from_the_errors() -> None:
     assert (DOCS / "errors.md").read_text(encoding="utf-8") == text, (
         "run: python docs/generate_errors.py"
     )
-    assert {int(c): m for c, m in table("errors.md", "| code | meaning |")} == EXIT_CODES
+    assert {int(c): m for c, m in table("errors.md", "| code | meaning |")} == {
+        code: code.meaning for code in ExitCode
+    }
 
 
 def test_the_errors_page_leaves_no_problem_out() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter.errors import EXIT_CODES
+from adapter.errors import ExitCode
 from tests.command import run
 from tests.conftest import ROOT
 from tests.recorder import ANSWER, Recorder
@@ -188,4 +188,4 @@ def test_the_embedded_model_answers_as_shown(environment: dict[str, str]) -> Non
 def test_the_exit_codes_are_those_of_the_command() -> None:
     table = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
 
-    assert {int(code): text for code, text in table} == EXIT_CODES
+    assert {int(code): text for code, text in table} == {code: code.meaning for code in ExitCode}
