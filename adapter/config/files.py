@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
+from adapter._files import NotRegularError, read_regular, reason
 from adapter.config.toml_lines import bare, places
 from adapter.errors import Problem
 from adapter.keys.variables import getenvs
@@ -138,29 +138,20 @@ def read_document(path: str, *, required: bool) -> Document | Problem | None:
     opening it, so that a FIFO in its place cannot hang the program.
     """
     try:
-        info = os.stat(path)
+        raw, info = read_regular(path, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         if not required:
             return None
         return Problem(path, None, None, "no such file", "check the path given by --config")
+    except NotRegularError as error:
+        return Problem(path, None, None, reason(error), "put a TOML file in its place")
     except (OSError, ValueError) as error:
-        return _unreadable(path, error)
-    if not stat.S_ISREG(info.st_mode):
-        return Problem(path, None, None, "not a regular file", "put a TOML file in its place")
-    if info.st_size > MAX_BYTES:
+        what, fix = f"cannot be read: {reason(error)}", "check the path and its permissions"
+        return Problem(path, None, None, what, fix)
+    if len(raw) > MAX_BYTES:
         size = f"{info.st_size:,} bytes is too large for a configuration file"
         return Problem(path, None, None, size, f"keep it under {MAX_BYTES:,} bytes")
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        return _unreadable(path, error)
     return _parse(path, raw, info.st_mode)
-
-
-def _unreadable(path: str, error: Exception) -> Problem:
-    why = getattr(error, "strerror", None) or str(error)
-    return Problem(path, None, None, f"cannot be read: {why}", "check the path and its permissions")
 
 
 def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapter._files import open_regular, xdg_folder
 from adapter.errors import GatewayError
 from adapter.keys.precedence import Secret
 
@@ -58,12 +59,9 @@ def folder(environ: Mapping[str, str] | None = None) -> Path:
     ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
     specification), else ``gptme-litellm`` in the state folder, ``~/.local/state``.
     """
-    environ = os.environ if environ is None else environ
-    for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
-        base = environ.get(variable, "")
-        if os.path.isabs(base):
-            return Path(base, "gptme-litellm")
-    return Path(environ.get("HOME") or os.path.expanduser("~"), ".local/state/gptme-litellm")
+    variables = "XDG_RUNTIME_DIR", "XDG_STATE_HOME"
+    base = xdg_folder(*variables, default=".local/state", environ=environ)
+    return Path(base, "gptme-litellm")
 
 
 def private_folder() -> Path:
@@ -222,19 +220,13 @@ def _content(path: Path) -> tuple[bool, bytes]:
         import fcntl
     except ImportError:  # Windows, where no gateway is started
         return False, b""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        info = os.fstat(handle)
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
-            return False, b""
-        if info.st_mode & 0o022 or info.st_nlink != 1:
+    with open_regular(path, follow_links=False) as file:
+        info = os.fstat(file.fileno())
+        if info.st_uid != os.getuid() or info.st_mode & 0o022 or info.st_nlink != 1:
             return False, b""
         held = False
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             held = True
-        with open(handle, "rb", closefd=False) as file:
-            return held, file.read()
-    finally:
-        os.close(handle)
+        return held, file.read()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from adapter._files import NotRegularError, read_regular, reason
 from adapter._text import one_line, printable
 from adapter.errors import MissingKeyError
 
@@ -119,8 +119,7 @@ def _run(value: Any) -> bytes:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise _NoKeyError(f"the command cannot be run: {why}") from None
+        raise _NoKeyError(f"the command cannot be run: {reason(error)}") from None
     # Ctrl-C does not reach a session of its own, and ends the program while a thread waits here
     stop = partial(_stop, process)
     try:
@@ -205,16 +204,13 @@ def _file(provider: str, value: Any) -> str:
     if not os.path.isabs(path):
         raise _NoKeyError(f"{value} is no absolute path; begin it with / or ~/")
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(handle, "rb") as file:
-            info = os.fstat(handle)
-            if not stat.S_ISREG(info.st_mode):
-                raise _NoKeyError(f"{path} is not a regular file")
-            if os.name == "posix" and info.st_mode & 0o077:
-                raise _NoKeyError(f"{path} can be read by other users: chmod 600 {path}")
-            data = file.read(MAX_BYTES + 1)
+        data, info = read_regular(path, MAX_BYTES)
+    except NotRegularError:
+        raise _NoKeyError(f"{path} is not a regular file") from None
     except (OSError, ValueError) as error:
-        raise _NoKeyError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        raise _NoKeyError(f"{path}: {reason(error)}") from None
+    if os.name == "posix" and info.st_mode & 0o077:
+        raise _NoKeyError(f"{path} can be read by other users: chmod 600 {path}")
     if b"\n" not in data and len(data) > MAX_BYTES:  # half a key would be sent
         raise _NoKeyError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
     return _first_line(data)

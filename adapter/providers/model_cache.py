@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter._files import read_regular, xdg_folder
 from adapter.editing.writing import write_file
 from adapter.errors import ConfigError
 
@@ -29,10 +28,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 def cache_file(environ: Mapping[str, str] | None = None) -> Path:
     """Return the file, ``$XDG_CACHE_HOME/gptme-litellm/models.json`` (default ``~/.cache``)."""
-    environ = os.environ if environ is None else environ
-    base = environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".cache")
+    base = xdg_folder("XDG_CACHE_HOME", default=".cache", environ=environ)
     return Path(base, "gptme-litellm", "models.json")
 
 
@@ -68,15 +64,7 @@ def _is_fresh(entry: Any) -> bool:
 
 def _read() -> dict[str, Any]:
     try:
-        # a FIFO in the file's place would otherwise wait for somebody to write into it
-        handle = os.open(cache_file(), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return {}
-            with open(handle, "rb", closefd=False) as file:
-                raw = file.read(MAX_BYTES + 1)
-        finally:
-            os.close(handle)
+        raw, _ = read_regular(cache_file(), MAX_BYTES)
         data = json.loads(raw) if len(raw) <= MAX_BYTES else None
     except (OSError, ValueError, RecursionError):
         return {}

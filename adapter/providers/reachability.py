@@ -6,6 +6,7 @@ import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from adapter._files import reason
 from adapter.call.translation import api_base
 from adapter.config.provider import Provider
 from adapter.errors import ExitCode
@@ -67,8 +68,7 @@ def resolve_name(state: State) -> Result:
     try:
         found = socket.getaddrinfo(state.host, state.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        message = f"the name {state.host} is not known: {why}"
+        message = f"the name {state.host} is not known: {reason(error)}"
         return Result(
             FAILED, message, f"check base_url: {state.provider.base_url}", ExitCode.UNREACHABLE
         )

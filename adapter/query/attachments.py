@@ -7,11 +7,11 @@ is downloaded: the URL of an image is passed on, and the provider fetches it.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from base64 import b64encode
 from typing import Any
 
+from adapter._files import read_regular, reason
 from adapter._text import printable
 from adapter.errors import ConfigError
 
@@ -69,13 +69,9 @@ def _read_stdin() -> bytes:
 def _read(name: str) -> bytes:
     path = os.path.expanduser(name)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError(f"--attach {printable(name)}: not a regular file")
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES)[0]
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"--attach {printable(name)}: {why}") from None
+        raise ConfigError(f"--attach {printable(name)}: {reason(error)}") from None
 
 
 def _kind(data: bytes) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
+from adapter._files import open_regular, reason
 from adapter._text import printable
 from adapter.errors import ConfigError
 
@@ -65,13 +66,10 @@ def load_schema(given: str) -> dict[str, Any]:
 def _read(given: str, where: str) -> str:
     path = os.path.expanduser(given)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would hang the program
-            raise ConfigError(f"{where}: not a regular file")
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        with open_regular(path) as file:
+            text = TextIOWrapper(file, encoding="utf-8-sig").read(MAX_CHARACTERS + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{where}: {why} (a file, or a schema in JSON)") from None
+        raise ConfigError(f"{where}: {reason(error)} (a file, or a schema in JSON)") from None
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(f"{where}: longer than {MAX_CHARACTERS:,} characters")
     return text

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
 
+from adapter._files import NotRegularError, read_regular, reason
 from adapter.config.files import MAX_BYTES
 from adapter.sharing.yaml_limits import Loader, Place, check_depth, check_nodes, fail, line_of
 
@@ -179,17 +179,15 @@ def _text(path: str, shown: str, included_by: Place | None) -> str:
     where, line = included_by or (shown, None)
     what = f"include {shown!r}: " if included_by else ""
     try:
-        info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):  # a FIFO would hang the program
-            fail(where, line, f"{what}not a regular file", "name a YAML file")
-        if info.st_size > MAX_BYTES:
-            fix = f"keep it under {MAX_BYTES:,} bytes"
-            fail(where, line, f"{what}too large for a configuration", fix)
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw, _ = read_regular(path, MAX_BYTES)
+    except NotRegularError as error:
+        fail(where, line, what + reason(error), "name a YAML file")
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        fail(where, line, f"{what}cannot be read: {why}", "check the path and its permissions")
+        fix = "check the path and its permissions"
+        fail(where, line, f"{what}cannot be read: {reason(error)}", fix)
+    if len(raw) > MAX_BYTES:
+        fix = f"keep it under {MAX_BYTES:,} bytes"
+        fail(where, line, f"{what}too large for a configuration", fix)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

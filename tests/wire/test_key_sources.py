@@ -251,7 +251,7 @@ def test_a_file_that_others_can_read_is_refused(
     ("make", "words"),
     [
         (lambda p: None, "No such file or directory"),
-        (os.mkdir, "irectory"),
+        (os.mkdir, "is not a regular file"),
         (os.mkfifo, "is not a regular file"),
         (lambda p: private(p, "\nsk-second-line"), "it is empty"),
     ],

@@ -1,0 +1,61 @@
+"""Files that others may have put in place: read without waiting, and the XDG base folders."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from typing import BinaryIO
+
+__all__ = ["NotRegularError", "open_regular", "read_regular", "reason", "xdg_folder"]
+
+
+class NotRegularError(OSError):
+    """What stands in a file's place is a folder, a FIFO or a device."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def open_regular(path: str | os.PathLike[str], *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    A FIFO or a device in its place is not opened, since it could keep the program waiting. Raises
+    :class:`NotRegularError`, another :class:`OSError`, or :class:`ValueError` for a path that no
+    system takes; :func:`reason` says why.
+    """
+    if not stat.S_ISREG(os.stat(path, follow_symlinks=follow_links).st_mode):
+        raise NotRegularError(path)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # not on Windows
+    handle = os.open(path, flags | (0 if follow_links else getattr(os, "O_NOFOLLOW", 0)))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # another has taken its place since then
+        os.close(handle)
+        raise NotRegularError(path)
+    return open(handle, "rb")
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> tuple[bytes, os.stat_result]:
+    """Return the content of a regular file and its state, raising as :func:`open_regular` does.
+
+    At most ``limit`` + 1 bytes are read: so many tell that there are more than ``limit``.
+    """
+    with open_regular(path) as file:
+        return file.read(limit + 1), os.fstat(file.fileno())
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be used, in the system's words without path and number."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def xdg_folder(*variables: str, default: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the folder that the first of ``variables`` names, else ``default`` in the home folder.
+
+    A relative path counts as unset (XDG base directory specification, "Basics").
+    """
+    environ = os.environ if environ is None else environ
+    for variable in variables:
+        if os.path.isabs(folder := environ.get(variable, "")):
+            return folder
+    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), default)
