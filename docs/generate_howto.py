@@ -106,7 +106,7 @@ NOTES: Mapping[str, Note] = {
 
 SEE_ALSO: Mapping[str, str] = {
     "litellm-proxy": "A query can also go to a proxy that is no provider, with "
-    "[`--gateway URL`](../sharing.md#the-fast-path).",
+    "[`--gateway URL`](../sharing.md#any-litellm-proxy).",
 }
 """Provider -> what stands after its queries."""
 

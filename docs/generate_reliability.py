@@ -31,12 +31,11 @@ def row(fault: Fault) -> tuple[str, ...]:
     said = fault.says.removeprefix("):").strip()
     command = f"{fault.code}: {said}" if fault.code else "0: the answer"
     command += f"; `{partial}` stays" if partial else ""
-    gateway = "same" if fault.client == "200" else f"same; others: {fault.client}"
     requests = f"{fault.requests}"
     if fault.retried:
         requests += "; Python 3" if fault.requests else ", of 1 attempt; Python 3"
     bound = f"{fault.bound} s" + (f", limit {fault.limit:g} s" if fault.limit < 30 else "")
-    return name, python, command, gateway, requests, bound
+    return name, python, command, fault.client, requests, bound
 
 
 def lines() -> Iterator[str]:

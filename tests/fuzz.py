@@ -27,16 +27,6 @@ TEXTS = {
     "load_toml": [b'providers = [{name = "p", base_url = "http://h/v1"}]\n[env]\nA = 0x1\n'],
     "model_string": [b"a/x", b"b", b"local/x", b"embedded", "ä/x".encode()],
     "import_yaml": [b"a: &a {x: 1}\nrouter_settings: {<<: *a, model_group_alias: {u: m}}\n"],
-    "event_stream": [
-        head + body.replace(b"\n", end)
-        for head in (b"\x05", b"\xf5")
-        for end in (b"\n", b"\r\n")
-        for body in (
-            b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\ndata: [DONE]\n\n',
-            b': x\n\nevent: e\ndata: {"error": {"message": "full", "code": "503"}}\n\n',
-            b'data: {"choices": [{"delta": {"tool_calls": [{"function": {"name": "f"}}]}}]}\n\n',
-        )
-    ],
 }
 WORDS = {
     "load_toml": "[[providers]] [plugin.litellm. providers. router_settings [env] name base_url "
@@ -44,8 +34,6 @@ WORDS = {
     "model_string": "a/ b/ local/ embedded/",
     "import_yaml": "model_list: model_name: litellm_params: model: api_base: api_key: os.environ/ "
     "include: environment_variables: router_settings: <<: !!set !!binary",
-    "event_stream": 'data: [DONE] "choices" "delta" "content" "error" "message" "tool_calls" '
-    '"function" "usage"',
 }
 
 RUN_ONLY = ("adapter.__main__", "adapter.gateway.process")

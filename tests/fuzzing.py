@@ -9,30 +9,22 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 
-from adapter.call.facts import RemoteError
 from adapter.call.resolution import resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
-from adapter.errors import AdapterError, ConfigError, MissingModelError, Problem
-from adapter.keys.precedence import Secret
-from adapter.query.relay import Route, ask
+from adapter.errors import ConfigError, MissingModelError, Problem
 from tests.command import run
 
 __all__ = [
     "TARGETS",
-    "RawServer",
-    "event_stream",
     "import_yaml",
     "load_toml",
     "model_string",
-    "told",
 ]
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -130,68 +122,10 @@ def import_yaml(data: bytes) -> str:
     return shown + told_of_it
 
 
-class RawServer:
-    """A server that answers each request with bytes of one's own, cut into pieces."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.answer: Sequence[bytes] = ()
-        Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            with connection, connection.makefile("rb") as asked:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                length = 0
-                while (line := asked.readline()).strip():
-                    name, _, value = line.partition(b":")
-                    length = int(value) if name.lower() == b"content-length" else length
-                asked.read(length)
-                try:
-                    for piece in self.answer:
-                        connection.sendall(piece)
-                except OSError:  # the reader has seen enough
-                    continue
-
-
-_servers: list[RawServer] = []
-
-HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-
-
-def told(pieces: Sequence[bytes], own: bool) -> tuple[list[str], str]:
-    """Return the text that a gateway's answer has, and how it ends."""
-    if not _servers:
-        _servers.append(RawServer())
-    (server,) = _servers
-    server.answer = pieces
-    texts: list[str] = []
-    try:
-        texts.extend(ask(Route(server.url, Secret("k"), own), {"stream": True}, 60.0))
-    except (RemoteError, AdapterError) as error:
-        return texts, f"{type(error).__name__}: {getattr(error, 'facts', error)}"
-    return texts, "done"
-
-
-def event_stream(data: bytes) -> None:
-    """Read it as a gateway's event stream, in two ways of cutting: the outcome is the same.
-
-    The first byte says whether the gateway is one of ours, and where it is cut.
-    """
-    first, body = data[:1] or b"\0", data[1:]
-    own, step = first[0] < 128, first[0] % 16 + 1
-    cut = [body[at : at + step] for at in range(0, min(len(body), 50 * step), step)]
-    rest = body[50 * step :]
-    assert told([HEAD + body], own) == told([HEAD, *cut, rest], own)
-
-
 TARGETS: Mapping[str, Callable[[bytes], object]] = {
     "TOML loading": load_toml,
     "model strings": model_string,
     "YAML import": import_yaml,
-    "the event-stream reader": event_stream,
 }
 
 

@@ -94,4 +94,7 @@ def _error_text(response: Any) -> str | None:
     found = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(found, dict):
         found = found.get("message") or found.get("detail")
+    if isinstance(found, str) and found.startswith("litellm."):
+        # a LiteLLM proxy's: its class names, and what its router tried
+        found = found.partition("\n\nLiteLLM: ")[0].rpartition("Exception - ")[2]
     return found if isinstance(found, str) else None

@@ -14,7 +14,7 @@ from adapter.cli.output import AnswerWriter, json_text
 from adapter.config.loading import Config
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.answers import Kept, Query
-from adapter.query.routes import Way, answer
+from adapter.query.oneshot import ask
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -45,10 +45,9 @@ class Shape(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One model to ask: which way, and where it is."""
+    """One model to ask, and where it is."""
 
     query: Query
-    way: Way
     target: Target | None
 
 
@@ -112,7 +111,7 @@ def _ask(
     """Write one answer, and keep it; return what went wrong, if anything did."""
     query, target = attempt.query, attempt.target
     try:
-        for text in answer(attempt.way, query, target, kept, _tell):
+        for text in ask(query, target, kept):
             whole.write(text)
             writer.write(text)
     except BrokenPipeError:
@@ -133,10 +132,6 @@ def _ask(
 
     where = f"provider {target.name!r} ({target.base_url})" if target else f"model {query.model!r}"
     return Failure(ExitCode.PROVIDER_FAILED, f"{where}: the reply held no answer", "")
-
-
-def _tell(text: str) -> None:
-    click.echo(f"adapter: {printable(text)}", err=True)
 
 
 def _finish(attempt: Attempt, kept: Kept, text: str, shape: Shape) -> int:
@@ -173,7 +168,7 @@ def _usage(attempt: Attempt, kept: Kept) -> str:
     if tokens_in is None or tokens_out is None:
         return "adapter: the server told no usage"
     said = f"adapter: {tokens_in} tokens in, {tokens_out} out"
-    if attempt.way.route is None:
+    if attempt.query.gateway is None:
         from adapter.query.prices import cost
 
         price = cost(attempt.query.model, attempt.target, usage)

@@ -17,7 +17,7 @@ from adapter.cli.options import load
 from adapter.config.loading import Config
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.answers import Query
-from adapter.query.routes import Way, foreign_way, own_way
+from adapter.query.proxy import proxy_target
 
 if TYPE_CHECKING:
     from adapter.call.failures import Failure
@@ -67,7 +67,8 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
 
         said = message_content(content or "", given["attachments"])
     messages.append({"role": "user", "content": said})
-    asked = Query(model, messages, params, given["timeout"], given["retries"])
+    gateway = None if given["no_gateway"] else given["gateway"] or None
+    asked = Query(model, messages, params, given["timeout"], given["retries"], gateway)
     started = time.monotonic()
     code = print_answer(config, _attempts(config, asked, given, verbose), shape)
     if verbose:
@@ -99,29 +100,21 @@ def _attempts(
     fallbacks = given["fallbacks"]
     for model in (asked.model, *fallbacks):
         try:
-            attempt = _attempt(config, asked._replace(model=model), given)
+            attempt = _attempt(config, asked._replace(model=model))
         except AdapterError as error:
             if not fallbacks:
                 raise
             yield resolved(error)
             continue
-        way = attempt.way
         if verbose:
             click.echo(_describe(model, attempt.target), err=True)
-        if verbose or way.stale:
-            here = "" if way.route or way.stale else "in this process: "
-            click.echo(f"adapter: {here}{way.why}", err=True)
         yield attempt
 
 
-def _attempt(config: Config, asked: Query, given: dict[str, Any]) -> Attempt:
-    if given["gateway"] and not given["no_gateway"]:
-        return Attempt(asked, *foreign_way(given["gateway"], asked))
-    resolution = resolve(asked.model, config)
-    target = target_of(resolution)
-    if given["no_gateway"]:
-        return Attempt(asked, Way(None, "the gateway is turned off"), target)
-    return Attempt(asked, own_way(config, asked, resolution), target)
+def _attempt(config: Config, asked: Query) -> Attempt:
+    if asked.gateway is not None:
+        return Attempt(asked, proxy_target(asked.gateway, asked.model))
+    return Attempt(asked, target_of(resolve(asked.model, config)))
 
 
 def _parse_options(options: tuple[tuple[str, str], ...]) -> dict[str, Any]:

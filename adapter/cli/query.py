@@ -60,7 +60,7 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     "--no-gateway",
     is_flag=True,
     envvar="ADAPTER_NO_GATEWAY",
-    help="Ask no gateway, not even a running one of `adapter serve`. [env: ADAPTER_NO_GATEWAY]",
+    help="Ask no proxy, whatever $LITELLM_PROXY_API_BASE says. [env: ADAPTER_NO_GATEWAY]",
 )
 @click.option(
     "-a",

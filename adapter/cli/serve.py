@@ -52,7 +52,7 @@ Key:     adapter serve --key --port {port}
     show_default=True,
     help="Processes that answer. Each has LiteLLM in its memory.",
 )
-@click.option("--detach", is_flag=True, help="Run in the background; queries then start at once.")
+@click.option("--detach", is_flag=True, help="Run in the background.")
 @click.option("--status", is_flag=True, help="Show the gateways that run.")
 @click.option("--stop", "stopping", is_flag=True, help="End the gateway in the background.")
 @click.option("--key", "show_key", is_flag=True, help="Print the master key of a running gateway.")
@@ -101,7 +101,7 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
     started = None
     try:
         started = start(loaded, host, port, detach=detach, workers=workers)
-        _tell(started, loaded)
+        _tell(started)
         if detach:
             return
         code = started.process.wait()
@@ -117,14 +117,10 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
     raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", ExitCode.ERROR)
 
 
-def _tell(started: Started, loaded: Config) -> None:
-    from adapter.query.routes import gateway_only
-
+def _tell(started: Started) -> None:
     for reason in started.left_out:
         click.echo(f"warning: left out: {reason}", err=True)
     click.echo(_describe(started))
-    if started.gateway.detached and (why := gateway_only(loaded)):
-        click.echo(f"note: queries of `adapter` go without it: {why}", err=True)
     if started.gateway.detached:
         click.echo(f"Log: {started.gateway.log}. `adapter serve --stop` ends it.", err=True)
 
@@ -188,9 +184,8 @@ def _show_status() -> int:
 
 
 def _state(gateway: Gateway, loaded: Config | None) -> str:
-    """Return whether queries go through it, in words; no command is run to read a key."""
+    """Return whether it says what the configuration says; no command is run to read a key."""
     from adapter.gateway.fingerprints import is_current
-    from adapter.query.routes import gateway_only
 
     if loaded is None:
         return "unknown: the configuration of now has errors"
@@ -199,8 +194,7 @@ def _state(gateway: Gateway, loaded: Config | None) -> str:
     unasked = [p for p in loaded.providers if not p.asks_for_key]
     if not is_current(gateway.fingerprints, loaded, gateway.salt, unasked):
         return "stale: something it was started with has changed"
-    why = gateway_only(loaded)
-    return f"up to date, but queries go without it: {why}" if why else "up to date"
+    return "up to date"
 
 
 def _stop(port: int | None) -> None:

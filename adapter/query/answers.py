@@ -1,4 +1,4 @@
-"""A query, and the text of its answer: LiteLLM's objects and a gateway's JSON have one shape."""
+"""A query, and the text of its answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Query(NamedTuple):
     """One query. ``params`` are LiteLLM's, ``timeout`` is in seconds.
 
     ``retries`` is how often a failed request is tried again; ``None`` leaves it to the
-    configuration.
+    configuration. ``gateway`` is the URL of a LiteLLM proxy to ask.
     """
 
     model: str
@@ -27,6 +27,7 @@ class Query(NamedTuple):
     params: Mapping[str, Any]
     timeout: float | None = None
     retries: int | None = None
+    gateway: str | None = None
 
 
 class Kept:
@@ -45,10 +46,7 @@ class Kept:
 
 
 def _plain(value: Any) -> dict[str, Any] | None:
-    """Return LiteLLM's object, or the gateway's, as dictionaries and lists.
-
-    ``None`` for what is no JSON object: a proxy may send anything where usage belongs.
-    """
+    """Return LiteLLM's object as dictionaries and lists, ``None`` for what is no JSON object."""
     if callable(getattr(value, "model_dump", None)):
         value = value.model_dump(mode="json", exclude_none=True)
     found = json.loads(json.dumps(value, default=vars))

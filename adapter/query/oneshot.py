@@ -11,6 +11,7 @@ from typing import Any
 
 from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target
+from adapter.query import proxy
 from adapter.query.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
 from adapter.upstream.loading import load_litellm
 
@@ -51,7 +52,10 @@ def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterat
         call["max_retries"] = 0
     if query.timeout is not None or "timeout" not in configured:
         call["timeout"] = _timeout(query.timeout or TIMEOUT_SECONDS, configured)
-    result = drop_in("completion")(model=query.model, messages=query.messages, **call)
+    if query.gateway is not None and target is not None:
+        result = proxy.completion(target, messages=query.messages, **call)
+    else:
+        result = drop_in("completion")(model=query.model, messages=query.messages, **call)
     if not call.get("stream"):
         return pieces([result], kept)
     limit = query.timeout or configured.get("timeout", TIMEOUT_SECONDS)
@@ -92,7 +96,7 @@ def _in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
 
 def _timeout(seconds: float, configured: Mapping[str, Any]) -> Any:
     """Return LiteLLM's ``timeout``: with a limit of its own for connecting where it takes one."""
-    if not str(configured.get("model")).startswith(f"{PREFIX}/"):
+    if not str(configured.get("model")).startswith((f"{PREFIX}/", "litellm_proxy/")):
         return seconds
     import httpx  # LiteLLM has imported it already
 

@@ -175,17 +175,10 @@ def test_as_the_command(setup: Setup, name: str, mode: str) -> None:
     flags = ("--stream" if mode == STREAM else "--no-stream", "--timeout", str(fault.limit))
     model = f"{fault.provider}/{name}"
     began = time.monotonic()
-    without = run("-m", model, *flags, "--no-gateway", "hi")
+    done = run("-m", model, *flags, "hi")
     assert time.monotonic() - began < fault.bound
     assert setup.server.requests[name] == fault.requests
-    check_command(fault, without.code, without.out, without.err, setup)
-    began = time.monotonic()
-    through = run("-m", model, *flags, "-v", "hi")
-    assert time.monotonic() - began < fault.bound
-    assert setup.server.requests[name] == 2 * fault.requests
-    assert "through the gateway at" in through.err
-    said = [x for x in through.err.splitlines(keepends=True) if not x.startswith("adapter: ")]
-    assert through._replace(err="".join(said)) == without
+    check_command(fault, done.code, done.out, done.err, setup)
 
 
 def check_command(fault: Fault, code: int, out: str, err: str, setup: Setup) -> None:
@@ -260,7 +253,7 @@ def test_how_often_python_tries_by_default(setup: Setup) -> None:
 
 def test_a_stream_without_end_has_the_bound_that_litellm_is_given(setup: Setup) -> None:
     environ = {**os.environ, "LITELLM_MAX_STREAMING_DURATION_SECONDS": "1"}
-    with started("-m", "p/endless", "--no-gateway", "hi", env=environ) as process:
+    with started("-m", "p/endless", "hi", env=environ) as process:
         out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 7, err
     assert out.startswith(b"word word ")
@@ -268,14 +261,12 @@ def test_a_stream_without_end_has_the_bound_that_litellm_is_given(setup: Setup) 
 
 
 def test_keep_alive_comments_without_end_are_silence(setup: Setup) -> None:
-    """To the command. A gateway passes no comments on, so that it falls silent itself."""
+    """To the command."""
     began = time.monotonic()
-    without = run("-m", "p/pings", "--timeout", "1", "--no-gateway", "hi")
-    through = run("-m", "p/pings", "--timeout", "1", "hi")
+    done = run("-m", "p/pings", "--timeout", "1", "hi")
     assert time.monotonic() - began < 40
-    assert (without.code, without.out) == (through.code, through.out) == (7, "One two\n")
-    assert LATE in without.err
-    assert f"the gateway at {setup.gateway.url} does not answer" in through.err
+    assert (done.code, done.out) == (7, "One two\n")
+    assert LATE in done.err
 
 
 MEASURED = """\
@@ -288,12 +279,11 @@ sys.exit(code)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("way", ["--gateway", "--no-gateway"])
 def test_the_memory_that_a_long_reply_takes(
-    setup: Setup, tmp_path: Path, way: str, record_property: Callable[[str, object], None]
+    setup: Setup, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """In a process that has nothing else to do."""
-    args = ("-m", "p/long", "--no-stream", *([way] if way == "--no-gateway" else []), "hi")
+    args = ("-m", "p/long", "--no-stream", "hi")
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, *args],
@@ -305,8 +295,7 @@ def test_the_memory_that_a_long_reply_takes(
         )
     assert (tmp_path / "out").stat().st_size == MEGABYTES * 2**20 + 1
     used = int(done.stderr) / 1024
-    name = way.removeprefix("--").replace("no-", "no ")
-    record_property("figure", f"faults: {MEGABYTES} MB take the command {used:.0f} MB, {name}")
+    record_property("figure", f"faults: {MEGABYTES} MB take the command {used:.0f} MB")
     assert used < 15 * MEGABYTES
 
 

@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ import pytest
 from adapter.config.loading import load_config
 from adapter.gateway.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
-from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
+from tests.recorder import Recorder, recording_server
 from tests.waiting import come_to, is_running
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -168,15 +166,6 @@ def chat(model: str, **params: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "hi"}], **params}
 
 
-def both(*args: str) -> tuple[Outcome, Outcome]:
-    """Run a query through the gateway and without it."""
-    through = run(*args, "-v")
-    without = run(*args, "--no-gateway")
-    assert "through the gateway at" in through.err
-    said = [x for x in through.err.splitlines(keepends=True) if not x.startswith("adapter: ")]
-    return through._replace(err="".join(said)), without
-
-
 # ---- starting
 
 
@@ -313,291 +302,11 @@ def test_a_web_page_cannot_reach_it(setup: Setup, name: str) -> None:
     connection.close()
 
 
-# ---- the fast path
-
-
-def test_a_query_goes_through_it_without_litellm(setup: Setup) -> None:
-    code = (
-        "import sys\nfrom adapter.cli.main import run\n"
-        "code = run(['-m', 'groq', 'hi'])\n"
-        "print([m for m in ('litellm', 'openai', 'httpx') if m in sys.modules], file=sys.stderr)\n"
-        "sys.exit(code)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=setup.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, world\n", "[]\n")
-    assert setup.first.only.key == KEY
-
-
-def test_the_request_of_a_query_is_the_same_as_without(setup: Setup) -> None:
-    args = ("-m", "vllm-local", "-s", "Be brief", "-o", "temperature", "0.5", "hi")
-    through, without = both(*args)
-    assert through == without
-    first, second = setup.second.requests
-    assert first.body == second.body
-    assert first.key == second.key == OTHER_KEY
-    assert first.headers["x-team"] == second.headers["x-team"] == "blue"
-
-
-SCHEMA = {
-    "type": "object",
-    "properties": {"n": {"type": "integer"}},
-    "required": ["n"],
-    "additionalProperties": False,
-}
-
-
-@pytest.mark.parametrize(
-    ("options", "answer", "code"),
-    [
-        (["-a", "x.png", "-a", "x.pdf", "-a", "x.txt"], "seen", 0),
-        (["-a", "https://example.com/x.png"], "seen", 0),
-        (["--schema", json.dumps(SCHEMA)], '{"n": 1}', 0),
-        (["--schema", json.dumps(SCHEMA)], '{"n": "x"}', 7),
-        (["-x"], "```\ncode\n```", 0),
-    ],
-)
-def test_options_of_a_query_mean_the_same_as_without(
-    setup: Setup, tmp_path: Path, options: list[str], answer: str, code: int
-) -> None:
-    for name, data in {"x.png": b"\x89PNG\r\n\x1a\n", "x.pdf": b"%PDF-1", "x.txt": b"x"}.items():
-        (tmp_path / name).write_bytes(data)
-    options = [str(tmp_path / o) if o.startswith("x.") else o for o in options]
-    setup.first.script = lambda r: Reply(200, chat_stream([answer]))
-    through, without = both("-m", "groq", *options, "hi")
-    assert through == without
-    assert through.code == code
-    first, second = setup.first.requests
-    assert first.body == second.body
-
-
-def test_the_whole_response_and_its_usage_are_there(setup: Setup) -> None:
-    # not by both(), which leaves out what is told on stderr
-    through = run("-m", "groq", "--json", "-u", "hi")
-    without = run("-m", "groq", "--json", "-u", "--no-gateway", "hi")
-    assert through.code == without.code == 0
-    assert through.err == without.err == "adapter: 1 tokens in, 1 out\n"
-    first, second = (json.loads(done.out) for done in (through, without))
-    for part in ("message", "finish_reason"):
-        assert first["choices"][0][part] == second["choices"][0][part]
-    assert first["usage"]["total_tokens"] == second["usage"]["total_tokens"] == 2
-
-
-CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
-CALL_END = {"index": 0, "function": {"arguments": '": 1}'}}
-
-ANSWERS = {
-    "plain": chat_stream(["Hello", ", ", "world"]),
-    "non-ascii": chat_stream(["naïve ", "日本", "🙂"]),
-    "no-done": chat_stream(["Hello"], done=False),
-    "nothing": chat_stream([]),
-    "tools": chat_chunk({"role": "assistant", "tool_calls": [CALL]})
-    + chat_chunk({"tool_calls": [CALL_END]})
-    + chat_chunk({}, "tool_calls")
-    + b"data: [DONE]\n\n",
-}
-
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_answers_are_the_same_as_without(setup: Setup, name: str) -> None:
-    setup.first.script = lambda request: Reply(200, ANSWERS[name])
-    through, without = both("-m", "groq", "hi")
-    assert through == without
-
-
-def test_an_answer_at_once_is_the_same_as_without(setup: Setup) -> None:
-    tool = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    for reply in (chat_reply("Hi"), chat_reply(None, tool_calls=[tool]), chat_reply(None)):
-        setup.first.script = lambda request, reply=reply: Reply(200, reply)
-        through, without = both("-m", "groq", "--no-stream", "hi")
-        assert through == without
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 529])
-def test_errors_are_the_same_as_without(setup: Setup, status: int) -> None:
-    setup.first.fail(status, f"no: /etc/passwd {KEY} at host.internal\x1b[31m")
-    through, without = both("-m", "groq", "hi")
-    assert through == without
-    assert KEY not in through.err
-    assert len(setup.first.requests) == 2
-
-
-FAULTS = {
-    "html": Reply(200, b"<html>"),
-    "html-502": Reply(502, b"<html>Bad gateway</html>"),
-    "empty": Reply(200, b""),
-    "error-under-200": Reply(200, {"error": {"message": "overloaded", "code": 503}}),
-    "cut-at-once": Reply(200, b"data: {", cut=True),
-    "malformed": Reply(200, chat_chunk({"content": "Hel"}) + b"data: {nonsense\n\n"),
-    "error-in-stream": Reply(
-        200, chat_chunk({"content": "Hel"}) + b'data: {"error": {"message": "full"}}\n\n'
-    ),
-}
-
-
-@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_the_same_as_without(setup: Setup, fault: str, stream: str) -> None:
-    setup.first.script = lambda request: FAULTS[fault]
-    through, without = both("-m", "groq", stream, "hi")
-    assert through == without
-
-
-def test_a_cut_stream_is_the_same_as_without(setup: Setup) -> None:
-    def cut() -> Iterator[bytes]:
-        yield chat_chunk({"role": "assistant", "content": "Hel"})
-        time.sleep(1)  # else LiteLLM's async transport drops what came just before the cut
-        raise ConnectionResetError
-
-    setup.first.script = lambda request: Reply(200, cut())
-    through, without = both("-m", "groq", "hi")
-    assert through == without
-    assert (through.code, through.out) == (7, "Hel\n")
-
-
-def test_a_refused_connection_is_explained_the_same(setup: Setup) -> None:
-    through, without = both("-m", "refused", "hi")
-    assert through == without
-    assert (through.code, "the connection was refused" in through.err) == (6, True)
-
-
-def test_a_silent_server_is_given_up_after_the_timeout(setup: Setup) -> None:
-    def silent(request: Any) -> Reply:
-        return Reply(200, iter_slowly())
-
-    setup.first.script = silent
-    through, without = both("-m", "groq", "--timeout", "0.5", "hi")
-    assert through == without
-    assert (through.code, "no answer within the time limit" in through.err) == (6, True)
-
-
-def read_request(connection: socket.socket) -> None:
-    """Read all of a request: what is left unread would turn any end into a reset."""
-    with connection.makefile("rb") as file:
-        length = 0
-        while line := file.readline().strip():
-            name, _, value = line.partition(b":")
-            length = int(value) if name.lower() == b"content-length" else length
-        file.read(length)
-
-
-@pytest.mark.parametrize("reset", [True, False])
-@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
-def test_a_connection_without_an_answer_is_the_same_as_without(
-    setup: Setup, reset: bool, stream: str
-) -> None:
-    def end() -> None:
-        for _ in range(2):
-            connection = setup.raw.accept()[0]
-            read_request(connection)
-            if reset:  # RFC 9293, 3.6: an end without ceremony
-                linger = struct.pack("ii", 1, 0)
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            connection.close()
-
-    thread = threading.Thread(target=end)
-    thread.start()
-    through, without = both("-m", "raw/m", stream, "hi")
-    thread.join(PATIENCE)
-    assert through == without
-    assert through.code == 7
-
-
-def test_a_timeout_beats_a_configured_one(setup: Setup) -> None:
-    def late(request: Any) -> None:
-        time.sleep(1)
-
-    setup.second.script = late
-    through, without = both("-m", "hurried", "--timeout", str(PATIENCE), "hi")
-    assert through == without
-    assert through.out == "Hello, world\n"
-
-
-def test_a_timeout_is_retried_as_without(setup: Setup) -> None:
-    asked = []
-    over = threading.Event()
-
-    def late_once(request: Any) -> None:
-        asked.append(request)
-        if len(asked) % 2:
-            over.wait(PATIENCE)
-
-    setup.first.script = late_once
-    through, without = both("-m", "groq", "--timeout", "3", "--retries", "1", "hi")
-    over.set()
-    assert through == without
-    assert (through.out, len(asked)) == ("Hello, world\n", 4)
-
-
-def iter_slowly() -> Iterator[bytes]:
-    time.sleep(1.5)
-    yield chat_stream(["late"])
-
-
-def test_configured_retries_are_made_as_without(setup: Setup) -> None:
-    setup.second.fail(503, "busy", **{"Retry-After": "0.01"})
-    through, without = both("-m", "vllm-local", "hi")
-    assert through == without
-    assert len(setup.second.requests) == 2 * 3
-
-
-def test_tokens_arrive_one_by_one(setup: Setup) -> None:
-    go_on = threading.Event()
-
-    def pieces() -> Iterator[bytes]:
-        yield chat_chunk({"role": "assistant", "content": "first"})
-        go_on.wait(PATIENCE)
-        yield chat_chunk({"content": " second"}) + chat_chunk({}, "stop") + b"data: [DONE]\n\n"
-
-    setup.first.script = lambda request: Reply(200, pieces())
-    process = subprocess.Popen(
-        [sys.executable, "-m", "adapter", "-m", "groq", "hi"],
-        env=setup.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.read(5) == b"first"
-        go_on.set()
-        assert process.stdout.read() == b" second\n"
-
-
-@pytest.mark.parametrize(
-    ("args", "why"),
-    [
-        (["-m", "groq", "--no-gateway"], "the gateway is turned off"),
-        (["-m", "groq", "-o", "drop_params", "true"], "-o drop_params is LiteLLM's own"),
-        (["-m", "groq/responses/x"], "means something else to a gateway"),
-    ],
-)
-def test_what_goes_without_it(setup: Setup, args: list[str], why: str) -> None:
-    done = run(*args, "-v", "hi")
-    assert (done.code, done.out) == (0, "Hello, world\n")
-    assert why in done.err
-    assert not setup.first.only.headers["user-agent"].startswith("AsyncOpenAI")
-
-
-def test_the_variable_turns_it_off(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADAPTER_NO_GATEWAY", "1")
-    done = run("-m", "groq", "-v", "hi")
-    assert "the gateway is turned off" in done.err
-    assert done.out == "Hello, world\n"
+# ---- what it was started with, and as a proxy to ask
 
 
 def test_a_rotated_key_makes_it_stale(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_KEY", "sk-rotated")
-    done = run("-m", "groq", "hi")
-    assert done.out == "Hello, world\n"
-    assert done.err.startswith("adapter: the gateway is stale")
-    assert setup.first.only.key == "sk-rotated"
     assert "stale" in run("serve", "--status").out
 
 
@@ -606,19 +315,10 @@ def test_a_changed_file_makes_it_stale(setup: Setup, tmp_path: Path) -> None:
     text = path.read_text()
     try:
         path.write_text(text.replace("gpt-oss-20b", "gpt-oss-120b"))
-        done = run("-m", "groq", "hi")
+        done = run("serve", "--status")
     finally:
         path.write_text(text)
-    assert "stale" in done.err
-    assert setup.first.only.body["model"] == "openai/gpt-oss-120b"
-
-
-def test_another_configuration_does_not_use_it(setup: Setup, tmp_path: Path) -> None:
-    other = tmp_path / "other.toml"
-    other.write_text(f'[[providers]]\nname = "x"\nbase_url = "{setup.second.base_url}"\n')
-    done = run("--config", str(other), "-m", "x/m", "-v", "hi")
-    assert "no gateway runs" in done.err
-    assert done.out == "Hello, world\n"
+    assert "stale" in done.out
 
 
 def test_it_can_be_named_as_any_litellm_proxy(
@@ -628,7 +328,7 @@ def test_it_can_be_named_as_any_litellm_proxy(
     for url in (setup.gateway.url, f"{setup.gateway.url}/v1/"):
         done = run("-m", "groq", "-v", "--gateway", url, "hi")
         assert (done.code, done.out) == (0, "Hello, world\n")
-        assert f"through the gateway at {url}" in done.err
+        assert f"provider gateway, model groq, base_url {url}, key $LITELLM" in done.err
     monkeypatch.setenv("LITELLM_PROXY_API_BASE", setup.gateway.url)
     assert run("-m", "groq", "hi").out == "Hello, world\n"
 
@@ -684,19 +384,6 @@ def test_a_web_page_opens_no_websocket(setup: Setup) -> None:
     connection.request("GET", "/v1/realtime?model=groq", headers=headers)
     assert connection.getresponse().status == 403
     connection.close()
-
-
-def test_a_gateway_that_does_not_answer_is_named(setup: Setup) -> None:
-    os.kill(setup.gateway.pid, signal.SIGSTOP)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("adapter.query.routes.MARGIN_SECONDS", 0.2)
-            done = run("-m", "groq", "--timeout", "0.2", "hi")
-    finally:
-        os.kill(setup.gateway.pid, signal.SIGCONT)
-    assert done.code == 6
-    assert f"the gateway at {setup.gateway.url} does not answer" in done.err
-    assert "--no-gateway" in done.err
 
 
 def test_its_port_is_taken_on_any_address(setup: Setup) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +17,11 @@ from adapter.config.provider import FIELDS
 from adapter.editing.edits import remove_provider, set_provider
 from adapter.editing.toml_text import changed
 from tests.fuzzing import (
-    HEAD,
     TARGETS,
-    event_stream,
     import_yaml,
     load_toml,
     model_string,
-    told,
 )
-from tests.recorder import chat_stream
 
 pytestmark = pytest.mark.stress
 
@@ -270,44 +265,6 @@ def test_yaml(counted: Counted) -> None:
     counted("YAML import", import_without_keys, BYTES, YAML_TEXTS, written)
 
 
-CHUNKS = st.fixed_dictionaries(
-    {},
-    optional={
-        "choices": VALUES
-        | st.lists(
-            st.fixed_dictionaries(
-                {}, optional={"delta": VALUES | st.fixed_dictionaries({"content": TEXTS | VALUES})}
-            ),
-            max_size=2,
-        ),
-        "usage": VALUES,
-        "error": VALUES,
-    },
-)
-LINES = st.sampled_from(["data:", "data: ", "data: [DONE]", ": x", "event: y", "", "data: {"])
-EVENTS = st.lists(
-    st.tuples(LINES, CHUNKS.map(lambda c: json.dumps(c, default=str)) | st.just("")),
-    max_size=5,
-)
-ENDS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\r\n\r\n", "\r\r", "\n\r"])
-STREAMS = st.tuples(st.binary(min_size=1, max_size=1), EVENTS, ENDS).map(
-    lambda made: made[0] + made[2].join(a + b for a, b in made[1]).encode() + made[2].encode()
-)
-
-
-def test_event_streams(counted: Counted) -> None:
-    counted("the event-stream reader", event_stream, BYTES, STREAMS)
-
-
-@pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-def test_lines_of_a_stream_end_in_any_way(end: bytes, own: bool) -> None:
-    stream = chat_stream(["Hel", "lo"]).replace(b"\n", end)
-    whole = told([HEAD + stream], own)
-    assert whole == (["Hel", "lo", ""], "done")
-    assert told([HEAD, *(bytes([byte]) for byte in stream)], own) == whole
-
-
 LAYOUT = st.lists(
     st.sampled_from(
         [
@@ -354,4 +311,4 @@ def test_editing(counted: Counted) -> None:
 
 
 def test_every_target_is_fuzzed_here_too() -> None:
-    assert set(TARGETS.values()) == {load_toml, model_string, import_yaml, event_stream}
+    assert set(TARGETS.values()) == {load_toml, model_string, import_yaml}

@@ -145,18 +145,12 @@ def test_the_example_file_is_used_as_shown(environment: dict[str, str], server: 
 
 @pytest.mark.live
 @pytest.mark.timeout(240)
-def test_the_sharing_commands_run(
-    environment: dict[str, str], server: Recorder, tmp_path: Path
-) -> None:
+def test_the_sharing_commands_run(environment: dict[str, str], tmp_path: Path) -> None:
     (script,) = blocks("sh")
     environment = {**environment, "XDG_RUNTIME_DIR": str(tmp_path), "AZURE_API_KEY": "az_test"}
     out = run_shell(script.replace("--detach", "--detach --port 0"), environment)
 
-    assert out.endswith(f"\n{ANSWER}\n")
     check_start(out)
-    # LiteLLM's proxy also lists the models of each server when it starts
-    (asked,) = [request for request in server.requests if request.method == "POST"]
-    assert asked.key == "gsk_test"
     assert "os.environ/GROQ_API_KEY" in Path("config.yaml").read_text(encoding="utf-8")
 
 
