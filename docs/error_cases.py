@@ -100,6 +100,12 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         "plugin = 1\n",
         "[plugin]\nlitellm = 1\n",
         *(f"[plugin.litellm]\n{name} = 1\n" for name in OUR_TABLES),
+        TABLE + '[plugin.litellm.models]\n"groq/x" = 1\n',
+        TABLE + '[plugin.litellm.models."grok/x"]\nmode = "chat"\n',
+        "[plugin.litellm.worker]\nmode = true\n",
+        "[plugin.litellm.worker]\nidle_minutes = 0\n",
+        "[plugin.litellm.worker]\nidle = 5\n",
+        "[plugin.litellm.gateway]\nroutes = 1\n",
     ),
 }
 """Configurations with something wrong, by the heading under which that is told."""

@@ -117,10 +117,10 @@ def check_config() -> None:
 def show_paths() -> None:
     """Show which files are read, in order: later ones win; of the others, why not."""
     from adapter._text import printable
-    from adapter.config.files import config_paths, read_document
+    from adapter.config.files import config_paths, gptme_folder, read_document
     from adapter.errors import Problem
 
-    paths, _ = config_paths()
+    paths, named = config_paths()
     for path in paths:
         found = read_document(path, required=False)
         if isinstance(found, Problem):
@@ -128,3 +128,6 @@ def show_paths() -> None:
         else:
             state = "not there" if found is None else "read"
         click.echo(f"{click.format_filename(path)}  ({state})")
+    if not named and os.path.dirname(paths[0]) != (folder := gptme_folder()):
+        note = f"note: gptme itself reads the files in {folder}, not those in $XDG_CONFIG_HOME"
+        click.echo(printable(note), err=True)

@@ -60,10 +60,9 @@ def list_providers(as_json: bool) -> None:
 def _text(config: Config) -> str:
     """Return the listing of gptme's specification, spacing and emoji included."""
     if not config.providers:
-        from adapter.config.files import config_paths
+        from adapter.config.files import shared_file
 
-        paths, named = config_paths()
-        return EMPTY.format(path=printable(paths[0] if named else paths[1]))
+        return EMPTY.format(path=printable(str(shared_file())))
     blocks = [f"🔌 Found {len(config.providers)} custom provider(s):"]
     for provider in config.providers:
         lines = [

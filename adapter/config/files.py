@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli
 
-from adapter._files import NotRegularError, read_regular, reason
+from adapter._files import NotRegularError, read_regular, reason, xdg_folder
 from adapter.config.toml_lines import bare, places
 from adapter.errors import Problem
-from adapter.keys.variables import getenvs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +30,7 @@ __all__ = [
     "documents",
     "excess",
     "files_with",
+    "gptme_folder",
     "read_document",
     "secrets_file",
     "shared_file",
@@ -40,11 +39,12 @@ __all__ = [
 
 SECRETS_FILE = "config.local.toml"
 
-FILE_NAMES = ("config.toml", "gptme.toml", SECRETS_FILE)
-"""Lowest precedence first: what gptme reads, the specification's name, gptme's file for secrets."""
+FILE_NAMES = ("config.runtime.toml", "config.toml", "gptme.toml", SECRETS_FILE)
+"""Lowest precedence first: the two that gptme 0.35 reads, the name in its specification, and its
+file for secrets."""
 
 PATH_VARIABLES = ("ADAPTER_CONFIG", "XDG_CONFIG_HOME", "HOME")
-"""What the files' paths depend on; a relative ``ADAPTER_CONFIG`` on the working directory, too."""
+"""What the files' paths depend on."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Larger files are refused: no hand-written configuration comes near, and parsing takes memory."""
@@ -105,30 +105,27 @@ def config_paths(
 ) -> tuple[tuple[str, ...], bool]:
     """Return the files to read, lowest precedence first, and whether they were asked for by name.
 
-    ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Nothing in the
+    ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Without them, the
+    folder is ``$XDG_CONFIG_HOME/gptme`` where there is one, else gptme's own. Nothing in the
     working directory is ever read by itself: a cloned repository must not redirect a key.
     """
-    given, base, home = getenvs(PATH_VARIABLES, environ)
-    named = (given or "") if path is None else os.fspath(path)
+    environ = os.environ if environ is None else environ
+    named = environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)
     if path is not None or named:
-        return (_absolute(named) or os.path.abspath(os.path.expanduser(named)),), True
-    return _default_paths(base or "", home or os.path.expanduser("~")), False
+        return (os.path.abspath(os.path.expanduser(named or "")),), True
+    folder = _xdg_folder(environ)
+    if not os.path.isdir(folder):
+        folder = gptme_folder(environ)
+    return tuple(os.path.join(folder, name) for name in FILE_NAMES), False
 
 
-@lru_cache(maxsize=16)  # these two are asked at each call, and paths take long to join
-def _absolute(path: str) -> str | None:
-    return os.path.abspath(path) if os.path.isabs(path) else None  # by where we are, or by HOME
+def _xdg_folder(environ: Mapping[str, str]) -> str:
+    return os.path.join(xdg_folder("XDG_CONFIG_HOME", default=".config", environ=environ), "gptme")
 
 
-@lru_cache(maxsize=16)
-def _default_paths(base: str, home: str) -> tuple[str, ...]:
-    """Return the files in gptme's folder, ``$XDG_CONFIG_HOME/gptme`` (default ``~/.config``).
-
-    A relative ``XDG_CONFIG_HOME`` is ignored, as the XDG base directory specification asks.
-    """
-    if not os.path.isabs(base):
-        base = os.path.join(home, ".config")
-    return tuple(os.path.join(base, "gptme", name) for name in FILE_NAMES)
+def gptme_folder(environ: Mapping[str, str] | None = None) -> str:
+    """Return the folder of gptme's own configuration, which is not ``XDG_CONFIG_HOME``'s."""
+    return os.path.join(xdg_folder(default=".config", environ=environ), "gptme")
 
 
 def read_document(path: str, *, required: bool) -> Document | Problem | None:
@@ -230,7 +227,7 @@ def shared_file() -> Path:
     paths, named = config_paths()
     if named:
         return Path(paths[0])
-    *shared, _ = paths
+    _, *shared, _ = paths  # gptme itself writes the first
     holding = [d.path for d in documents(shared) if d.data.get("providers")]
     return Path(holding[-1] if holding else shared[-1])
 

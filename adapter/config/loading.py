@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from adapter.config.checks import SECTIONS, check_document, check_merged
+from adapter.config.checks import OUR_TABLES, check_document, check_merged
 from adapter.config.file_state import State, are_still, encoded, settled, state_of
 from adapter.config.files import Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
@@ -34,14 +34,16 @@ class Config:
 
     ``files`` are the files that were read, lowest precedence first; ``paths`` are these and those
     that were looked for in vain, and ``states`` what they were like, where that tells a change.
-    ``warnings`` are the problems that stop nothing. ``settings`` holds LiteLLM's own sections, each
-    a mapping.
+    ``warnings`` are the problems that stop nothing. Of ``[plugin.litellm]``, ``models`` holds what
+    is said of a model ``NAME/ID``, in LiteLLM's ``model_info`` words, and ``settings`` the other
+    tables but ``providers``: LiteLLM's sections, ``worker``, ``gateway``.
     """
 
     providers: tuple[Provider, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_model: str | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     files: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     states: States = field(default=(), repr=False, compare=False)
@@ -182,6 +184,7 @@ def _read(paths: Sequence[str], required: bool, states: States) -> Config | list
         env=env,
         default_model=_table(merged, "models").get("default") or None,
         settings=_settings(ours),
+        models=_table(ours, "models"),
         files=tuple(d.path for d in documents),
         paths=tuple(paths),
         states=states,
@@ -190,7 +193,7 @@ def _read(paths: Sequence[str], required: bool, states: States) -> Config | list
 
 
 def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
-    given = {s: ours[s] for s in SECTIONS if s in ours}
+    given = {t: ours[t] for t in OUR_TABLES if t in ours and t not in ("providers", "models")}
     if not given:
         return {}
     from adapter.secrets.policy import hidden

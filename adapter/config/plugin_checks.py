@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,33 @@ __all__ = ["KEY_PREFIX", "OUR_TABLES", "RESERVED", "SECTIONS", "check_extras", "
 SECTIONS = ("router_settings", "litellm_settings", "general_settings")
 """LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
 
-OUR_TABLES = ("providers", *SECTIONS)
+OUR_TABLES = ("providers", "models", *SECTIONS, "worker", "gateway")
 """The tables ``[plugin.litellm]`` may hold."""
+
+Check = tuple[Callable[[Any], bool], str]
+"""Whether a value is one that a setting takes, and how to write one."""
+
+OUR_SETTINGS: Mapping[str, Mapping[str, Check]] = {
+    "worker": {
+        "mode": (
+            lambda v: v in ("auto", "on", "off"),
+            'write mode = "auto", "on" or "off"',
+        ),
+        "idle_minutes": (
+            lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v > 0,
+            "write a number above 0, like idle_minutes = 10",
+        ),
+    },
+    "gateway": {
+        "routes": (
+            lambda v: (
+                v == "all" or (isinstance(v, list) and all(isinstance(path, str) for path in v))
+            ),
+            'write routes = "all", or a list like routes = ["/v1/moderations"]',
+        ),
+    },
+}
+"""Table -> its settings."""
 
 RESERVED = {
     "model": "default_model",
@@ -29,7 +55,7 @@ RESERVED = {
 }
 """LiteLLM parameters that gptme's own fields already say; given twice they could disagree."""
 
-KEY_SETTING_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+KEY_SETTING_TYPES: Mapping[str, Check] = {
     "api_key_cmd": (
         lambda v: (
             (isinstance(v, str) and bool(v.strip()))
@@ -64,6 +90,8 @@ def check_extras(
             message = f"unknown table plugin.litellm.{table}{did_you_mean(table, OUR_TABLES)}"
             fix = f"known are {', '.join(OUR_TABLES)}"
             yield Problem(path, line, None, message, fix, warning=True)
+    yield from _check_our_settings(documents, ours)
+    yield from _check_models(documents, names, ours.get("models"))
     extras = ours.get("providers")
     extras = extras if isinstance(extras, dict) else {}
     few = len(names) * len(extras.keys() - names.keys()) <= MOST_COMPARED
@@ -81,6 +109,40 @@ def check_extras(
             yield Problem(path, line, None, message, fix, warning=True)
         yield from _check_settings(documents, name, params)
         yield from _check_headers(documents, name, params.get("extra_headers", {}))
+
+
+def _check_our_settings(
+    documents: Sequence[Document], ours: Mapping[str, Any]
+) -> Iterator[Problem]:
+    for table, known in OUR_SETTINGS.items():
+        given = ours.get(table)
+        for key, value in given.items() if isinstance(given, dict) else ():
+            path, line = header_of(documents, table, holding=(key,))
+            if key not in known:
+                message = f"unknown setting {key!r} in plugin.litellm.{table}"
+                message += did_you_mean(key, known)
+                yield Problem(path, line, None, message, f"known are {', '.join(known)}", True)
+            elif not known[key][0](value):
+                message = f"{key} in plugin.litellm.{table} has a wrong value"
+                yield Problem(path, line, None, message, known[key][1])
+
+
+def _check_models(
+    documents: Sequence[Document], names: Mapping[str, Any], models: Any
+) -> Iterator[Problem]:
+    for model, info in models.items() if isinstance(models, dict) else ():
+        path, line = header_of(documents, "models", model)
+        header = f"plugin.litellm.models.{json.dumps(model, ensure_ascii=False)}"
+        provider, slash, _ = model.partition("/")
+        mode = info.get("mode", "") if isinstance(info, dict) else None
+        if not isinstance(mode, str):
+            wrong = ": mode must be a string" if isinstance(info, dict) else " is no table"
+            fix = f'write [{header}] and what the model can do under it, like mode = "chat"'
+            yield Problem(path, line, None, header + wrong, fix)
+        elif not slash or provider not in names:
+            what = f"{header}: no provider is named {provider!r}{did_you_mean(provider, names)}"
+            fix = 'name a provider and one of its models: [plugin.litellm.models."NAME/ID"]'
+            yield Problem(path, line, None, what, fix, warning=True)
 
 
 def _check_settings(

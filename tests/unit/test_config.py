@@ -266,6 +266,24 @@ def test_a_named_file_that_is_absent_is_an_error(
         load_config()
 
 
+def test_what_is_said_of_models_the_worker_and_a_gateway_is_merged(write: Write) -> None:
+    write(
+        provider() + '[plugin.litellm.models."p/m"]\nmode = "chat"\nsupports_vision = true\n'
+        "[plugin.litellm.worker]\nidle_minutes = 3\n[plugin.litellm.gateway]\nroutes = 'all'\n",
+        "config.runtime.toml",
+    )
+    write('[plugin.litellm]\nmodels = { "p/m" = { mode = "responses" } }\nworker.mode = "on"\n')
+
+    config = load_config()
+
+    assert config.models == {"p/m": {"mode": "responses", "supports_vision": True}}
+    assert config.settings == {
+        "worker": {"idle_minutes": 3, "mode": "on"},
+        "gateway": {"routes": "all"},
+    }
+    assert not config.warnings
+
+
 @pytest.mark.parametrize("name", [*NAMES, ".env", ".config/gptme/gptme.toml"])
 def test_nothing_in_the_working_folder_is_read(name: str) -> None:
     """A cloned repository must not be able to redirect a key."""

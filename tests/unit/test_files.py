@@ -12,7 +12,7 @@ from adapter.errors import Problem
 
 SECRET = "sk-never-to-be-shown"
 
-NAMES = ["config.toml", "gptme.toml", "config.local.toml"]
+NAMES = ["config.runtime.toml", "config.toml", "gptme.toml", "config.local.toml"]
 
 
 def read(path: Path | str, required: bool = False) -> Document | Problem | None:
@@ -37,7 +37,7 @@ def document_of(path: Path, content: bytes) -> Document:
 @pytest.mark.parametrize(
     ("environ", "folder"),
     [
-        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/gptme"),
+        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/h/.config/gptme"),  # there is no such folder
         ({"HOME": "/h"}, "/h/.config/gptme"),
         ({"XDG_CONFIG_HOME": "", "HOME": "/h"}, "/h/.config/gptme"),
         ({"XDG_CONFIG_HOME": "relative", "HOME": "/h"}, "/h/.config/gptme"),
@@ -52,10 +52,20 @@ def test_the_default_files_are_gptmes_lowest_precedence_first(
     assert not named
 
 
+def test_a_folder_in_xdg_config_home_counts_once_it_is_there(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/h"}
+    (tmp_path / "gptme").touch()
+    assert config_paths(environ=environ)[0][0] == "/h/.config/gptme/config.runtime.toml"
+    (tmp_path / "gptme").unlink()
+    (tmp_path / "gptme").mkdir()
+
+    assert config_paths(environ=environ)[0] == tuple(f"{tmp_path}/gptme/{name}" for name in NAMES)
+
+
 def test_without_a_home_variable_the_users_own_folder_is_used() -> None:
     paths, _ = config_paths(environ={})
 
-    assert paths[0] == str(Path("~/.config/gptme/config.toml").expanduser())
+    assert paths[0] == str(Path("~/.config/gptme/config.runtime.toml").expanduser())
 
 
 @pytest.mark.parametrize(

@@ -610,7 +610,7 @@ def test_path_says_what_stands_in_a_files_place(config_dir: Path, write: Write) 
     (config_dir / "config.toml").mkdir()
     os.mkfifo(config_dir / "gptme.toml")
     write("a = [\n", "config.local.toml")
-    first, second, third = run("config", "path").out.splitlines()
+    _, first, second, third = run("config", "path").out.splitlines()
     assert first == f"{config_dir}/config.toml  (a directory)"
     assert second == f"{config_dir}/gptme.toml  (not a regular file)"
     assert third.startswith(f"{config_dir}/config.local.toml  (not valid TOML: ")
@@ -622,9 +622,7 @@ def test_path_says_why_a_file_cannot_be_read(
     path = write("", mode=0)
     if os.access(path, os.R_OK):  # as root may read all
         refused = PermissionError(13, "Permission denied")
-        monkeypatch.setattr(
-            "adapter.config.files.open", mock.Mock(side_effect=refused), raising=False
-        )
+        monkeypatch.setattr("adapter._files.os.open", mock.Mock(side_effect=refused))
     line = f"{path}  (cannot be read: Permission denied)\n"
     assert line in run("config", "path").out
 
@@ -632,11 +630,28 @@ def test_path_says_why_a_file_cannot_be_read(
 def test_path(config_dir: Path, write: Write) -> None:
     write("")
     assert run("config", "path").out == (
+        f"{config_dir}/config.runtime.toml  (not there)\n"
         f"{config_dir}/config.toml  (not there)\n"
         f"{config_dir}/gptme.toml  (read)\n"
         f"{config_dir}/config.local.toml  (not there)\n"
     )
     assert run("config", "path", "--config", "/x.toml").out == "/x.toml  (not there)\n"
+
+
+def test_path_says_that_gptme_looks_elsewhere(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("")
+    assert "gptme itself" not in run("config", "path").err
+    (tmp_path / "elsewhere" / "gptme").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "elsewhere"))
+
+    done = run("config", "path")
+
+    assert done.out.startswith(f"{tmp_path}/elsewhere/gptme/config.runtime.toml  (not there)\n")
+    folder = f"{os.environ['HOME']}/.config/gptme"
+    assert done.err.startswith(f"note: gptme itself reads the files in {folder}, not those in ")
+    assert "gptme itself" not in run("config", "path", "--config", "/x.toml").err
 
 
 # ---- keys in the keyring
