@@ -18,6 +18,7 @@ from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import MASK, Secret, without_keys
 from adapter.secrets.errors import hide_keys
 from adapter.secrets.policy import is_secret
+from adapter.upstream.network import connect_advice
 
 if TYPE_CHECKING:
     from adapter.call.translation import Target
@@ -109,7 +110,7 @@ def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
     elif not (facts.answered and facts.status == 408) and (
         words := _named(facts.kinds, _CANNOT_CONNECT)
     ):
-        fix = f"check base_url and the network: {target.base_url}" if target else ""
+        fix = connect_advice(target.base_url) if target else ""
         return Failure(ExitCode.UNREACHABLE, f"{place}: {words}", fix)
     status = facts.status
     if broken and (status is None or status >= 500):

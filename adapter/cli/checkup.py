@@ -14,7 +14,7 @@ from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config.provider import Provider
 from adapter.providers.checkup import STEPS, Step, check, exit_code
-from adapter.providers.parallel import at_once
+from adapter.providers.parallel import map_concurrently
 
 __all__ = ["test_providers"]
 
@@ -118,9 +118,11 @@ def _fit(text: str, cells: int) -> str:
 
 
 def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
+    from adapter.query.oneshot import load_for_command
+
     def one(provider: Provider) -> list[Step]:
         steps = []
-        for step in check(provider):
+        for step in check(provider, load=load_for_command):
             steps.append(step)
             if table is not None:
                 table.add(provider.name, step)
@@ -129,7 +131,7 @@ def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step
     if table is not None:
         table.draw()
     try:
-        found = at_once(one, providers)
+        found = map_concurrently(one, providers)
     finally:
         if table is not None:
             table.close()

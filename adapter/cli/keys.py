@@ -37,7 +37,7 @@ def set_key(name: str, dry_run: bool) -> None:
     It is asked for without showing it, or read from stdin's first line. While the provider has a
     source that comes before the keyring, nothing is stored.
     """
-    from adapter.providers.managing import check_keyring, set_keyring
+    from adapter.providers.registration import check_keyring, set_keyring
 
     config = load()
     check_keyring(name, config)
@@ -72,7 +72,7 @@ def set_key(name: str, dry_run: bool) -> None:
 @config_option
 def unset_key(name: str, dry_run: bool) -> None:
     """Remove the key of provider NAME from the keyring, and the setting from every file."""
-    from adapter.providers.managing import set_keyring
+    from adapter.providers.registration import set_keyring
 
     config = load()
     config.provider(name)

@@ -22,7 +22,7 @@ from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE
 
 if TYPE_CHECKING:
-    from adapter.providers.managing import NewProvider
+    from adapter.providers.registration import NewProvider
 
 __all__ = [
     "add_provider",
@@ -60,7 +60,7 @@ def add_provider(
     A known name (groq, openrouter, ollama, ...) needs no more. On a terminal, what is missing is
     asked for; a key that is typed in goes to config.local.toml, which only you can read.
     """
-    from adapter.providers.managing import add
+    from adapter.providers.registration import add
 
     if api_key_env and api_key_stdin:
         raise click.UsageError("--api-key-env and --api-key-stdin exclude each other")
@@ -96,8 +96,8 @@ def add_provider(
 
 def _given(name: str, config: Config, base_url: str | None, from_local: bool) -> NewProvider:
     """Return what the name, and the options for the server, say about the new provider."""
-    from adapter.providers.managing import from_local as taken_from_local
-    from adapter.providers.managing import known
+    from adapter.providers.registration import from_local as taken_from_local
+    from adapter.providers.registration import known
 
     if from_local:
         return taken_from_local(name, config)
@@ -163,7 +163,7 @@ def _tell_key(new: NewProvider) -> None:
 
 def _tell_known_key(new: NewProvider) -> None:
     """Warn that another server under a known name gets the key of that name, by convention."""
-    from adapter.providers.managing import known
+    from adapter.providers.registration import known
 
     row = known(new.name)
     variable = default_variable(new.name)
@@ -182,7 +182,7 @@ def _tell_known_key(new: NewProvider) -> None:
 @config_option
 def remove_provider(name: str, dry_run: bool) -> None:
     """Remove a provider, and its key, from every file that has it."""
-    from adapter.providers.managing import remove
+    from adapter.providers.registration import remove
 
     loaded = load()
     keyring = loaded.provider(name).extras.get("api_key_keyring")
@@ -203,8 +203,8 @@ def discover_servers(dry_run: bool) -> None:
     Ollama, LM Studio, vLLM, llama.cpp, LocalAI and Jan are looked for on their usual ports. No key
     is sent.
     """
-    from adapter.providers.local_servers import find_local
-    from adapter.providers.managing import NewProvider, add
+    from adapter.providers.discovery import find_local
+    from adapter.providers.registration import NewProvider, add
 
     loaded = load()
     found = list(find_local(loaded))

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from adapter.call.failures import explain
-from adapter.call.translation import Target
+from adapter.call.translation import Target, api_base
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ExitCode
-from adapter.providers.discovery import AnswerError, models_of
-from adapter.providers.parallel import within
-from adapter.providers.reachability import (
-    CONNECT_SECONDS,
-    FAILED,
-    OK,
-    SKIPPED,
-    WARNING,
-    Result,
-    State,
-    connect,
-    resolve_name,
-    shake_hands,
-)
+from adapter.keys.precedence import ResolvedKey
+from adapter.providers.discovery import ListingError, models_of
+from adapter.providers.parallel import run_within
+from adapter.upstream import network
+from adapter.upstream.loading import load_litellm
 
 __all__ = ["STEPS", "Step", "check", "exit_code"]
 
+CONNECT_SECONDS = 10.0
 COMPLETION_SECONDS = 60.0
 MARGIN_SECONDS = 5.0
 """How much longer a step may take in all, so that what it waits for can report its own limit."""
+
+OK, FAILED, SKIPPED, WARNING = "ok", "failed", "skipped", "warning"
 
 _NO_CHAT = re.compile(
     r"embed|whisper|tts|speech|audio|transcri|rerank|moderat|guard|dall-e|image|stable-diff|flux",
@@ -47,13 +42,19 @@ _NO_SUCH_MODEL = (ExitCode.ERROR, ExitCode.NOT_FOUND, ExitCode.PROVIDER_FAILED)
 A refused key, a rate limit and silence say nothing about the model.
 """
 
+REASONING_TOKENS = 256
+"""What a reasoning model may take: with fewer it may refuse to answer at all (OpenAI)."""
+
+_NEW_LIMIT = "max_completion_tokens"
+"""The limit that reasoning models of OpenAI and Azure take instead of ``max_tokens``."""
+
 
 class Step(NamedTuple):
     """One step: how it went, how long it took in seconds, and what to do about it.
 
     ``status`` is ``ok``, ``failed``, ``skipped`` or ``warning``, which fails nothing.
 
-    ``exit_code`` is the command's for a step that failed (an :class:`ExitCode`), else 0.
+    ``exit_code`` is the command's for a step that failed (``errors.EXIT_CODES``), else 0.
     """
 
     step: str
@@ -64,32 +65,62 @@ class Step(NamedTuple):
     exit_code: int = 0
 
 
-def check(provider: Provider, limit: float | None = None) -> Iterator[Step]:
+class Result(NamedTuple):
+    """How a step went: a :class:`Step` without its name and time."""
+
+    status: str
+    message: str
+    fix: str = ""
+    exit_code: int = 0
+
+
+class State:
+    """What one step leaves to the next."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.parts = urlsplit(api_base(provider.base_url))
+        self.host = self.parts.hostname or ""
+        self.port = self.parts.port or (443 if self.parts.scheme == "https" else 80)
+        self.proxy = network.proxy_of(provider.base_url)
+        self.key: ResolvedKey | None = None
+        self.models: list[str] | None = None
+        self.error: ListingError | None = None
+        """Why there are no ``models``, where the server gave no list."""
+        self.nearest = ""
+        """The listed models nearest to a default model that is not listed, in words."""
+
+
+def check(
+    provider: Provider,
+    limit: float | None = None,
+    on_start: Callable[[str], None] = lambda step: None,
+    load: Callable[[], Any] = load_litellm,
+) -> Iterator[Step]:
     """Yield each step as it is done; a failed one is the last.
 
     A default model that is not listed waits for the completion: servers answer for models that
     they do not list (Azure's deployments, OpenRouter's variants). Only where that fails as it
     does for want of a model is the model at fault, and its step the last.
 
-    ``limit`` is in seconds, for each step, instead of the step's own. The time that importing
-    LiteLLM takes is no step's.
+    ``limit`` is in seconds, for each step, instead of the step's own. ``on_start`` is called with
+    the name of each step as it begins. ``load`` imports LiteLLM, whose time is no step's.
     """
     state = State(provider)
     unlisted: Step | None = None
     for name, run in STEPS.items():
+        on_start(name)
         seconds = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
-        if run is _completion and _asked_model(state):
-            from adapter.query.oneshot import load_for_command
-
-            load_for_command()
+        if run is _completion and _model_to_ask(state):
+            load()
         started = time.perf_counter()
         try:
-            result = within(limit or seconds, partial(run, state))
+            result = run_within(limit or seconds, partial(run, state))
         except AdapterError as error:
             what, _, fix = str(error).partition("\n")
             result = Result(FAILED, what, fix.strip(), error.exit_code)
         except TimeoutError as error:
-            fix = f"check base_url and the network: {provider.base_url}"
+            fix = network.connect_advice(provider.base_url)
             result = Result(FAILED, str(error), fix, ExitCode.UNREACHABLE)
         step = Step(name, result.status, time.perf_counter() - started, *result[1:])
         if run is _default and step.status == WARNING:
@@ -116,9 +147,7 @@ def _not_there(unlisted: Step, completion: Step, state: State) -> Step:
 def exit_code(codes: list[int]) -> int:
     """Return the command's exit code for those of several providers: 1 when they differ."""
     failed = {code for code in codes if code}
-    if not failed:
-        return ExitCode.OK
-    return failed.pop() if len(failed) == 1 else ExitCode.ERROR
+    return 0 if not failed else failed.pop() if len(failed) == 1 else ExitCode.ERROR
 
 
 def _key(state: State) -> Result:
@@ -126,11 +155,65 @@ def _key(state: State) -> Result:
     return Result(OK, str(state.key))
 
 
+def _resolve_name(state: State) -> Result:
+    if state.proxy:
+        return Result(SKIPPED, "an HTTP proxy does it")
+    try:
+        found = socket.getaddrinfo(state.host, state.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        message = f"the name {state.host} is not known: {why}"
+        return Result(
+            FAILED, message, f"check base_url: {state.provider.base_url}", ExitCode.UNREACHABLE
+        )
+    return Result(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
+
+
+def _connect(state: State) -> Result:
+    """Connect to the server, or to the proxy that stands before it."""
+    host, port, place = state.host, state.port, f"{state.host}:{state.port}"
+    fix = "is the server running, and the port right?"
+    if state.proxy:
+        parts = urlsplit(state.proxy.url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        place = f"the proxy {host}:{port} of ${state.proxy.variable}"
+        fix = network.connect_advice(state.provider.base_url)
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return Result(FAILED, f"cannot connect to {place}: {why}", fix, ExitCode.UNREACHABLE)
+    return Result(OK, place)
+
+
+def _shake_hands(state: State) -> Result:
+    import ssl
+
+    if state.parts.scheme != "https":
+        return Result(SKIPPED, "plain http")
+    context = network.tls(state.provider.extras.get("ssl_verify"))
+    if state.proxy:
+        return Result(SKIPPED, "an HTTP proxy does it")
+    try:
+        with (
+            socket.create_connection((state.host, state.port), CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=state.host) as secured,
+        ):
+            return Result(OK, str(secured.version()))
+    except ssl.SSLCertVerificationError as error:
+        message = f"its certificate cannot be verified: {error.verify_message}"
+        fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
+        return Result(FAILED, message, fix, ExitCode.UNREACHABLE)
+    except OSError as error:
+        fix = f"does the server speak TLS on port {state.port}? Otherwise write http://"
+        return Result(FAILED, f"the TLS handshake failed: {error}", fix, ExitCode.UNREACHABLE)
+
+
 def _authentication(state: State) -> Result:
     """Ask for the models. Only a refused key is a failure of this step."""
     try:
         state.models = models_of(state.provider, CONNECT_SECONDS)
-    except AnswerError as error:
+    except ListingError as error:
         if error.status in (401, 403):
             raise
         state.error = error
@@ -186,7 +269,7 @@ def _default(state: State) -> Result:
     return Result(WARNING, message, f"if it is misspelt, {state.nearest}")
 
 
-def _asked_model(state: State) -> str | None:
+def _model_to_ask(state: State) -> str | None:
     """Return the model for the completion: the default, else the first listed one that chats."""
     listed = state.models or []
     chats = [m for m in listed if not _NO_CHAT.search(m)]
@@ -194,9 +277,7 @@ def _asked_model(state: State) -> str | None:
 
 
 def _completion(state: State) -> Result:
-    from adapter.call.drop_ins import drop_in
-
-    model = _asked_model(state)
+    model = _model_to_ask(state)
     if model is None and state.models is None:
         fix = 'name one in the [[providers]] table: default_model = "..."'
         return Result(FAILED, "no model to ask: the server lists none", fix, ExitCode.USAGE)
@@ -204,33 +285,47 @@ def _completion(state: State) -> Result:
         return Result(SKIPPED, "the server has no model")
     key = state.key or state.provider.resolve_key()
     target = Target(state.provider.name, state.provider.base_url, model, key, {})
+    result = Result(OK, f"{model} answered")
     try:
-        answer: Any = drop_in("completion")(
-            model=f"{state.provider.name}/{model}",
-            messages=[{"role": "user", "content": "Hi"}],
-            max_tokens=1,
-            timeout=COMPLETION_SECONDS,
-            # one request, to this provider, whatever the configuration says
-            max_retries=0,
-            num_retries=0,
-            fallbacks=[],
-            context_window_fallback_dict={},
-        )
+        try:
+            reply = _ask(state.provider, model, max_tokens=1)
+        except Exception as error:
+            if _NEW_LIMIT not in str(error):
+                raise
+            reply = _ask(state.provider, model, max_completion_tokens=REASONING_TOKENS)
+            fix = f"limit its answers with -o {_NEW_LIMIT} N, not with -o max_tokens N"
+            result = Result(WARNING, f"{model} answered; it refuses max_tokens", fix)
     except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
         failure = explain(error, target, model)
         return Result(FAILED, failure.what, failure.fix, failure.exit_code)
-    if not answer.choices:
+    if not reply.choices:
         return Result(
             FAILED, "the reply held no answer", "see the server's log", ExitCode.PROVIDER_FAILED
         )
-    return Result(OK, f"{model} answered")
+    return result
+
+
+def _ask(provider: Provider, model: str, **limit: int) -> Any:
+    """Return the reply to one short request to this provider, whatever is configured for it."""
+    from adapter.call.drop_ins import drop_in
+
+    return drop_in("completion")(
+        model=f"{provider.name}/{model}",
+        messages=[{"role": "user", "content": "Hi"}],
+        timeout=COMPLETION_SECONDS,
+        max_retries=0,
+        num_retries=0,
+        fallbacks=[],
+        context_window_fallback_dict={},
+        **limit,
+    )
 
 
 STEPS: dict[str, Callable[[State], Result]] = {
     "key": _key,
-    "name": resolve_name,
-    "connect": connect,
-    "TLS": shake_hands,
+    "name": _resolve_name,
+    "connect": _connect,
+    "TLS": _shake_hands,
     "authentication": _authentication,
     "models": _models,
     "default model": _default,

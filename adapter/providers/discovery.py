@@ -1,31 +1,49 @@
-"""The models a server says it has: its own ``GET {base_url}/models``."""
+"""What servers say they have: a provider's ``GET {base_url}/models``, and servers on this machine.
+
+httpx sends the requests, as LiteLLM's do, and is imported when one is sent: it takes 0.3 seconds.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from adapter.call.facts import Facts
 from adapter.call.failures import explain, explain_facts, where
 from adapter.call.translation import Target, api_base
-from adapter.config.provider import Provider
+from adapter.config.loading import Config
+from adapter.config.provider import Provider, base_url_fault, is_this_machine, safe_url
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey, Secret
-from adapter.providers.parallel import at_once, within
+from adapter.providers.known import KNOWN, LOCAL
+from adapter.providers.parallel import map_concurrently, run_within
+from adapter.upstream import network
 
-__all__ = ["AnswerError", "discover", "models_of"]
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["ListingError", "LocalServer", "discover", "find_local", "models_of"]
 
 TIMEOUT_SECONDS = 10.0
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of a list of models; OpenRouter's, the longest known, has half a million."""
 
+MAX_REDIRECTS = 5
 
-class AnswerError(AdapterError):
-    """A server did not list its models; ``status`` is the HTTP status of its answer, if any.
+USER_AGENT = "gptme-litellm"
+"""Some hosts refuse the name that an HTTP library gives itself."""
 
-    ``is_json`` tells, of an answer that is no list, an API's from a web page.
+PAGE_TOKENS = {"nextPageToken": "pageToken", "next_page_token": "page_token"}
+"""Field of a page -> query parameter of the next one: Google's and Fireworks' APIs, Cohere's."""
+
+
+class ListingError(AdapterError):
+    """A server did not list its models; ``status`` is the HTTP status of its reply, if any.
+
+    ``is_json`` tells, of a reply that is no list, an API's from a web page.
     """
 
     def __init__(
@@ -37,40 +55,196 @@ class AnswerError(AdapterError):
         super().__init__(message)
 
 
+class LocalServer(NamedTuple):
+    """A server that answers on this machine, with the ids of its models."""
+
+    name: str
+    base_url: str
+    models: list[str]
+
+
 def models_of(
     provider: Provider, timeout: float = TIMEOUT_SECONDS, *, keyless: bool = False
 ) -> list[str]:
     """Return the ids of the provider's models in the server's order, asking it now.
 
-    ``timeout`` is in seconds, of each wait and of the whole list; ``keyless`` sends no key.
-    Redirects are not followed: they would take the key elsewhere. This machine is not asked through
-    a proxy of the environment. Raises :class:`MissingKeyError`, and :class:`AdapterError` with the
+    All pages of a list are read. ``timeout`` is in seconds, of each wait and of the whole list;
+    ``keyless`` sends no key. A redirect to another scheme, host or port is not followed: it would
+    take the key there. This machine is not asked through a proxy. Raises
+    :class:`MissingKeyError`, :class:`CertificateError`, and :class:`ListingError` with the
     command's exit code for what the server answers.
     """
-    key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
-    target = Target(provider.name, provider.base_url, "MODEL", key, {})
-    url = f"{api_base(provider.base_url)}/models"
-    headers = _headers(provider, key)
-    from http.client import HTTPException
+    import httpx
 
-    from adapter.providers.fetching import TooLongError, get
+    key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
+    headers = httpx.Headers({"User-Agent": USER_AGENT})
+    if key.value:
+        headers["Authorization"] = f"Bearer {key.value}"
+    target = Target(provider.name, provider.base_url, "MODEL", key, {})
+
+    def read() -> list[str]:
+        headers.update(provider.headers())
+        with _client(provider, headers, timeout) as client:
+            return _all_pages(client, f"{api_base(provider.base_url)}/models", target)
 
     try:
-        # in all: a server that sends a byte now and then has no limit of its own
-        status, body = within(timeout, lambda: get(url, headers, timeout, MAX_BYTES))
-    except TooLongError:
-        raise _failed(target, None, f"its list of models is over {MAX_BYTES:,} bytes") from None
-    except (OSError, HTTPException, ValueError) as error:
+        return run_within(timeout, read)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        # h11 tells what is no HTTP and what is cut by one class
+        if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith("illegal"):
+            raise _malformed(target, "the reply is no HTTP") from None
         failure = explain(error, target, provider.name)
-        raise AnswerError(str(failure), failure.exit_code, None) from None
-    data = _parsed(body)
-    if status != 200:
-        raise _failed(target, status, _said(data))
-    ids = _ids(data)
-    if ids is None:
-        message = f"{where(target)}: the reply to GET /models is no list of models"
-        raise AnswerError(message, ExitCode.PROVIDER_FAILED, status, is_json=data is not None)
-    return ids
+        raise ListingError(str(failure), failure.exit_code, None) from None
+
+
+def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx.Client:
+    """Return an HTTP client that goes the way of the provider's completions."""
+    import httpx
+
+    network.repair_no_proxy()
+    direct = is_this_machine(urlsplit(provider.base_url).hostname or "")
+    verify = network.tls(provider.extras.get("ssl_verify"))
+    try:
+        return httpx.Client(headers=headers, timeout=timeout, verify=verify, trust_env=not direct)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        message = f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
+        raise ListingError(message, ExitCode.USAGE, None) from None
+
+
+def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
+    """Return the ids of all pages; a page without a new id is the last one."""
+    ids: dict[str, None] = {}
+    left = MAX_BYTES
+    page: httpx.URL | str | None = url
+    while page is not None:
+        response, body = _get(client, page, left, target)
+        left -= len(body)
+        data = _parse(body)
+        if (error := _error_in(data, response.status_code)) is not None:
+            raise _failure(target, *error)
+        found = _ids_in(data)
+        if found is None:
+            words = "the reply to GET /models is no list of models"
+            raise _malformed(target, words, response.status_code, is_json=data is not None)
+        is_last = ids.keys() >= set(found)
+        ids.update(dict.fromkeys(found))
+        page = None if is_last else _next_page(response, data)
+    return list(ids)
+
+
+def _get(
+    client: httpx.Client, url: httpx.URL | str, most: int, target: Target
+) -> tuple[httpx.Response, bytes]:
+    """Return the reply to a GET request, and its body of at most ``most`` bytes."""
+    request = client.build_request("GET", url)
+    for _ in range(MAX_REDIRECTS):
+        response = client.send(request, stream=True)
+        try:
+            following = response.next_request
+            if following is None:
+                return response, _body(response, most, target)
+        finally:
+            response.close()
+        if _origin(following.url) != _origin(request.url):
+            raise _redirected(target, response.status_code, str(following.url))
+        request = following
+    raise _failure(target, response.status_code, f"over {MAX_REDIRECTS} redirects")
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _body(response: httpx.Response, most: int, target: Target) -> bytes:
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > most:
+            raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _malformed(
+    target: Target, words: str, status: int | None = None, is_json: bool = False
+) -> ListingError:
+    return ListingError(f"{where(target)}: {words}", ExitCode.PROVIDER_FAILED, status, is_json)
+
+
+def _redirected(target: Target, status: int, location: str) -> ListingError:
+    """Return the error for a redirect to another server, with the base URL to write instead."""
+    goal = safe_url(location)
+    base = goal.rstrip("/").removesuffix("/models")
+    if base != goal.rstrip("/") and base_url_fault(base) is None:
+        fix = f'write base_url = "{base}"'
+    else:
+        fix = "is base_url that of the API, not of a page that asks you to log in?"
+    message = f"{where(target)} answered {status}: it redirects to {goal}\n  {fix}"
+    return ListingError(message, ExitCode.ERROR, status)
+
+
+def _parse(body: bytes) -> Any:
+    """Return the JSON value of a body, ``None`` for what is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_in(data: Any, status: int) -> tuple[int | None, str] | None:
+    """Return status and words of an error, which some servers send under status 200."""
+    table = data if isinstance(data, dict) else {}
+    error = table.get("error") or (table if table.get("object") == "error" else None)
+    if status == 200 and not error:
+        return None
+    error = error or table
+    words = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+    code = error.get("code") if isinstance(error, dict) else None
+    if status == 200:
+        told = str(code)
+        status = int(told) if told.isascii() and told.isdigit() and 400 <= int(told) < 600 else 0
+    return status or None, str(words or "to GET /models")
+
+
+def _failure(target: Target, status: int | None, words: str) -> ListingError:
+    """Return the error for a reply; ``None`` for ``status`` where the server told none."""
+    facts = Facts(("an error under status 200",), status or 500, status is not None, words)
+    failure = explain_facts(facts, target, "")
+    return ListingError(str(failure), failure.exit_code, status)
+
+
+def _ids_in(data: Any) -> list[str] | None:
+    """Return the printable ids of a list of models, ``None`` for what is no list."""
+    entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
+    if not isinstance(entries, list):
+        return None
+    ids = [_id_of(entry) for entry in entries]
+    return [i for i in ids if i and i.isprintable()]
+
+
+def _id_of(entry: Any) -> str | None:
+    if isinstance(entry, dict):
+        fields = (entry.get(name) for name in ("id", "model", "name"))
+        return next((value for value in fields if isinstance(value, str) and value), None)
+    return entry if isinstance(entry, str) else None
+
+
+def _next_page(response: httpx.Response, data: Any) -> httpx.URL | None:
+    """Return the URL of the next page: by the ``Link`` header, a token, or the last id."""
+    url = response.url
+    if link := response.links.get("next", {}).get("url"):
+        following = url.join(link)
+        return following if _origin(following) == _origin(url) else None
+    if not isinstance(data, dict):
+        return None
+    for field, parameter in PAGE_TOKENS.items():
+        if token := data.get(field):
+            return url.copy_merge_params({parameter: str(token)})
+    if data.get("has_more") is True and (last := data.get("last_id")):
+        # Anthropic's entries have a "type", OpenAI's an "object"
+        first = next(iter(data.get("data") or ()), None)
+        is_anthropic = isinstance(first, dict) and "type" in first
+        return url.copy_merge_params({"after_id" if is_anthropic else "after": str(last)})
+    return None
 
 
 def discover(
@@ -85,41 +259,34 @@ def discover(
             return error
 
     asked = list(providers)
-    answers = dict(zip((p.name for p in asked), at_once(ask, asked), strict=True))
+    replies = dict(zip((p.name for p in asked), map_concurrently(ask, asked), strict=True))
     return (
-        {name: a for name, a in answers.items() if isinstance(a, list)},
-        {name: a for name, a in answers.items() if isinstance(a, AdapterError)},
+        {name: reply for name, reply in replies.items() if isinstance(reply, list)},
+        {name: reply for name, reply in replies.items() if isinstance(reply, AdapterError)},
     )
 
 
-def _headers(provider: Provider, key: ResolvedKey) -> dict[str, str]:
-    own = {"Authorization": f"Bearer {key.value}"} if key.value else {}
-    return {**own, **provider.headers()}
+def find_local(config: Config, ports: Mapping[str, int] | None = None) -> Iterator[LocalServer]:
+    """Yield the servers that answer on their usual loopback ports and are not configured yet.
+
+    All are asked at once, for a second at most, and none is sent a key. ``ports`` stand in for the
+    usual ones.
+    """
+    candidates: dict[str, Provider] = {}
+    for name in LOCAL if ports is None else [name for name in LOCAL if name in ports]:
+        base_url = KNOWN[name].base_url if ports is None else f"http://localhost:{ports[name]}/v1"
+        if base_url not in {p.base_url for p in candidates.values()}:
+            candidates[name] = Provider(name, base_url)
+    configured = {_server(p.base_url) for p in config.providers}
+    replies, _ = discover(candidates.values(), timeout=1.0, keyless=True)
+    for name, models in replies.items():
+        if _server(candidates[name].base_url) not in configured:
+            yield LocalServer(name, candidates[name].base_url, models)
 
 
-def _parsed(body: bytes) -> Any:
-    """Return what a body says, ``None`` for what is no JSON."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _ids(data: Any) -> list[str] | None:
-    entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
-    if not isinstance(entries, list):
-        return None
-    ids = [e.get("id", e.get("name")) if isinstance(e, dict) else e for e in entries]
-    return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
-
-
-def _said(data: Any) -> str:
-    error = data.get("error", data) if isinstance(data, dict) else None
-    said = error.get("message") if isinstance(error, dict) else error
-    return str(said or "to GET /models")
-
-
-def _failed(target: Target, status: int | None, said: str) -> AnswerError:
-    facts = Facts(("Answer",), status, status is not None, said)
-    failure = explain_facts(facts, target, "")
-    return AnswerError(str(failure), failure.exit_code, status)
+def _server(base_url: str) -> tuple[str, int]:
+    """Return the host and port of a base URL; this machine has one name for all that it has."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return "localhost" if is_this_machine(host) else host, port

@@ -1,72 +1,58 @@
-"""Several things at once, in threads that nothing waits for when the command is interrupted."""
+"""Run functions in threads that nothing waits for when the command is interrupted.
+
+The threads are daemons, unlike those of an executor, which Python joins at its end: Ctrl-C would
+take as long as the slowest server.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
+from concurrent.futures import Future
+from functools import partial
 from threading import Thread
 from typing import TypeVar
 
-__all__ = ["at_once", "within"]
+__all__ = ["map_concurrently", "run_within"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST = 16
-"""How many threads there are at a time."""
+MAX_THREADS = 16
 
 
-def at_once(do: Callable[[Item], Result], items: Iterable[Item], most: int = MOST) -> list[Result]:
-    """Return what ``do`` returns for each item, in their order. Raises the first error of any.
-
-    Not an executor's threads, which Python waits for at its end: Ctrl-C would take as long as the
-    slowest server.
-    """
-    todo = deque(enumerate(items))
-    count = len(todo)
-    done: SimpleQueue[tuple[int, Result | None, BaseException | None]] = SimpleQueue()
+def map_concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return ``function(item)`` for each item, in their order. Raise the first error of any."""
+    calls = [(Future[Result](), partial(function, item)) for item in items]
+    pending = iter(calls)  # a list's iterator is safe to share between threads
 
     def work() -> None:
-        while True:
-            try:
-                index, item = todo.popleft()
-            except IndexError:
-                return
-            try:
-                done.put((index, do(item), None))
-            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
-                done.put((index, None, error))
+        for future, call in pending:
+            _run(future, call)
 
-    for _ in range(min(most, count)):
+    for _ in calls[:MAX_THREADS]:
         Thread(target=work, daemon=True).start()
-    results: dict[int, Result] = {}
-    for _ in range(count):
-        index, result, error = done.get()
-        if error is not None:
-            raise error
-        results[index] = result  # type: ignore[assignment]  # None only beside an error
-    return [results[i] for i in range(count)]
+    return [future.result() for future, _ in calls]
 
 
-def within(seconds: float, do: Callable[[], Result]) -> Result:
-    """Return what ``do`` returns, or raise ``TimeoutError`` when that takes longer.
+def run_within(seconds: float, function: Callable[[], Result]) -> Result:
+    """Return ``function()``; raise ``TimeoutError`` when it takes longer than ``seconds``.
 
-    Looking up a name, or a server that sends a byte now and then, has no limit of its own.
+    A look-up of a name, or a server that sends a byte now and then, has no limit of its own.
     """
-    done: SimpleQueue[tuple[Result | None, BaseException | None]] = SimpleQueue()
+    future = Future[Result]()
+    Thread(target=_run, args=(future, function), daemon=True).start()
+    from concurrent.futures import TimeoutError as NotDoneError  # before 3.11 no TimeoutError
 
-    def work() -> None:
-        try:
-            done.put((do(), None))
-        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
-            done.put((None, error))
-
-    Thread(target=work, daemon=True).start()
     try:
-        result, error = done.get(timeout=seconds)
-    except Empty:
+        return future.result(timeout=seconds)
+    except NotDoneError:
+        if future.done():
+            raise  # the function's own
         raise TimeoutError(f"no answer within {seconds:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # None only beside an error
+
+
+def _run(future: Future[Result], function: Callable[[], Result]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+        future.set_exception(error)

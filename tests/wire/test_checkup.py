@@ -158,6 +158,10 @@ def test_a_certificate_of_ones_own(
     assert (code, failing(found)) == (6, "TLS")
     assert "certificate cannot be verified: self" in found["TLS"]["message"]
     assert "SSL_CERT_FILE" in found["TLS"]["fix"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(https[1].with_name("none.pem")))
+    code, found = steps()
+    assert (code, failing(found)) == (2, "TLS")
+    assert "$SSL_CERT_FILE names" in found["TLS"]["message"]
     monkeypatch.setenv("SSL_CERT_FILE", str(https[1]))
     code, found = steps()
     assert found["TLS"]["message"].startswith("TLSv1")
@@ -179,6 +183,47 @@ def test_a_key_that_is_refused(server: Recorder, write: Write, status: int) -> N
     assert f"answered {status}: bad key ***" in found["authentication"]["message"]
     assert found["authentication"]["fix"] == "check the key (configured directly)"
     assert len(server.requests) == 1
+
+
+def test_a_redirect_has_its_fix(server: Recorder, other_server: Recorder, write: Write) -> None:
+    write(table(server.base_url, api_key="sk-canary", default_model="m"))
+    where = {"Location": f"{other_server.base_url}/models"}
+    server.script = lambda r: Reply(301, b"", where)
+    code, found = steps()
+    assert (code, failing(found)) == (1, "models")
+    assert f"it redirects to {other_server.base_url}/models" in found["models"]["message"]
+    assert found["models"]["fix"] == f'write base_url = "{other_server.base_url}"'
+    assert not other_server.requests
+
+
+def test_a_proxy_that_is_not_there_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(table("http://elsewhere.example/v1"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    code, found = steps()
+    assert (code, failing(found)) == (6, "connect")
+    assert "the proxy 127.0.0.1:1 of $HTTP_PROXY: Connection ref" in found["connect"]["message"]
+    assert "NO_PROXY=elsewhere.example avoids it" in found["connect"]["fix"]
+
+
+@pytest.mark.parametrize("listed", [["m"], ["another"]])
+def test_a_deployment_that_wants_max_completion_tokens(
+    server: Recorder, write: Write, listed: list[str]
+) -> None:
+    """As reasoning models of OpenAI and Azure do, whatever their deployment is called."""
+    write(table(server.base_url, default_model="m"))
+    words = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    refused = Reply(400, {"error": {"message": words, "code": "unsupported_parameter"}})
+    listing_of = listing(listed)
+    server.script = lambda r: (
+        refused if r.method == "POST" and "max_tokens" in r.body else listing_of(r)
+    )
+    code, found = steps()
+    assert (code, found["completion"]["status"]) == (0, "warning")
+    assert found["completion"]["message"] == "m answered; it refuses max_tokens"
+    assert "-o max_completion_tokens N" in found["completion"]["fix"]
+    assert server.last.body["max_completion_tokens"] > 1
+    assert len(server.requests) == 3
 
 
 def test_a_path_that_lacks_v1(server: Recorder, write: Write) -> None:

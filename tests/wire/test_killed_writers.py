@@ -26,7 +26,7 @@ WRITERS = {
 import os, sys
 from adapter.config.loading import load_config
 from adapter.keys.precedence import Secret
-from adapter.providers.managing import NewProvider, add, remove
+from adapter.providers.registration import NewProvider, add, remove
 
 def write():
     add(NewProvider("new", "http://localhost:1/v1", api_key=Secret("sk-new")), load_config())
@@ -37,7 +37,7 @@ from adapter.config.loading import load_config
 from adapter.config.files import shared_file
 from adapter.sharing.import_writes import write_import
 from adapter.sharing.importing import plan_import
-from adapter.providers.managing import remove
+from adapter.providers.registration import remove
 
 def write():
     config = load_config()

@@ -22,7 +22,7 @@ import adapter
 from adapter.config.loading import load_config
 from adapter.editing.edits import edit, set_provider
 from adapter.keys.precedence import Secret
-from adapter.providers.managing import NewProvider, add, remove
+from adapter.providers.registration import NewProvider, add, remove
 from tests.command import PATIENCE
 from tests.echo import EchoServer, echo_server
 

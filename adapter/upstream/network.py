@@ -1,0 +1,136 @@
+"""How requests leave this machine: through which proxy, and which certificates are trusted.
+
+The variables are those that LiteLLM's HTTP client (httpx) reads: ``HTTP_PROXY``, ``HTTPS_PROXY``,
+``ALL_PROXY``, ``NO_PROXY``, ``SSL_VERIFY`` and ``SSL_CERT_FILE``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from adapter._text import printable
+from adapter.config.provider import is_this_machine, safe_url
+from adapter.errors import AdapterError, ExitCode
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["CertificateError", "Proxy", "connect_advice", "proxy_of", "repair_no_proxy", "tls"]
+
+
+class CertificateError(AdapterError):
+    """The file of trusted certificates that a variable or setting names cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Proxy(NamedTuple):
+    """A proxy of the environment: its variable, and its URL without user name and password."""
+
+    variable: str
+    url: str
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """Return the proxy through which requests to ``url`` go; this machine is reached directly."""
+    from urllib.request import getproxies, proxy_bypass  # what httpx asks, too
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_this_machine(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    for scheme in (parts.scheme, "all"):
+        if proxy := proxies.get(scheme):
+            names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
+            variable = next((name for name in names if os.environ.get(name)), names[1])
+            return Proxy(variable, safe_url(proxy if "://" in proxy else f"http://{proxy}"))
+    return None
+
+
+def connect_advice(base_url: str) -> str:
+    """Return what to check where a server cannot be reached: its proxy, if there is one."""
+    if (proxy := proxy_of(base_url)) is None:
+        return f"check base_url and the network: {base_url}"
+    host = urlsplit(base_url).hostname
+    return (
+        f"it is asked through the proxy {proxy.url} of ${proxy.variable}: is that running? "
+        f"NO_PROXY={host} avoids it"
+    )
+
+
+def repair_no_proxy() -> None:
+    """Write IPv6 addresses in ``NO_PROXY`` as httpx reads them.
+
+    httpx takes ``::1`` and raises ``InvalidURL`` for ``[::1]`` and ``::1/128``, whatever the
+    request. An entry that is neither an address nor a host is left out.
+    """
+    for variable in ("no_proxy", "NO_PROXY"):
+        value = os.environ.get(variable)
+        if value and ":" in value:
+            entries = [_readable(entry.strip()) for entry in value.split(",")]
+            repaired = ",".join(filter(None, entries))
+            if repaired != ",".join(entry.strip() for entry in value.split(",")):
+                os.environ[variable] = repaired
+
+
+def _readable(entry: str) -> str:
+    """Return an entry of ``NO_PROXY`` as httpx reads it, ``""`` for one that it cannot read."""
+    if ":" not in entry or "://" in entry:
+        return entry
+    if _is_ipv6(address := entry.partition("/")[0].strip("[]")):
+        return address
+    host, _, port = entry.rpartition(":")
+    if not port.isdecimal():
+        return ""
+    if _is_ipv6(host.strip("[]")):
+        return f"all://[{host.strip('[]')}]:{port}"
+    return "" if ":" in host else entry
+
+
+def _is_ipv6(text: str) -> bool:
+    from ipaddress import IPv6Address
+
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def tls(verify: bool | str | None = None) -> ssl.SSLContext:
+    """Return the TLS settings of LiteLLM's client (``get_ssl_configuration``).
+
+    ``verify`` is a provider's ``ssl_verify``, else ``SSL_VERIFY``: ``False`` to trust any server,
+    or the path of a file of certificates. Else ``SSL_CERT_FILE`` counts, else certifi's list.
+    LiteLLM passes over a file that is not there; this raises :class:`CertificateError`, which
+    names it.
+    """
+    import ssl
+
+    setting = "ssl_verify"
+    if verify is None:
+        setting, verify = "$SSL_VERIFY", os.environ.get("SSL_VERIFY") or True
+    if isinstance(verify, str) and verify.lower() in ("true", "false"):
+        verify = verify.lower() == "true"
+    if verify is False:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if verify is True:
+        setting, verify = "$SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE")
+    if not verify:
+        import certifi
+
+        return ssl.create_default_context(cafile=certifi.where())
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates in it"
+        raise CertificateError(
+            f"{setting} names {printable(verify)}, which cannot be used: {why}\n"
+            "  correct the path, or unset it to trust the usual certificate authorities"
+        ) from None
