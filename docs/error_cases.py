@@ -23,7 +23,7 @@ from adapter.config.plugin_checks import OUR_TABLES
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
 from adapter.gateway import lifecycle as gateway
-from adapter.gateway import setup as gateway_setup
+from adapter.gateway import settings as gateway_settings
 
 URL = "https://api.groq.com/openai/v1"
 TABLE = f'[[providers]]\nname = "groq"\nbase_url = "{URL}"\n'
@@ -208,11 +208,11 @@ def models() -> Iterator[AdapterError]:
 
 def gateways() -> Iterator[AdapterError]:
     """Yield the errors of a gateway's start."""
-    with mock.patch.object(gateway_setup, "find_spec", return_value=None):
-        yield raised(gateway_setup.check_installed)
-    yield raised(lambda: gateway_setup.master_key(Config(), "0.0.0.0"))
+    with mock.patch.object(gateway_settings, "find_spec", return_value=None):
+        yield raised(gateway_settings.check_installed)
+    yield raised(lambda: gateway_settings.master_key(Config(), "0.0.0.0"))
     with mock.patch.dict(os.environ, {"LITELLM_MASTER_KEY": "sk-1234"}):
-        yield raised(lambda: gateway_setup.master_key(Config(), "127.0.0.1"))
+        yield raised(lambda: gateway_settings.master_key(Config(), "127.0.0.1"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = raised(lambda: gateway._listen("127.0.0.1", port))

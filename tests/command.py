@@ -17,13 +17,20 @@ from unittest import mock
 import tomli
 
 from adapter.cli import main
-from adapter.gateway.fingerprints import NETWORK
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 PATIENCE = 200.0
 """How long a test waits, in seconds, before it fails. No test waits for that long to pass."""
+
+
+NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_VERIFY", "REQUESTS_CA_BUNDLE"),
+)
+"""Variables that decide how a call reaches its host."""
 
 
 class Outcome(NamedTuple):

@@ -1,4 +1,4 @@
-"""What an error and its causes say, in a form that can be told in JSON."""
+"""What an error and its causes say."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["FACTS_HEADER", "Facts", "RemoteError", "facts_of"]
-
-FACTS_HEADER = "x-adapter-facts"
-"""A client that sends it gets it back on an error: the facts that explain it, as JSON."""
+__all__ = ["Facts", "facts_of"]
 
 
 class Facts(NamedTuple):
-    """What an explanation is made from, which a gateway can tell its client in JSON.
+    """What an explanation is made from.
 
     ``kinds`` are the class names of the error and its causes, nearest first; ``status`` is the
     HTTP status, which is the server's own when ``answered``; ``said`` is the message.
@@ -25,18 +22,8 @@ class Facts(NamedTuple):
     said: str
 
 
-class RemoteError(Exception):
-    """A call that failed in a gateway, which told its ``facts``."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        super().__init__(facts.said)
-
-
 def facts_of(error: BaseException) -> Facts:
     """Return what ``error`` and its causes say. The message may hold a key the server echoed."""
-    if isinstance(error, RemoteError):
-        return error.facts
     # LiteLLM's Router takes this wrapper off, so that without one it would be named instead
     original = getattr(error, "original_exception", None)
     if type(error).__name__ == "MidStreamFallbackError" and isinstance(original, Exception):

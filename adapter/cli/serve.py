@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from adapter._text import printable
 from adapter.cli.options import config_option, load
 from adapter.errors import ConfigError, ExitCode, GatewayError
-from adapter.gateway.runtime import Gateway, left_behind, running
+from adapter.gateway.runtime import Gateway, ended_gateways, running
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
-    from adapter.gateway.lifecycle import Started
+    from adapter.gateway.lifecycle import Launch
 
 __all__ = ["serve"]
 
@@ -80,16 +80,16 @@ def serve(
         _stop(port)
         return
     if show_key:
-        found = _choose(list(running()), port)
-        if found is None:
+        gateway = _choose(list(running()), port)
+        if gateway is None:
             raise GatewayError("no gateway runs: start one with `adapter serve --detach`")
-        click.echo(str(found.key))
+        click.echo(str(gateway.key))
         return
     _start(host, 4000 if port is None else port, workers, detach)
 
 
 def _start(host: str, port: int, workers: int, detach: bool) -> None:
-    from adapter.gateway.lifecycle import start
+    from adapter.gateway.lifecycle import start_gateway
 
     loaded = load()
     if not loaded.providers:
@@ -97,68 +97,51 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
             "there is nothing to serve: no provider is configured (adapter providers list)"
         )
     click.echo("Starting the gateway (some seconds) ...", err=True)
-    previous = None if detach else signal.signal(signal.SIGTERM, _terminated)
-    started = None
+    if not detach:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    launch = None
     try:
-        started = start(loaded, host, port, detach=detach, workers=workers)
-        _tell(started)
+        launch = start_gateway(loaded, host, port, detach=detach, workers=workers)
+        _show_launch(launch)
         if detach:
             return
-        code = started.process.wait()
-    except (KeyboardInterrupt, _Terminated) as ended:
-        if started is not None and not detach:
-            _end(started)
-        if isinstance(ended, KeyboardInterrupt):
-            raise
-        return
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        code = launch.process.wait()
+    except (KeyboardInterrupt, SystemExit):
+        if launch is not None and not detach:
+            _end(launch)
+        raise
     raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", ExitCode.ERROR)
 
 
-def _tell(started: Started) -> None:
-    for reason in started.left_out:
-        click.echo(f"warning: left out: {reason}", err=True)
-    click.echo(_describe(started))
-    if started.gateway.detached:
-        click.echo(f"Log: {started.gateway.log}. `adapter serve --stop` ends it.", err=True)
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as an exception."""
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
-def _end(started: Started) -> None:
-    from adapter.gateway.lifecycle import stop
+def _end(launch: Launch) -> None:
+    from adapter.gateway.lifecycle import stop_gateway
 
     click.echo("Stopping the gateway ...", err=True)
-    stop(started.gateway)
-    started.process.wait()
+    stop_gateway(launch.gateway)
+    launch.process.wait()
 
 
-def _describe(started: Started) -> str:
-    """Return the start-up text: URL, models, how to call it. The key is not in it."""
-    names = [m for m in started.models if not m.endswith("/*")]
-    wild = [m.removesuffix("*") + "MODEL" for m in started.models if m.endswith("/*")]
-    model = names[0] if names else next(iter(wild), "PROVIDER/MODEL")
+def _show_launch(launch: Launch) -> None:
+    """Print URL, models, and how to call it. The key is not printed."""
+    for reason in launch.omissions:
+        click.echo(f"warning: left out: {reason}", err=True)
+    gateway = launch.gateway
+    names = [m for m in launch.models if not m.endswith("/*")]
+    wildcards = [m.removesuffix("*") + "MODEL" for m in launch.models if m.endswith("/*")]
+    model = next(iter((*names, *wildcards)), "PROVIDER/MODEL")
     lines = [
-        f"Gateway: {started.gateway.url} (LiteLLM Proxy, pid {started.gateway.pid})",
-        f"Models:  {', '.join((*names, *wild))}",
-        CALL.format(
-            url=started.gateway.url, port=started.gateway.port, model=model.replace('"', '\\"')
-        ),
+        f"Gateway: {gateway.url} (LiteLLM Proxy, pid {gateway.pid})",
+        f"Models:  {', '.join((*names, *wildcards))}",
+        CALL.format(url=gateway.url, port=gateway.port, model=model.replace('"', '\\"')),
     ]
-    return printable("\n".join(lines).rstrip("\n"))
+    click.echo(printable("\n".join(lines).rstrip("\n")))
+    if gateway.detached:
+        click.echo(f"Log: {gateway.log}. `adapter serve --stop` ends it.", err=True)
 
 
 def _show_status() -> int:
     gateways = list(running())
-    for url in left_behind():
+    for url in ended_gateways():
         click.echo(printable(f"the gateway at {url} ended without being stopped"), err=True)
     if not gateways:
         click.echo("no gateway runs", err=True)
@@ -185,26 +168,25 @@ def _show_status() -> int:
 
 def _state(gateway: Gateway, loaded: Config | None) -> str:
     """Return whether it says what the configuration says; no command is run to read a key."""
-    from adapter.gateway.fingerprints import is_current
+    from adapter.gateway.settings import fingerprint
 
     if loaded is None:
         return "unknown: the configuration of now has errors"
     if gateway.config != loaded.paths:
         return "another configuration"
-    unasked = [p for p in loaded.providers if not p.asks_for_key]
-    if not is_current(gateway.fingerprints, loaded, gateway.salt, unasked):
+    if gateway.fingerprint != fingerprint(loaded, gateway.salt):
         return "stale: something it was started with has changed"
     return "up to date"
 
 
 def _stop(port: int | None) -> None:
-    from adapter.gateway.lifecycle import stop
+    from adapter.gateway.lifecycle import stop_gateway
 
     gateway = _choose([g for g in running() if g.detached], port)
     if gateway is None:
         click.echo("no gateway runs in the background", err=True)
         return
-    stop(gateway)
+    stop_gateway(gateway)
     click.echo(f"the gateway at {gateway.url} has ended", err=True)
 
 

@@ -1,24 +1,27 @@
-"""What stands between a gateway's clients and LiteLLM's proxy, as an ASGI application.
-
-A check of Host, Origin and master key; what answers may say is in ``gateway_answers``.
-"""
+"""Check who asks a gateway, by Host, Origin and master key, before LiteLLM's proxy does."""
 
 from __future__ import annotations
 
 import json
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hmac import compare_digest
-from typing import Any
 from urllib.parse import parse_qsl
 
-from adapter.call.facts import FACTS_HEADER
 from adapter.config.provider import is_loopback
-from adapter.gateway.responses import Hidden, Message, Send, passing_waits, redacted, telling
+from adapter.gateway.responses import (
+    App,
+    Hidden,
+    Message,
+    Receive,
+    Send,
+    redacted,
+    with_retry_after,
+)
 
-__all__ = ["App", "guarded"]
+__all__ = ["PUBLIC", "Guard"]
 
 PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
 """Paths that anybody may GET, for probes. They say that the gateway lives, and nothing else."""
@@ -35,64 +38,65 @@ _SUBPROTOCOL = "openai-insecure-api-key."
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?")
 """Host and port (RFC 3986, 3.2), each in its plainest form."""
 
-App = Callable[[Message, Callable[[], Awaitable[Message]], Send], Coroutine[Any, Any, None]]
 
+class Guard:
+    """An ASGI application before LiteLLM's proxy: it checks who asks, and hides keys in answers.
 
-def guarded(app: App, hidden: Hidden, *, local: bool, key: str | None = None) -> App:
-    """Return ``app`` behind the checks, saying nothing that is ``hidden``.
-
-    ``local`` says that only this machine may ask: on loopback a web page could otherwise reach the
-    gateway by a name that resolves to 127.0.0.1. ``key`` is what every request but those of
-    ``PUBLIC`` must carry; LiteLLM itself leaves dozens of routes open. ``None`` where others have
-    keys too, which only LiteLLM knows.
+    ``local_only`` says that only this machine may ask: on loopback a web page could otherwise reach
+    the gateway by a name that resolves to 127.0.0.1. ``key`` is what every request but those of
+    ``PUBLIC`` must carry; LiteLLM itself leaves dozens of routes open. It is ``None`` where others
+    have keys too, which only LiteLLM knows.
     """
-    master = None if key is None else key.encode()
 
-    async def answer(scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
+    def __init__(
+        self, app: App, hidden: Hidden, *, local_only: bool, key: str | None = None
+    ) -> None:
+        self._app = app
+        self._hidden = hidden
+        self._local_only = local_only
+        self._key = None if key is None else key.encode()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):  # what is left is the start and the end
-            await app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        if local and not _comes_from_here(scope["headers"]):
+        if self._local_only and not _is_from_here(scope["headers"]):
             await _refuse(scope["type"], 403, "this gateway answers its own machine only", send)
             return
-        if master is not None and not _is_public(scope) and not _holds(scope, master):
+        if self._key is not None and not _is_public(scope) and not _has_key(scope, self._key):
             why = "this gateway needs its key: Authorization: Bearer $(adapter serve --key)"
             await _refuse(scope["type"], 401, why, send)
             return
-        tells = any(name.lower() == FACTS_HEADER.encode() for name, _ in scope["headers"])
-        send = redacted(send, hidden)
+        send = redacted(send, self._hidden)
         if scope["type"] == "http":
-            send = passing_waits(send)
-            send = telling(send) if tells else send
+            send = with_retry_after(send)
         # what LiteLLM compresses could not be searched for keys
-        kept = [h for h in scope["headers"] if h[0].lower() != b"accept-encoding"]
-        await app({**scope, "headers": kept}, receive, send)
-
-    return answer
+        headers = [h for h in scope["headers"] if h[0].lower() != b"accept-encoding"]
+        await self._app({**scope, "headers": headers}, receive, send)
 
 
-def _comes_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request is of this machine and not of a web page of another site."""
-    found = [(name.lower(), value.decode("latin-1")) for name, value in headers]
-    if not all(_is_local(value) for name, value in found if name in (b"host", b"origin")):
+def _is_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a request is of this machine and not of a web page of another site."""
+    decoded = [(name.lower(), value.decode("latin-1")) for name, value in headers]
+    if not all(_is_local(value) for name, value in decoded if name in (b"host", b"origin")):
         return False
     # a browser sends no Origin with a link or an image, but says this (Fetch Metadata, 2.3)
-    foreign = (b"sec-fetch-site", "cross-site") in found
-    return not foreign or any(name == b"origin" for name, _ in found)
+    is_foreign = (b"sec-fetch-site", "cross-site") in decoded
+    return not is_foreign or any(name == b"origin" for name, _ in decoded)
 
 
 def _is_local(name: str) -> bool:
-    """Whether a Host or Origin names this machine."""
-    found = _AUTHORITY.fullmatch(name.rpartition("://")[2].removesuffix("/"))
-    return found is not None and is_loopback(found[1])
+    """Return whether a Host or Origin names this machine."""
+    match = _AUTHORITY.fullmatch(name.rpartition("://")[2].removesuffix("/"))
+    return match is not None and is_loopback(match[1])
 
 
 def _is_public(scope: Message) -> bool:
     return scope.get("method") == "GET" and scope.get("path") in PUBLIC
 
 
-def _holds(scope: Message, key: bytes) -> bool:
-    """Whether a request carries ``key`` in a place where LiteLLM may look for it: any header.
+def _has_key(scope: Message, key: bytes) -> bool:
+    """Return whether a request carries ``key`` where LiteLLM may look for it: in any header.
 
     LiteLLM then goes by the place. The time a comparison takes tells nothing of the key.
     """
@@ -109,8 +113,8 @@ def _credentials(scope: Message) -> Iterator[bytes]:
             with suppress(ValueError):
                 user, _, password = b64decode(value[6:]).partition(b":")
                 yield from (user, password)  # Langfuse's clients: a public key and a secret one
-        if found := _AWS_CREDENTIAL.search(value):
-            yield found[1]
+        if match := _AWS_CREDENTIAL.search(value):
+            yield match[1]
         if name.lower() == b"sec-websocket-protocol":
             for protocol in value.decode("latin-1").split(","):
                 yield protocol.strip().removeprefix(_SUBPROTOCOL).encode()

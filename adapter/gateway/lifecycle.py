@@ -1,41 +1,43 @@
-"""Run the LiteLLM Proxy on the configured providers: start one, find it again, stop it.
+"""Run LiteLLM's proxy on the configured providers: start a gateway and stop it.
 
-The proxy is a child process; what it is given is made in ``gateway_setup``, what it runs is in
-``gateway_process``.
+The proxy is a child process: what it is given is made in ``settings``, what it runs is in
+``process``.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from adapter._text import printable
 from adapter.errors import ExitCode, GatewayError
-from adapter.gateway.child import start_child
-from adapter.gateway.fingerprints import fingerprints
-from adapter.gateway.runtime import Gateway, Slot, is_alive, new_file, running
-from adapter.gateway.setup import (
+from adapter.gateway.runtime import Gateway, RuntimeFile, create_file, is_alive, running
+from adapter.gateway.settings import (
     check_installed,
-    configuration,
-    environment,
+    fingerprint,
     guard_settings,
     master_key,
+    proxy_config,
+    proxy_environment,
 )
 from adapter.sharing.exporting import yaml_text
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from adapter.config.loading import Config
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Started", "start", "stop"]
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Launch", "start_gateway", "stop_gateway"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4000
@@ -47,59 +49,73 @@ START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 """How long a gateway may take to end the answers under way; then it is killed."""
 
+# With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
+CHILD = """\
+import json, sys
+line = sys.stdin.buffer.readline()
+if not line:
+    sys.exit()  # the parent was interrupted
+settings = json.loads(line)
+sys.path[:] = settings.pop("sys_path")
+from adapter.gateway.process import run
+run(**settings)
+"""
 
-class Started(NamedTuple):
+
+@dataclass(frozen=True)
+class Launch:
     """A gateway that has just been started, and its process.
 
-    ``models`` are the names under which it offers the providers; ``left_out`` says, for each
+    ``models`` are the names under which it offers the providers; ``omissions`` says, for each
     provider that it does not offer, why.
     """
 
     gateway: Gateway
-    process: Popen[bytes]
+    process: subprocess.Popen[bytes]
     models: tuple[str, ...]
-    left_out: tuple[str, ...]
+    omissions: tuple[str, ...]
 
 
-def start(
+def start_gateway(
     config: Config,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     detach: bool = False,
     workers: int = 1,
-) -> Started:
+) -> Launch:
     """Start a gateway and return when it answers, which takes some seconds.
 
     A detached one outlives this process; any other ends with it, however that ends. ``workers``
-    are the processes that answer; each has LiteLLM in it. Raises
-    :class:`GatewayError` when the port is taken, the extra ``gateway`` is missing, another host
-    than loopback is asked for without a master key, or LiteLLM does not start.
+    are the processes that answer; each has LiteLLM in it. Raises :class:`GatewayError` when the
+    port is taken, the extra ``gateway`` is missing, another host than loopback is asked for without
+    a master key, or LiteLLM does not start.
     """
     check_installed()
-    master = master_key(config, host)
+    key = master_key(config, host)
     listener = _listen(host, port)
     with listener:
         port = listener.getsockname()[1]
         _check_port(port)
-        slot = Slot()
-        yaml_path = slot.folder / f"gateway-{port}.yaml"
+        file = RuntimeFile()
+        yaml_path = file.folder / f"gateway-{port}.yaml"
+        log = file.folder / f"gateway-{port}.log" if detach else None
         try:
-            log = slot.folder / f"gateway-{port}.log" if detach else None
-            content, keys, left_out = configuration(config)
-            with open(new_file(yaml_path), "wb") as file:
-                file.write(yaml_text(content).encode())
-            environ = environment(config, {**keys, "LITELLM_MASTER_KEY": str(master)}, yaml_path)
-            given = {**guard_settings(content, environ, host), "workers": workers}
-            process = _launch(listener, slot, environ, given, log)
+            proxy = proxy_config(config)
+            with open(create_file(yaml_path), "wb") as yaml_file:
+                yaml_file.write(yaml_text(proxy.content).encode())
+            variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
+            environ = proxy_environment(config, variables, yaml_path)
+            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host))
+            process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
             salt = secrets.token_hex(16)
-            gateway = slot.publish(
+            gateway = file.publish(
                 url=f"http://{_address(host)}:{port}",
                 port=port,
                 pid=process.pid,
-                key=master,
+                key=key,
                 salt=salt,
-                fingerprints=fingerprints(config, salt),
+                fingerprint=fingerprint(config, salt),
                 config=config.paths,
                 workers=workers,
                 detached=detach,
@@ -107,37 +123,34 @@ def start(
                 started=time.time(),
             )
         except BaseException as error:
-            slot.close(discard=True)
+            file.close(discard=True)
             yaml_path.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                path = error.filename or slot.folder
-                raise GatewayError(
-                    f"{path}: cannot be written: {error.strerror}", ExitCode.ERROR
-                ) from None
+                message = f"{error.filename or file.folder}: cannot be written: {error.strerror}"
+                raise GatewayError(message, ExitCode.ERROR) from None
             raise
-        slot.close(discard=False)
+        file.close(discard=False)
     assert process.stdin is not None
     if detach:
         process.stdin.write(b"stay\n")
         process.stdin.close()
-    models = [e["model_name"] for e in content["model_list"]]
-    return Started(gateway, process, tuple(models), tuple(left_out))
+    models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
+    return Launch(gateway, process, models, proxy.omissions)
 
 
-def stop(gateway: Gateway) -> None:
+def stop_gateway(gateway: Gateway) -> None:
     """End ``gateway``: answers under way may end, for some seconds; then it is killed."""
-    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if not is_alive(gateway):
             return
         with suppress(ProcessLookupError):
             os.kill(gateway.pid, number)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + STOP_SECONDS
         while is_alive(gateway) and time.monotonic() < deadline:
             time.sleep(0.02)
     if is_alive(gateway):
-        raise GatewayError(
-            f"the gateway at {gateway.url} (pid {gateway.pid}) does not end", ExitCode.ERROR
-        )
+        message = f"the gateway at {gateway.url} (pid {gateway.pid}) does not end"
+        raise GatewayError(message, ExitCode.ERROR)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -173,63 +186,74 @@ def _address(host: str) -> str:
 
 def _launch(
     listener: socket.socket,
-    slot: Slot,
+    file: RuntimeFile,
     environ: dict[str, str],
-    given: dict[str, Any],
     log: Path | None,
-) -> Popen[bytes]:
-    """Start the proxy's process and return when it is ready. It holds the lock of ``slot``."""
-    settings = {
-        "sys_path": [*map(str, sys.path), str(Path(__file__).parents[1])],
-        "listener": listener.fileno(),
-        "lock": slot.fd,
-        **given,
-    }
-    output = 2 if log is None else new_file(log)
+    settings: dict[str, Any],
+) -> subprocess.Popen[bytes]:
+    """Start the proxy's process and return when it answers. It then holds the lock of ``file``.
+
+    It ends when its stdin does. Raises :class:`GatewayError`.
+    """
+    receiver, sender = Pipe(duplex=False)
+    descriptors = {"listener": listener.fileno(), "lock": file.fd, "ready": sender.fileno()}
+    output = 2 if log is None else create_file(log)
     try:
-        process, said = start_child(
-            settings,
-            (listener.fileno(), slot.fd),
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", CHILD],
+            bufsize=0,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
+            pass_fds=tuple(descriptors.values()),
             env=environ,
             cwd="/",  # LiteLLM puts the working folder on the module path
             start_new_session=True,  # Ctrl-C is for this process, which tells the child
         )
+    except BaseException:
+        receiver.close()
+        raise
     finally:
+        sender.close()
         if log is not None:
             os.close(output)
     assert process.stdin is not None
     try:
-        _wait(process, said, log)
+        with suppress(BrokenPipeError):  # it died at once, which the loop below sees
+            path = [*map(str, sys.path), str(Path(__file__).parents[2])]
+            line = json.dumps({**settings, **descriptors, "sys_path": path})
+            process.stdin.write(line.encode() + b"\n")
+        _wait(receiver, settings["workers"], log)
     except BaseException:
         process.kill()
         process.wait()
         process.stdin.close()
         raise
     finally:
-        os.close(said)
+        receiver.close()
     return process
 
 
-def _wait(process: Popen[bytes], said: int, log: Path | None) -> None:
-    """Wait until the child says that it is ready. Raises :class:`GatewayError` if it ends first."""
-    import select
+def _wait(receiver: Any, workers: int, log: Path | None) -> None:
+    """Wait until each worker says that it answers. Raises :class:`GatewayError` if one fails."""
+    deadline = time.monotonic() + START_SECONDS
+    for _ in range(workers):
+        if not receiver.poll(max(0.0, deadline - time.monotonic())):
+            raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s")
+        try:
+            is_ready = receiver.recv()
+        except EOFError:
+            is_ready = False
+        if not is_ready:
+            where = f"; its log is {log}" if log else ""
+            raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}")
 
-    if not select.select([said], [], [], START_SECONDS)[0]:
-        raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s")
-    if os.read(said, 1):
-        return
-    code = process.wait()
-    where = f"; its log is {log}" if log else ""
-    raise GatewayError(f"the gateway ended at start (exit code {code}): {_reason(log)}{where}")
 
-
-def _reason(log: Path | None) -> str:
+def _last_error(log: Path | None) -> str:
     """Return what a failed start says last, which is the error of a Python traceback."""
     if log is None:
         return "see above"
     lines = log.read_text(errors="replace").splitlines()
-    told = [line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t"))]
-    errors = [line for line in told if "Error" in line or "Exception" in line]
-    return printable((errors or told or ["it said nothing"])[-1][:300])
+    texts = [line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t"))]
+    errors = [line for line in texts if "Error" in line or "Exception" in line]
+    return printable((errors or texts or ["it said nothing"])[-1][:300])

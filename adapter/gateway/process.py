@@ -1,151 +1,136 @@
-"""The gateway's own process: the LiteLLM Proxy, with what a local gateway needs around it."""
+"""A gateway's process: LiteLLM's proxy behind the guard, in one worker or several."""
 
 from __future__ import annotations
 
-import gc
-import json
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
-from adapter.call.facts import facts_of
-from adapter.gateway.guard import App, guarded
-from adapter.gateway.responses import Hidden, remember
-from adapter.query.answers import CONNECT_SECONDS, TIMEOUT_SECONDS
-from adapter.upstream.loading import keep_off_huggingface
+from adapter.gateway.guard import Guard
+from adapter.gateway.responses import App, Hidden, Message, Receive, Send
+from adapter.gateway.runtime import remove_files
+from adapter.gateway.settings import GuardSettings
+from adapter.upstream.proxy import limit_connecting, proxy_app
 from adapter.upstream.redirects import ANYWHERE, guard_redirects
 
-__all__ = ["GRACE_SECONDS", "RedactedLog", "end_with_parent", "remove_files", "serve"]
+__all__ = ["RedactedLog", "make_app", "run"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
 
+HEALTH_SECONDS = 60
+"""How long a worker may be too busy to say that it lives; then uvicorn replaces it."""
 
-def serve(settings: Mapping[str, Any]) -> None:
-    """Run until SIGTERM, or until the parent of an attached gateway is gone.
 
-    ``lock`` is the lock of the gateway's file, and ``None`` where another process keeps it.
+def run(listener: int, lock: int, ready: int, workers: int, guard: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM, or until the parent of an attached gateway is gone.
+
+    ``listener``, ``lock`` and ``ready`` are descriptors: of the socket, of the locked runtime file
+    and of the pipe on which each worker says once that it answers. With more than one worker this
+    process answers nothing; uvicorn's supervisor starts them, puts another in the place of one that
+    ends, and ends them all.
     """
-    for fd in (settings["listener"], settings["lock"], settings["ready"]):
-        if fd is not None:
-            os.set_inheritable(fd, False)  # nobody but this process keeps the lock
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    hidden = Hidden(settings["secrets"])
-    sys.stdout = RedactedLog(sys.stdout, hidden)
-    sys.stderr = RedactedLog(sys.stderr, hidden)
-    path = list(sys.path)
-    gc.disable()  # an import makes many objects and no garbage
-    import litellm
-    import litellm.proxy.proxy_server as proxy
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
-    keep_off_huggingface(litellm)  # before its configuration is read, which may say otherwise
-    sys.path[:] = path  # LiteLLM's import puts folders on it
-    guard_redirects(ANYWHERE)
-    gc.enable()
-    gc.freeze()
-    key = os.environ["LITELLM_MASTER_KEY"] if settings["only_master"] else None
-    app = guarded(proxy.app, hidden, local=settings["local"], key=key)
+    for fd in (listener, lock, ready):
+        os.set_inheritable(fd, False)  # nobody but this process keeps the lock
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again when it is done
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     config = uvicorn.Config(
-        app,
+        partial(make_app, GuardSettings(**guard), Connection(ready, readable=False)),
+        factory=True,
+        lifespan="on",
+        workers=workers,
+        http="h11",  # the same on every machine
+        log_config=None,  # its own would write past RedactedLog
         log_level="warning",
         access_log=False,
         server_header=False,
-        http="h11",  # the same on every machine; it answers HTTP/1.0 as `loopback` expects
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    listener = socket.socket(fileno=settings["listener"])
-    _server(config, app, settings).run(sockets=[listener])
+    sockets = [socket.socket(fileno=listener)]
+    try:
+        if workers == 1:
+            uvicorn.Server(config).run(sockets)
+        else:
+            config.timeout_worker_healthcheck = HEALTH_SECONDS
+            logging.basicConfig(level=logging.INFO, format="%(message)s")
+            logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker has died
+            Multiprocess(config, sockets).run()
+    finally:
+        remove_files(lock)
 
 
-def end_with_parent() -> None:
+def _end_with_stdin() -> None:
     """End this process when its stdin does, unless the parent says that it is to stay."""
     if os.read(0, 16) != b"stay\n":
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _server(config: Any, app: App, settings: Mapping[str, Any]) -> Any:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                _add_hooks()
-                await _warm_up(app)
-                os.write(settings["ready"], b"1")
-                os.close(settings["ready"])
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().shutdown(sockets)
-            if settings["lock"] is not None:
-                remove_files(settings["lock"])
-
-    return Server(config)
+def _end_with_parent() -> None:
+    """End a worker when the process that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS + 2)
+    os._exit(1)  # it hangs
 
 
-async def _warm_up(app: App) -> None:
-    """Make the imports that LiteLLM leaves to the first query (about a second), calling nobody."""
-    import httpx
-    import litellm
-    import openai.resources  # noqa: F401 - what the first call of a provider imports
+def make_app(settings: GuardSettings, ready: Connection) -> App:
+    """Return LiteLLM's proxy behind the guard; what this process writes holds no key from now on.
 
-    litellm.token_counter(model="gpt-4o", text="warm")
-    body = {"model": "-", "messages": [{"role": "user", "content": "-"}]}
-    headers = {"Authorization": f"Bearer {os.environ['LITELLM_MASTER_KEY']}"}
-    logging.disable(logging.CRITICAL)  # that there is no such model is no error here
+    ``ready`` is sent ``True`` when the proxy has started, ``False`` when it has failed to.
+    """
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    hidden = Hidden(settings.secrets)
+    sys.stdout = RedactedLog(sys.stdout, hidden)
+    sys.stderr = RedactedLog(sys.stderr, hidden)
     try:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            await client.post("/v1/chat/completions", json=body, headers=headers)
+        app = proxy_app()
+    except BaseException:
+        _tell(ready, False)
+        raise
+    guard_redirects(ANYWHERE)
+    key = os.environ["LITELLM_MASTER_KEY"] if settings.master_key_only else None
+    return _reporting(Guard(app, hidden, local_only=settings.local_only, key=key), ready)
+
+
+def _reporting(app: App, ready: Connection) -> App:
+    """Return ``app``, which tells ``ready`` whether it has started."""
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        async def report(message: Message) -> None:
+            is_ready = message["type"] == "lifespan.startup.complete"
+            if is_ready:
+                limit_connecting()
+            await send(message)
+            if is_ready or message["type"] == "lifespan.startup.failed":
+                _tell(ready, is_ready)
+
+        await app(scope, receive, report if scope["type"] == "lifespan" else send)
+
+    return answer
+
+
+def _tell(ready: Connection, is_ready: bool) -> None:
+    try:
+        ready.send(is_ready)
+    except OSError:  # of a worker that replaces another: nobody waits any more
+        pass
     finally:
-        logging.disable(logging.NOTSET)
-
-
-def remove_files(lock: int) -> None:
-    """Remove the runtime file of this process, unless it is another's by now."""
-    from adapter.gateway.runtime import folder
-
-    own = os.fstat(lock)
-    for path in folder().glob("gateway-*.json"):
-        with suppress(OSError):
-            if os.path.samestat(path.lstat(), own):
-                path.unlink()
-                path.with_suffix(".yaml").unlink()
-
-
-def _add_hooks() -> None:
-    """Register what LiteLLM calls: before each request to a provider, and when one failed."""
-    import httpx
-    import litellm
-    from litellm.integrations.custom_logger import CustomLogger
-
-    class Hooks(CustomLogger):  # type: ignore[misc]  # LiteLLM is not type-checked
-        async def async_pre_call_deployment_hook(
-            self, kwargs: dict[str, Any], call_type: Any
-        ) -> dict[str, Any]:
-            """Limit the time to connect, as a query without a gateway does."""
-            seconds = kwargs.get("timeout") or TIMEOUT_SECONDS
-            if isinstance(seconds, int | float):
-                connect = min(seconds, CONNECT_SECONDS)
-                kwargs["timeout"] = httpx.Timeout(seconds, connect=connect)
-            return kwargs
-
-        async def async_post_call_failure_hook(
-            self, request_data: Any, original_exception: Exception, *args: Any, **kwargs: Any
-        ) -> None:
-            """Keep what explains the error: to its client LiteLLM tells status and message only."""
-            facts = facts_of(original_exception)
-            text = json.dumps(facts._replace(said=facts.said[:2000]))
-            remember(text)
-
-    litellm.callbacks.append(Hooks())
+        ready.close()
 
 
 class RedactedLog:

@@ -1,39 +1,30 @@
-"""What a gateway's answers say besides LiteLLM's: no key, an error's facts, when to try again."""
+"""Take keys out of a gateway's answers, and say when to try again."""
 
 from __future__ import annotations
 
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from contextlib import suppress
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
-from adapter.call.facts import FACTS_HEADER
 from adapter.keys.precedence import MASK, SHORTEST_GUARDED
 
-__all__ = ["Hidden", "Message", "Send", "passing_waits", "redacted", "remember", "telling"]
+__all__ = ["App", "Hidden", "Message", "Receive", "Send", "redacted", "with_retry_after"]
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-_facts: ContextVar[list[str]] = ContextVar("facts")
-
-
-def remember(facts: str) -> None:
-    """Keep the facts of an error, as JSON, for the client of the request under way."""
-    with suppress(LookupError):
-        _facts.get().append(facts)
+App = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
 
 
 class Hidden:
-    """What no answer and no log may show: finds it in bytes, and what has begun at their end."""
+    """The secrets that no answer and no log may show: finds them in bytes, whole or begun."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._sorted = sorted(set(_forms(secrets)))
-        self._begun = max(map(len, self._sorted), default=1) - 1
+        self._longest = max(map(len, self._sorted), default=1) - 1
         self._bytes = frozenset(b"".join(self._sorted))
         rests: dict[bytes, list[bytes]] = {}  # by first byte, which spares a thousand comparisons
         for secret in sorted(self._sorted, key=len, reverse=True):
@@ -49,8 +40,8 @@ class Hidden:
         """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
         if not data or data[-1] not in self._bytes:  # as nearly each piece of a stream
             return 0
-        for found in self._first.finditer(data, max(0, len(data) - self._begun)):
-            end = data[found.start() :]
+        for match in self._first.finditer(data, max(0, len(data) - self._longest)):
+            end = data[match.start() :]
             at = bisect_left(self._sorted, end)
             if at < len(self._sorted) and self._sorted[at].startswith(end):
                 return len(end)
@@ -65,7 +56,7 @@ def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
                 yield form.encode()
 
 
-def passing_waits(send: Send) -> Send:
+def with_retry_after(send: Send) -> Send:
     """Return ``send`` with the server's ``Retry-After``, which LiteLLM's proxy gives another name.
 
     An OpenAI client waits for that long before it tries again.
@@ -98,11 +89,11 @@ def redacted(send: Send, hidden: Hidden) -> Send:
         nonlocal start
         if message["type"] == "http.response.start":
             headers = [(k.lower(), hidden.clean(v)) for k, v in message["headers"]]
-            given = dict(headers)
+            by_name = dict(headers)
             message = {**message, "headers": headers}
-            if b"content-length" in given:
+            if b"content-length" in by_name:
                 message["headers"] = [h for h in headers if h[0] != b"content-length"]
-                if b"event-stream" not in given.get(b"content-type", b""):
+                if b"event-stream" not in by_name.get(b"content-type", b""):
                     start = message
                     return
         elif message["type"] == "http.response.body":
@@ -111,9 +102,9 @@ def redacted(send: Send, hidden: Hidden) -> Send:
             if start is not None and more:
                 return
             data = hidden.clean(b"".join(waiting))
-            kept = hidden.unfinished(data) if more else 0
-            waiting[:] = [data[len(data) - kept :]]
-            message = {**message, "body": data[: len(data) - kept]}
+            end = len(data) - (hidden.unfinished(data) if more else 0)
+            waiting[:] = [data[end:]]
+            message = {**message, "body": data[:end]}
             if start is not None:
                 length = (b"content-length", str(len(data)).encode())
                 await send({**start, "headers": [*start["headers"], length]})
@@ -126,30 +117,9 @@ def redacted(send: Send, hidden: Hidden) -> Send:
 
 
 def _clean_frame(message: Message, hidden: Hidden) -> Message:
-    found: Message = {}
+    frame: Message = {}
     if message.get("text") is not None:
-        found["text"] = hidden.clean(message["text"].encode()).decode()
+        frame["text"] = hidden.clean(message["text"].encode()).decode()
     if message.get("bytes") is not None:
-        found["bytes"] = hidden.clean(message["bytes"])
-    return found
-
-
-def telling(send: Send) -> Send:
-    """Return ``send`` with an error's facts in a header, or in a comment within the stream."""
-    found: list[str] = []
-    _facts.set(found)
-    told = False
-
-    async def tell(message: Message) -> None:
-        nonlocal told
-        if message["type"] == "http.response.start" and found:
-            told = True
-            header = (FACTS_HEADER.encode(), found[-1].encode())
-            message = {**message, "headers": [*message["headers"], header]}
-        elif message["type"] == "http.response.body" and found and not told:
-            told = True  # a comment (HTML standard, server-sent events), then the error itself
-            comment = f": {FACTS_HEADER} {found[-1]}\n\n".encode()
-            message = {**message, "body": comment + message.get("body", b"")}
-        await send(message)
-
-    return tell
+        frame["bytes"] = hidden.clean(message["bytes"])
+    return frame

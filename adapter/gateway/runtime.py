@@ -7,41 +7,57 @@ is not taken for a gateway.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapter._files import open_regular, xdg_folder
 from adapter.errors import GatewayError
 from adapter.keys.precedence import Secret
 
-__all__ = ["Gateway", "Slot", "folder", "is_alive", "left_behind", "new_file", "running"]
+__all__ = [
+    "Gateway",
+    "RuntimeFile",
+    "create_file",
+    "ended_gateways",
+    "is_alive",
+    "private_folder",
+    "remove_files",
+    "running",
+    "runtime_folder",
+]
 
-FORMAT = 4
+FORMAT = 5
 """Of the file. One of another version of this package is not read."""
 
-KEPT_LOGS = 3
+LOG_COUNT = 3
 """How many logs of gateways that have ended stay: the newest, to find out why."""
 
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading a file raises that went away, or that another version wrote."""
 
-class Gateway(NamedTuple):
+
+@dataclass(frozen=True)
+class Gateway:
     """A gateway that runs: where, its master key, and what it was started with.
 
-    ``fingerprints`` are of the configuration and of each key, made with ``salt``. ``config`` are
-    the files it is made from, or would be if they were there. ``workers`` is how many processes
-    answer. ``started`` is in seconds since 1970. ``path`` is the file of all this.
+    ``fingerprint`` is of the configuration, made with ``salt``. ``config`` are the files it is made
+    from, or would be if they were there. ``workers`` is how many processes answer. ``started`` is
+    in seconds since 1970. ``path`` is the file of all this.
     """
 
     url: str
     port: int
     pid: int
-    key: Secret
-    salt: str
-    fingerprints: Mapping[str, str]
+    key: Secret = field(repr=False)
+    salt: str = field(repr=False)
+    fingerprint: str = field(repr=False)
     config: tuple[str, ...]
     workers: int
     detached: bool
@@ -49,11 +65,8 @@ class Gateway(NamedTuple):
     started: float
     path: str
 
-    def __repr__(self) -> str:
-        return f"Gateway({self.url!r}, pid={self.pid})"
 
-
-def folder(environ: Mapping[str, str] | None = None) -> Path:
+def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of the runtime files: it may not exist yet.
 
     ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
@@ -65,11 +78,12 @@ def folder(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def private_folder() -> Path:
-    """Return :func:`folder`, made with mode 0700. Raises :class:`GatewayError` if it is not ours.
+    """Return :func:`runtime_folder`, made with mode 0700.
 
-    Whoever made it first could read the key in it, or put another gateway's address there.
+    Whoever made it first could read the key in it, or put another gateway's address there: raises
+    :class:`GatewayError` if it is not this user's.
     """
-    path = folder()
+    path = runtime_folder()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_ISDIR(path.lstat().st_mode):
@@ -86,19 +100,19 @@ def private_folder() -> Path:
     raise GatewayError(f"{path}: is not a folder of yours; remove it, or set XDG_RUNTIME_DIR")
 
 
-def new_file(path: Path) -> int:
+def create_file(path: Path) -> int:
     """Open a file that nobody else made; what stands in its place, or is linked there, goes."""
     with suppress(FileNotFoundError):
         path.unlink()
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
 
-class Slot:
+class RuntimeFile:
     """A locked file for a gateway that is being started; the lock goes to whoever holds ``fd``."""
 
     def __init__(self) -> None:
         import fcntl
-        import tempfile  # costs milliseconds, which a query need not pay
+        import tempfile
 
         from adapter.editing.writing import locked
 
@@ -110,11 +124,11 @@ class Slot:
             self.path = Path(name)
             fcntl.flock(self.fd, fcntl.LOCK_EX)
 
-    def publish(self, **facts: Any) -> Gateway:
+    def publish(self, **fields: Any) -> Gateway:
         """Write what is known of the gateway and make it visible to :func:`running`."""
-        path = self.folder / f"gateway-{facts['port']}.json"
-        gateway = Gateway(path=str(path), **facts)
-        data = {"format": FORMAT, **gateway._asdict(), "key": str(gateway.key)}
+        path = self.folder / f"gateway-{fields['port']}.json"
+        gateway = Gateway(path=str(path), **fields)
+        data = {"format": FORMAT, **dataclasses.asdict(gateway), "key": str(gateway.key)}
         os.write(self.fd, json.dumps(data).encode())
         self.path.replace(path)
         self.path = path
@@ -130,12 +144,13 @@ class Slot:
         """Remove what killed gateways, and killed starts, left behind."""
         for path in (*self.folder.glob(".starting-*"), *self.folder.glob("gateway-*.json")):
             with suppress(OSError):
-                if not _is_locked(path):
+                is_locked, _ = _read_file(path)
+                if not is_locked:
                     path.unlink()
         # what a start under way has made has no file of its own beside it yet
-        left = [] if list(self.folder.glob(".starting-*")) else self._without_gateway("yaml")
+        ended = [] if list(self.folder.glob(".starting-*")) else self._without_gateway("yaml")
         logs = sorted(self._without_gateway("log"), key=_age)
-        for path in (*left, *logs[KEPT_LOGS:]):
+        for path in (*ended, *logs[LOG_COUNT:]):
             with suppress(OSError):
                 path.unlink()
 
@@ -151,26 +166,42 @@ def _age(path: Path) -> float:
         return 0.0
 
 
+def remove_files(lock: int) -> None:
+    """Remove the files of the gateway that holds ``lock``, unless they are another's by now."""
+    own = os.fstat(lock)
+    for path in runtime_folder().glob("gateway-*.json"):
+        with suppress(OSError):
+            if os.path.samestat(path.lstat(), own):
+                path.unlink()
+                path.with_suffix(".yaml").unlink()
+
+
 def running() -> Iterator[Gateway]:
     """Yield the gateways of this user that run now, in the order of their ports."""
     for path in _files():
-        gateway = _read(path)
+        gateway = _read_gateway(path)
         if gateway is not None:
             yield gateway
 
 
-def left_behind() -> Iterator[str]:
+def ended_gateways() -> Iterator[str]:
     """Yield the URLs of gateways that ended without removing their file; the next start does."""
     for path in _files():
         with suppress(*UNREADABLE):
-            held, data = _content(path)
-            if data and not held:
+            is_locked, data = _read_file(path)
+            if data and not is_locked:
                 yield str(json.loads(data)["url"])
+
+
+def is_alive(gateway: Gateway) -> bool:
+    """Return whether ``gateway`` still runs, and its file is still its own."""
+    current = _read_gateway(Path(gateway.path))
+    return current is not None and current.pid == gateway.pid
 
 
 def _files() -> list[Path]:
     """Return the files of gateways, none where others could have put them there."""
-    path = folder()
+    path = runtime_folder()
     try:
         info = path.lstat()
         if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o022:
@@ -181,20 +212,10 @@ def _files() -> list[Path]:
     return [path / name for name in names if name.endswith(".json")]
 
 
-def is_alive(gateway: Gateway) -> bool:
-    """Whether ``gateway`` still runs, and its file is still its own."""
-    found = _read(Path(gateway.path))
-    return found is not None and found.pid == gateway.pid
-
-
-UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What reading a file raises that went away, or that another version wrote."""
-
-
-def _read(path: Path) -> Gateway | None:
+def _read_gateway(path: Path) -> Gateway | None:
     try:
-        held, content = _content(path)
-        if not held:
+        is_locked, content = _read_file(path)
+        if not is_locked:
             return None
         data = json.loads(content)
         if data.pop("format") != FORMAT:
@@ -205,12 +226,7 @@ def _read(path: Path) -> Gateway | None:
         return None
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a living gateway holds the file."""
-    return _content(path)[0]
-
-
-def _content(path: Path) -> tuple[bool, bytes]:
+def _read_file(path: Path) -> tuple[bool, bytes]:
     """Return whether a living gateway holds the file, and what it says.
 
     Only a regular file counts that this user alone can write and that has no other name: one that
@@ -224,9 +240,9 @@ def _content(path: Path) -> tuple[bool, bytes]:
         info = os.fstat(file.fileno())
         if info.st_uid != os.getuid() or info.st_mode & 0o022 or info.st_nlink != 1:
             return False, b""
-        held = False
+        is_locked = False
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            held = True
-        return held, file.read()
+            is_locked = True
+        return is_locked, file.read()

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
-from adapter.gateway.fingerprints import NETWORK
 from adapter.gateway.runtime import Gateway, running
 from tests.canaries import PLACES, Nursery, nursery
-from tests.command import PATIENCE, run, run_apart
+from tests.command import NETWORK, PATIENCE, run, run_apart
 from tests.recorder import Reply
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]

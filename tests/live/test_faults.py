@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import adapter
-from adapter.gateway.fingerprints import NETWORK
 from adapter.gateway.runtime import Gateway, is_alive, running
-from tests.command import PATIENCE, ROOT, provider, run, started
+from tests.command import NETWORK, PATIENCE, ROOT, provider, run, started
 from tests.faults import (
     FAULTS,
     LATE,

@@ -21,7 +21,7 @@ import openai
 import pytest
 
 from adapter.gateway.runtime import Gateway, running
-from adapter.gateway.setup import OWN_SETTINGS
+from adapter.gateway.settings import OWN_SETTINGS
 from tests.command import PATIENCE, gateway_environ, run_apart
 from tests.recorder import Recorder, Reply, chat_chunk, recording_server
 

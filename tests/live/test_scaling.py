@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from adapter.gateway.fingerprints import NETWORK
-from tests.command import PATIENCE
+from tests.command import NETWORK, PATIENCE
 from tests.recorder import Recorder, recording_server
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]

@@ -13,9 +13,8 @@ import pytest
 from adapter.config.loading import load_config
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError
-from adapter.gateway.fingerprints import fingerprints
-from adapter.gateway.lifecycle import start
-from adapter.gateway.setup import configuration
+from adapter.gateway.lifecycle import start_gateway
+from adapter.gateway.settings import fingerprint, proxy_config
 from tests.command import run
 
 CONFIG = """\
@@ -129,17 +128,18 @@ def test_no_key_is_in_the_configuration(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(CONFIG)
-    content, keys, left_out = configuration(load_config())
-    assert keys == {"GATEWAY_KEY_1": "sk-canary"}
-    assert "sk-canary" not in str(content)
-    assert [e["model_name"] for e in content["model_list"]] == ["groq", "groq/*"]
-    assert len(left_out) == 1
-    assert "$OTHER_KEY" in left_out[0]
+    proxy = proxy_config(load_config())
+    assert proxy.variables == {"GATEWAY_KEY_1": "sk-canary"}
+    assert "sk-canary" not in str(proxy.content) + repr(proxy)
+    assert [e["model_name"] for e in proxy.content["model_list"]] == ["groq", "groq/*"]
+    assert len(proxy.omissions) == 1
+    assert "$OTHER_KEY" in proxy.omissions[0]
     monkeypatch.setenv("OTHER_KEY", "sk-2")
-    content, keys, left_out = configuration(load_config())
-    assert list(keys) == ["GATEWAY_KEY_1", "GATEWAY_KEY_2"]
-    assert content["model_list"][-1]["litellm_params"]["api_key"] == "os.environ/GATEWAY_KEY_2"
-    assert not left_out
+    proxy = proxy_config(load_config())
+    assert list(proxy.variables) == ["GATEWAY_KEY_1", "GATEWAY_KEY_2"]
+    entry = proxy.content["model_list"][-1]
+    assert entry["litellm_params"]["api_key"] == "os.environ/GATEWAY_KEY_2"
+    assert not proxy.omissions
 
 
 def test_settings_of_the_user_win(write: Callable[..., Path]) -> None:
@@ -148,7 +148,7 @@ def test_settings_of_the_user_win(write: Callable[..., Path]) -> None:
         + "[plugin.litellm.router_settings]\nnum_retries = 3\n"
         + '[plugin.litellm.general_settings]\nmaster_key = "sk-of-the-user-itself"\n'
     )
-    content, *_ = configuration(load_config())
+    content = proxy_config(load_config()).content
     assert content["router_settings"] == {"num_retries": 3, "disable_cooldowns": True}
     assert content["general_settings"] == {"always_include_stream_usage": False}
     assert content["litellm_settings"] == {"models_by_provider": {"openai": []}}
@@ -171,16 +171,16 @@ def test_a_fingerprint_changes_with_what_is_configured(
     write: Callable[..., Path], change: str
 ) -> None:
     path = write(CONFIG)
-    before = fingerprints(load_config(), "salt")
-    assert fingerprints(load_config(), "salt") == before
-    assert fingerprints(load_config(), "other") != before
+    before = fingerprint(load_config(), "salt")
+    assert fingerprint(load_config(), "salt") == before
+    assert fingerprint(load_config(), "other") != before
     write(f"# a comment says nothing\n{CONFIG}")
-    assert fingerprints(load_config(), "salt") == before
+    assert fingerprint(load_config(), "salt") == before
     path.write_text(CHANGES[change](CONFIG))
-    assert fingerprints(load_config(), "salt") != before
+    assert fingerprint(load_config(), "salt") != before
 
 
-@pytest.mark.parametrize("variable", ["OTHER_KEY", "GPTME_OTHER_KEY", "HTTPS_PROXY", "NAMED"])
+@pytest.mark.parametrize("variable", ["OTHER_KEY", "GPTME_OTHER_KEY", "NAMED"])
 def test_a_fingerprint_changes_with_the_environment(
     write: Callable[..., Path], variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,10 +188,10 @@ def test_a_fingerprint_changes_with_the_environment(
         CONFIG
         + '[plugin.litellm.litellm_settings]\ncache_params = { password = "os.environ/NAMED" }\n'
     )
-    before = fingerprints(load_config(), "salt")
+    before = fingerprint(load_config(), "salt")
     monkeypatch.setenv(variable, "value")
-    assert fingerprints(load_config(), "salt") != before
-    assert "value" not in str(fingerprints(load_config(), "salt"))
+    assert fingerprint(load_config(), "salt") != before
+    assert "value" not in str(fingerprint(load_config(), "salt"))
 
 
 def test_references(write: Callable[..., Path]) -> None:
@@ -213,7 +213,7 @@ def test_a_start_that_fails_leaves_nothing(
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
     before = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
     with pytest.raises((GatewayError, OSError)):
-        start(load_config(), port=0)
+        start_gateway(load_config(), port=0)
     assert [p for p in runtime_dir.iterdir() if p.name.startswith(".")] == []
     if sys.platform == "linux":
         assert set(os.listdir("/proc/self/fd")) == before

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from adapter.gateway.guard import PUBLIC, guarded
+from adapter.gateway.guard import PUBLIC, Guard
 from adapter.gateway.process import RedactedLog
 from adapter.gateway.responses import Hidden
-from adapter.gateway.setup import guard_settings
+from adapter.gateway.settings import guard_settings
 
 SECRET = "canary-0123456789"
 ODD = 'canary/"quoted"+0123456789'
@@ -53,7 +53,7 @@ def ask(
 
     given = [(k.encode(), v.encode()) for k, v in headers.items()]
     scope = {"type": kind, "headers": given, **scope}
-    asyncio.run(guarded(app, Hidden(secrets), local=local, key=key)(scope, receive, send))
+    asyncio.run(Guard(app, Hidden(secrets), local_only=local, key=key)(scope, receive, send))
     return sent
 
 
@@ -280,7 +280,7 @@ def test_the_master_key_is_asked_for_unless_there_are_others(
     settings: dict[str, Any], environ: dict[str, str], only: bool
 ) -> None:
     content = {"general_settings": settings}
-    assert guard_settings(content, {**ONLY, **environ}, "127.0.0.1")["only_master"] is only
+    assert guard_settings(content, {**ONLY, **environ}, "127.0.0.1").master_key_only is only
 
 
 def test_what_answers_must_not_show_is_found_in_the_configuration() -> None:
@@ -296,8 +296,8 @@ def test_what_answers_must_not_show_is_found_in_the_configuration() -> None:
         "general_settings": {},
     }
     given = guard_settings(content, ONLY, "0.0.0.0")
-    assert given["secrets"] == sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"})
-    assert given["local"] is False
+    assert given.secrets == tuple(sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"}))
+    assert given.local_only is False
 
 
 def test_a_setting_that_only_sounds_like_a_secret_leaves_answers_alone() -> None:
@@ -308,9 +308,9 @@ def test_a_setting_that_only_sounds_like_a_secret_leaves_answers_alone() -> None
     }
     content = {"model_list": [{"litellm_params": params}], "general_settings": {}}
     given = guard_settings(content, ONLY, "127.0.0.1")
-    assert given["secrets"] == sorted({KEY, SECRET})
+    assert given.secrets == tuple(sorted({KEY, SECRET}))
     text = "gptme-main <|endoftext|> relevance"
-    _, body = ask(response("text/plain", f"{text} {SECRET}"), {}, secrets=given["secrets"])
+    _, body = ask(response("text/plain", f"{text} {SECRET}"), {}, secrets=given.secrets)
     assert body["body"] == f"{text} ***".encode()
 
 

@@ -15,12 +15,12 @@ import pytest
 from adapter.errors import GatewayError
 from adapter.gateway.runtime import (
     FORMAT,
-    Slot,
-    folder,
+    RuntimeFile,
+    ended_gateways,
     is_alive,
-    left_behind,
     private_folder,
     running,
+    runtime_folder,
 )
 from adapter.keys.precedence import Secret
 
@@ -30,7 +30,7 @@ FACTS: dict[str, Any] = {
     "pid": 1,
     "key": Secret("sk-canary"),
     "salt": "s",
-    "fingerprints": {"": "f"},
+    "fingerprint": "f",
     "config": ("/a", "/b"),
     "workers": 2,
     "detached": True,
@@ -46,11 +46,11 @@ def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_where_it_is(tmp_path: Path) -> None:
-    assert folder({"XDG_RUNTIME_DIR": "/run/u"}) == Path("/run/u/gptme-litellm")
-    assert folder({"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}) == Path(
+    assert runtime_folder({"XDG_RUNTIME_DIR": "/run/u"}) == Path("/run/u/gptme-litellm")
+    assert runtime_folder({"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}) == Path(
         "/h/.local/state/gptme-litellm"
     )
-    assert folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/gptme-litellm")
+    assert runtime_folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/gptme-litellm")
 
 
 def test_reading_makes_nothing(runtime_dir: Path) -> None:
@@ -59,7 +59,7 @@ def test_reading_makes_nothing(runtime_dir: Path) -> None:
 
 
 def test_a_gateway_is_there_while_its_lock_is_held(runtime_dir: Path) -> None:
-    slot = Slot()
+    slot = RuntimeFile()
     assert list(running()) == []
     gateway = slot.publish(**FACTS)
     held = os.dup(slot.fd)  # as the gateway's process holds it
@@ -70,23 +70,23 @@ def test_a_gateway_is_there_while_its_lock_is_held(runtime_dir: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert runtime_dir.stat().st_mode & 0o777 == 0o700
     assert "sk-canary" not in repr(gateway)
-    assert list(left_behind()) == []
+    assert list(ended_gateways()) == []
     os.close(held)
     assert list(running()) == []
     assert not is_alive(gateway)
     assert path.exists()
-    assert list(left_behind()) == [gateway.url]
+    assert list(ended_gateways()) == [gateway.url]
 
 
 def test_the_next_start_removes_what_the_dead_left(runtime_dir: Path) -> None:
-    slot = Slot()
+    slot = RuntimeFile()
     slot.publish(**FACTS)
     slot.close(discard=False)
-    killed = Slot()
+    killed = RuntimeFile()
     os.close(killed.fd)
-    living = Slot()
+    living = RuntimeFile()
     gateway = living.publish(**{**FACTS, "port": 4001})
-    last = Slot()
+    last = RuntimeFile()
     assert sorted(p.name for p in runtime_dir.iterdir()) == sorted(
         ["gateway-4001.json", last.path.name]
     )
@@ -97,9 +97,9 @@ def test_the_next_start_removes_what_the_dead_left(runtime_dir: Path) -> None:
 
 
 def test_another_gateway_in_its_place_is_not_it() -> None:
-    first = Slot()
+    first = RuntimeFile()
     gateway = first.publish(**FACTS)
-    second = Slot()
+    second = RuntimeFile()
     second.publish(**{**FACTS, "pid": 2})
     assert not is_alive(gateway)
     first.close(discard=False)
@@ -148,7 +148,7 @@ def test_a_link_in_place_of_the_folder_is_refused(runtime_dir: Path, tmp_path: P
     runtime_dir.parent.mkdir()
     runtime_dir.symlink_to(other)
     with pytest.raises(GatewayError, match="is not a folder of yours"):
-        Slot()
+        RuntimeFile()
     assert list(other.iterdir()) == []
 
 
@@ -169,20 +169,20 @@ def test_a_file_in_place_of_the_folder_is_refused(runtime_dir: Path) -> None:
 
 def test_starts_at_the_same_time_do_not_remove_each_other(runtime_dir: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        slots = list(pool.map(lambda _: Slot(), range(100)))
+        slots = list(pool.map(lambda _: RuntimeFile(), range(100)))
     assert [s.path for s in slots if not s.path.exists()] == []
     for slot in slots:
         slot.close(discard=True)
 
 
 def test_logs_of_ended_gateways_are_kept_but_not_all(runtime_dir: Path) -> None:
-    living = Slot()
+    living = RuntimeFile()
     living.publish(**FACTS)
     for port in range(4000, 4008):
         log = runtime_dir / f"gateway-{port}.log"
         log.write_text("")
         os.utime(log, (port, port))
-    Slot().close(discard=True)
+    RuntimeFile().close(discard=True)
     left = sorted(p.name for p in runtime_dir.glob("*.log"))
     assert left == [f"gateway-{port}.log" for port in (4000, 4005, 4006, 4007)]
     living.close(discard=True)
@@ -196,11 +196,11 @@ def test_junk_in_the_folder_hangs_and_breaks_nothing(runtime_dir: Path) -> None:
     for number in range(4, 10):
         (folder / f"gateway-{number}.log").mkdir()
     (folder / "gateway-10.yaml").write_text("of a start that was killed")
-    assert list(left_behind()) == []
+    assert list(ended_gateways()) == []
     assert list(running()) == []
-    slot = Slot()
+    slot = RuntimeFile()
     assert not (folder / "gateway-10.yaml").exists()
     (folder / "gateway-11.yaml").write_text("of the start under way")
-    Slot().close(discard=True)
+    RuntimeFile().close(discard=True)
     assert (folder / "gateway-11.yaml").exists()
     slot.close(discard=True)

@@ -19,16 +19,16 @@ import pytest
 
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError, ConfigError, GatewayError
-from adapter.gateway.fingerprints import fingerprints
 from adapter.gateway.runtime import (
     FORMAT,
-    Slot,
-    folder,
-    left_behind,
-    new_file,
+    RuntimeFile,
+    create_file,
+    ended_gateways,
     private_folder,
     running,
+    runtime_folder,
 )
+from adapter.gateway.settings import fingerprint
 from adapter.keys.precedence import Secret
 from tests.command import provider, run
 from tests.recorder import Recorder
@@ -89,7 +89,7 @@ def planted(server: Recorder, other_server: Recorder, write: Callable[..., Path]
         "pid": 1,
         "key": "sk-theirs",
         "salt": "s",
-        "fingerprints": fingerprints(config, "s"),
+        "fingerprint": fingerprint(config, "s"),
         "config": config.paths,
         "workers": 1,
         "detached": True,
@@ -131,8 +131,8 @@ def test_another_users_folder_is_ignored_and_refused(own: Path, planted: str) ->
     with somebody_else(make):
         assert_ignored()
         with pytest.raises(GatewayError, match="is not a folder of yours"):
-            Slot()
-        assert list(left_behind()) == []
+            RuntimeFile()
+        assert list(ended_gateways()) == []
 
 
 @as_root
@@ -142,7 +142,7 @@ def test_another_users_file_in_our_folder_is_ignored(own: Path, planted: str) ->
     with somebody_else(lambda: plant(own / "gateway-4000.json", planted, 0o644)):
         own.chmod(0o700)
         assert_ignored()
-        Slot().close(discard=True)
+        RuntimeFile().close(discard=True)
         assert not (own / "gateway-4000.json").exists()
 
 
@@ -163,8 +163,8 @@ def test_a_folder_that_others_can_write_is_ignored_until_it_is_closed(
     own.chmod(mode)
     with plant(own / "gateway-4000.json", planted):
         assert_ignored()
-    assert list(left_behind()) == []
-    Slot().close(discard=True)
+    assert list(ended_gateways()) == []
+    RuntimeFile().close(discard=True)
     assert own.stat().st_mode & 0o777 == 0o700
 
 
@@ -208,11 +208,11 @@ def test_what_is_no_folder_is_refused_in_its_place(own: Path, make: Callable[...
     make(own)
     assert list(running()) == []
     if make is Path.mkdir:
-        Slot().close(discard=True)
+        RuntimeFile().close(discard=True)
         return
     before = own.lstat()
     with pytest.raises(GatewayError, match="gptme-litellm: "):
-        Slot()
+        RuntimeFile()
     assert own.lstat() == before
 
 
@@ -226,7 +226,7 @@ def test_a_link_to_a_victim_is_replaced_and_the_victim_kept(
     victim.chmod(0o644)
     private_folder()
     link(victim, own / name)
-    slot = Slot()
+    slot = RuntimeFile()
     if name.endswith(".json"):
         facts = {
             "url": "http://127.0.0.1:4000",
@@ -236,7 +236,7 @@ def test_a_link_to_a_victim_is_replaced_and_the_victim_kept(
             "salt": "s",
         }
         more = {
-            "fingerprints": {},
+            "fingerprint": "",
             "config": (),
             "workers": 1,
             "detached": True,
@@ -245,7 +245,7 @@ def test_a_link_to_a_victim_is_replaced_and_the_victim_kept(
         }
         slot.publish(**facts, **more)
     else:
-        os.close(new_file(own / name))
+        os.close(create_file(own / name))
     info = (own / name).lstat()
     assert (info.st_mode, info.st_nlink) == (0o100600, 1)
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)
@@ -259,15 +259,15 @@ def test_junk_in_place_of_a_file_hangs_nothing(
 ) -> None:
     make(private_folder() / name)
     assert list(running()) == []
-    assert list(left_behind()) == []
-    Slot().close(discard=True)
+    assert list(ended_gateways()) == []
+    RuntimeFile().close(discard=True)
 
 
 def test_a_folder_in_place_of_the_log_is_an_error_and_kept(own: Path) -> None:
     path = private_folder() / "gateway-4000.log"
     path.mkdir()
     with pytest.raises(OSError, match=r"gateway-4000\.log"):
-        new_file(path)
+        create_file(path)
     assert path.is_dir()
 
 
@@ -285,7 +285,7 @@ def test_a_folder_that_another_user_keeps_locked_is_told(
         return handle
 
     with somebody_else(lock), pytest.raises(ConfigError, match="for too long") as raised:
-        Slot()
+        RuntimeFile()
     assert isinstance(raised.value, AdapterError)
     assert list(own.iterdir()) == []
 
@@ -299,4 +299,4 @@ def test_without_a_runtime_folder_it_is_below_home_and_never_in_tmp(
         else:
             monkeypatch.setenv("XDG_RUNTIME_DIR", value)
         monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
-        assert folder() == tmp_path / "home/.local/state/gptme-litellm"
+        assert runtime_folder() == tmp_path / "home/.local/state/gptme-litellm"

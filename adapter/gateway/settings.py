@@ -1,0 +1,270 @@
+"""Make what a gateway's process is given: LiteLLM's configuration, its environment, its master key.
+
+A provider's key is a variable of that process; the configuration only refers to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter.config.provider import is_loopback
+from adapter.errors import GatewayError, MissingKeyError
+from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
+from adapter.secrets.policy import is_certain, is_secret
+from adapter.sharing.exporting import entries, sections
+
+if TYPE_CHECKING:
+    from adapter.config.loading import Config
+    from adapter.config.provider import Provider
+
+__all__ = [
+    "GuardSettings",
+    "ProxyConfig",
+    "check_installed",
+    "fingerprint",
+    "guard_settings",
+    "master_key",
+    "proxy_config",
+    "proxy_environment",
+]
+
+SHORTEST_KEY = 16
+"""In characters, of a master key of the user's own: others can try keys on an open port."""
+
+NOT_INHERITED = (
+    "OPENAI_",  # LiteLLM sends these to any host
+    "LITELLM_",
+    "CONFIG_FILE_PATH",  # beats the configuration given
+    "WORKER_CONFIG",
+    "DATABASE_",  # LiteLLM would connect, or refuse to start without prisma
+    "DIRECT_URL",
+    "SERVER_ROOT_PATH",
+)
+"""Variables (by their beginning) that a gateway gets only where the configuration names them."""
+
+OWN_SETTINGS: Mapping[str, str] = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no price map from the network
+    "LITELLM_MODE": "PRODUCTION",  # no ./.env
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_CORS_ORIGINS": ",",  # none; unset or empty means all
+    "LITELLM_CORS_ALLOW_CREDENTIALS": "false",
+    "NO_DOCS": "True",
+    "NO_REDOC": "True",
+    "NO_OPENAPI": "True",
+    "DISABLE_ADMIN_UI": "True",
+}
+
+OTHERS_HAVE_KEYS = frozenset(
+    {
+        *("custom_auth", "database_url", "enable_jwt_auth", "enable_oauth2_auth"),
+        *("enable_oauth2_proxy_auth", "pass_through_endpoints", "public_routes"),
+    }
+)
+"""Of ``general_settings``: with one of them LiteLLM takes other keys than the master key, or none
+for the routes that its user names."""
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """LiteLLM's configuration, the variables it takes keys from, and why providers are left out."""
+
+    content: dict[str, Any]
+    variables: dict[str, str] = field(repr=False)
+    omissions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """What stands before the proxy is told.
+
+    ``local_only`` says that only this machine may ask; ``master_key_only`` that every request must
+    carry the master key; ``secrets`` are taken out of answers and logs.
+    """
+
+    local_only: bool
+    master_key_only: bool
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def proxy_config(config: Config) -> ProxyConfig:
+    """Translate the configuration for LiteLLM's proxy.
+
+    The settings of ``[plugin.litellm]`` win over those made here, which keep a call through a
+    gateway the same as one without: no retries, no pause of a provider after a failure.
+    """
+    variables: dict[str, str] = {}
+    omissions = []
+    model_list: list[dict[str, Any]] = []
+    for provider in config.providers:
+        try:
+            key, headers = _credentials(provider, variables)
+        except MissingKeyError as error:
+            omissions.append(str(error))
+        else:
+            model_list += entries(provider, key, headers)
+    content: dict[str, Any] = {"model_list": model_list, **sections(config)}
+    content["router_settings"] = {
+        "num_retries": 0,
+        "disable_cooldowns": True,
+        **content.get("router_settings", {}),
+    }
+    content["general_settings"] = {
+        "always_include_stream_usage": False,
+        **content.get("general_settings", {}),
+    }
+    content["general_settings"].pop("master_key", None)  # given by environment
+    return ProxyConfig(content, variables, tuple(omissions))
+
+
+def _credentials(provider: Provider, variables: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Return a provider's key and headers as LiteLLM is told them; secrets go to ``variables``.
+
+    Raises :class:`MissingKeyError`.
+    """
+
+    def reference(secret: str) -> str:
+        variable = f"GATEWAY_KEY_{len(variables) + 1}"
+        variables[variable] = str(secret)
+        return reference_to(variable)
+
+    key, headers = provider.resolve_key().value, provider.headers()
+    return reference(key), {
+        header: reference(value)
+        if isinstance(value, Secret) or is_secret((header,), value)
+        else value
+        for header, value in headers.items()
+    }
+
+
+def proxy_environment(
+    config: Config, variables: Mapping[str, str], yaml_path: Path
+) -> dict[str, str]:
+    """Return the environment of the proxy's process: this one's without what it must not inherit.
+
+    ``variables`` are added, and those that the configuration names.
+    """
+    settings = json.dumps(
+        [dict(config.settings), [dict(p.extras) for p in config.providers]], default=str
+    )
+    dropped = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    environ.update({k: v for k in config.references() if (v := config.getenv(k))})
+    log = {"LITELLM_LOG": os.environ["LITELLM_LOG"]} if "LITELLM_LOG" in os.environ else {}
+    return {**environ, **OWN_SETTINGS, **log, **variables, "CONFIG_FILE_PATH": str(yaml_path)}
+
+
+def guard_settings(
+    content: Mapping[str, Any], environ: Mapping[str, str], host: str
+) -> GuardSettings:
+    """Return what the guard before a proxy on ``content`` and ``environ`` is told."""
+    settings = content["general_settings"]
+    others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
+    secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ, ())}
+    return GuardSettings(
+        local_only=is_loopback(host),
+        master_key_only=not others,
+        secrets=tuple(sorted(secrets - {PLACEHOLDER_KEY})),
+    )
+
+
+def _secrets(value: Any, environ: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the keys and passwords in LiteLLM's configuration and in the variables it names.
+
+    They are taken out of answers: of what stands there literally, only what is certain to be one.
+    """
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _secrets(item, environ, (*path, str(name)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item, environ, path)
+    elif isinstance(value, str):
+        variable = value.removeprefix("os.environ/")
+        if variable == value:
+            secret = is_certain(path, value)
+        else:
+            value = environ.get(variable, "")
+            secret = is_secret((*path, variable), value)
+        if secret:
+            yield value
+
+
+def fingerprint(config: Config, salt: str) -> str:
+    """Return a digest of what a gateway is made from, to tell later whether it is stale.
+
+    It covers the configuration, the variables that it names, the keys and the packages' versions,
+    but no key of a command or a keyring, which may ask its user. With a random ``salt`` it tells
+    nothing of a key.
+    """
+    providers = [
+        [p.name, p.base_url, p.default_model, p.key_source, p.extras, _known_secrets(p)]
+        for p in config.providers
+    ]
+    named = [(name, config.getenv(name)) for name in config.references()]
+    versions = [version(name) for name in ("gptme-litellm", "litellm", "openai")]
+    text = json.dumps([providers, config.settings, named, versions], sort_keys=True, default=str)
+    return blake2b(text.encode(), key=salt.encode(), digest_size=32).hexdigest()
+
+
+def _known_secrets(provider: Provider) -> list[str] | None:
+    """Return a provider's key and headers; ``None`` where it has none, or reading it might ask."""
+    if provider.asks_for_key:
+        return None
+    try:
+        return [str(provider.resolve_key().value), *map(str, provider.headers().values())]
+    except MissingKeyError:  # the gateway leaves it out
+        return None
+
+
+def master_key(config: Config, host: str) -> Secret:
+    """Return the gateway's key: the user's own, else a random one where only this machine may ask.
+
+    Raises :class:`GatewayError` for one that others could guess or no header can carry.
+    """
+    key = _own_master_key(config)
+    fix = 'set LITELLM_MASTER_KEY to a long random one: python3 -c "import secrets; print('
+    fix += "'sk-' + secrets.token_urlsafe(32))\""
+    if not key:
+        if is_loopback(host):
+            return guarded("sk-" + secrets.token_urlsafe(32))
+        raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
+    if not (key.isascii() and key.isprintable()):
+        raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
+    if len(key) < SHORTEST_KEY:
+        raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
+    return guarded(key)
+
+
+def _own_master_key(config: Config) -> Secret:
+    key = os.environ.get("LITELLM_MASTER_KEY")
+    if not key:
+        setting = config.settings.get("general_settings", {}).get("master_key")
+        if isinstance(setting, str):
+            variable = setting.removeprefix("os.environ/")
+            key = config.getenv(variable) if variable != setting else setting
+    return Secret(key or "")
+
+
+def check_installed() -> None:
+    """Raise :class:`GatewayError` where LiteLLM's proxy cannot run."""
+    if sys.platform == "win32":
+        raise GatewayError(
+            "adapter serve does not run on Windows; run LiteLLM itself on the exported file: "
+            "adapter config export -o config.yaml; litellm --config config.yaml"
+        )
+    for module in ("fastapi", "uvicorn", "orjson", "apscheduler"):
+        if find_spec(module) is None:
+            raise GatewayError(
+                f"the gateway needs the LiteLLM Proxy, which is not installed (no {module}). "
+                'Run: pip install "gptme-litellm[gateway]"'
+            )
