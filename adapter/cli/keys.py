@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from adapter._install import install_extra
 from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import diff_text
@@ -94,7 +95,7 @@ def _keyring(function: str, *args: str) -> Any:
     try:
         import keyring
     except ImportError:
-        raise AdapterError('this needs keyring: pip install "gptme-litellm[keyring]"') from None
+        raise AdapterError(f"this needs keyring: {install_extra('keyring')}") from None
     try:
         return getattr(keyring, function)(KEYRING_SERVICE, *args)
     except Exception as error:  # noqa: BLE001 - backends raise what they like

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from adapter._install import install_extra
 from adapter.cli.output import without_controls
 from adapter.errors import ConfigError
 
@@ -79,9 +80,7 @@ class MarkdownWriter:
         try:
             from rich.console import Console
         except ImportError:
-            raise ConfigError(
-                '--render needs rich. Run: pip install "gptme-litellm[render]"'
-            ) from None
+            raise ConfigError(f"--render needs rich. Run: {install_extra('render')}") from None
         self._console = Console()
         self._blocks = Blocks()
         self.wrote = False

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter._install import install_extra
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
@@ -266,5 +267,5 @@ def check_installed() -> None:
         if find_spec(module) is None:
             raise GatewayError(
                 f"the gateway needs the LiteLLM Proxy, which is not installed (no {module}). "
-                'Run: pip install "gptme-litellm[gateway]"'
+                f"Run: {install_extra('gateway')}"
             )

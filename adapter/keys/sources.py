@@ -17,6 +17,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from adapter._files import NotRegularError, read_regular, reason
+from adapter._install import install_extra
 from adapter._text import one_line, printable
 from adapter.errors import MissingKeyError
 
@@ -220,7 +221,7 @@ def _keyring(provider: str, value: Any) -> str:
     try:
         import keyring
     except ImportError:
-        raise _NoKeyError('run: pip install "gptme-litellm[keyring]"') from None
+        raise _NoKeyError(f"run: {install_extra('keyring')}") from None
     try:
         key: str | None = keyring.get_password(KEYRING_SERVICE, provider)
     except Exception as error:  # noqa: BLE001 - backends raise what they like
