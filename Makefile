@@ -33,10 +33,10 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs matrix stress fuzz bench browser lock clean remake
+.PHONY: help demo test lint types docs matrix stress fuzz bench browser prefixes lock clean remake
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 make test      make .venv with another Python (after make clean)'
 	@echo '  make test PYTEST_ARGS="-k keys"  pass arguments to pytest'
@@ -91,6 +91,9 @@ browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIU
 # same versions in both, so that one .venv serves both.
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+prefixes: $(VENV)/.test $(VENV)/.project ## write adapter/upstream/prefixes.json anew from the installed LiteLLM
+	@$(BIN)/python -m tests.litellm_prefixes
 
 # For `make matrix`. The newest is what pip resolves on a plain installation: LiteLLM's newest line has
 # no gateway (pyproject.toml).

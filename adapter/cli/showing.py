@@ -80,8 +80,7 @@ def _headers(given: Any) -> Any:
 
 
 def _warnings(provider: Provider, config: Config) -> list[str]:
-    from adapter.upstream.prefixes import OPENAI_COMPATIBLE
-    from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
+    from adapter.upstream.prefixes import NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
 
     found = [p.message for p in config.warnings if p.provider == provider.name]
     if provider.name in OPENAI_COMPATIBLE or provider.name in NOT_EXPRESSIBLE:

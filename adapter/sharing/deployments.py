@@ -18,7 +18,7 @@ from adapter.keys.precedence import Secret, default_variable
 from adapter.sharing.config_yaml import REFERENCE, reference, variable_in
 from adapter.sharing.entry_keys import key_of_entry
 from adapter.sharing.entry_models import Refused, model_id, resolved, row_of, split_model
-from adapter.upstream.prefixes import BASE_SUFFIX, OpenAICompatible
+from adapter.upstream.prefixes import OpenAICompatible
 
 __all__ = ["Deployment", "Refused", "read_deployment"]
 
@@ -142,11 +142,11 @@ def _base_url(
     base = params.get("base_url") or params.get("api_base")  # with both, base_url wins
     if (variable := reference(base)) is not None:
         base = resolved("api_base", variable, environ, notes)
-    elif not base and row.api_base_env and later.get(row.api_base_env):
-        base = later[row.api_base_env]
-        notes.append(f"its base_url is the value that ${row.api_base_env} has now")
+    elif not base and (variable := next((n for n in row.bases if later.get(n)), None)):
+        base = later[variable]
+        notes.append(f"its base_url is the value that ${variable} has now")
     elif not base and row.base_url:
-        return row.base_url
+        return _completed(row.base_url, later, notes)
     if not base:
         raise Refused(f"{row.prefix} needs an api_base: LiteLLM has none of its own for it")
     if not isinstance(base, str):
@@ -158,13 +158,20 @@ def _base_url(
     if url.endswith("/chat/completions"):
         url = url.removesuffix("/chat/completions").rstrip("/")
         notes.append("/chat/completions was cut from its api_base; it is appended by itself")
-    suffix = BASE_SUFFIX.get(row.prefix)
-    if suffix and not re.fullmatch(r"v\d+", url.rpartition("/")[2]):
-        url += suffix
+    if row.suffix and not re.fullmatch(r"v\d+", url.rpartition("/")[2]):
+        url += row.suffix
     if fault := base_url_fault(url):
         message, fix = fault
         raise Refused(f"{message.replace('base_url', 'api_base')}: {fix}")
     return url
+
+
+def _completed(base: str, environ: Mapping[str, str], notes: list[str]) -> str:
+    """Return LiteLLM's own base, with the value of the variable that stands in it."""
+    if (found := re.search(r"\{(\w+)\}", base)) is None:
+        return base
+    value = resolved(f"the {found[1]} of its base_url", found[1], environ, notes)
+    return base.replace(found[0], value)
 
 
 def _pattern(name: str, model: str) -> tuple[bool, str]:

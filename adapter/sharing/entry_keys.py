@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from adapter.config.checks import VARIABLE
 from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
 from adapter.sharing.config_yaml import reference, variable_in
-from adapter.upstream.prefixes import KEY_ALTERNATIVES, KEY_OPTIONAL, OpenAICompatible
+from adapter.upstream.prefixes import OpenAICompatible
 
 __all__ = ["FoundKey", "is_dummy", "key_of_entry"]
 
@@ -112,14 +112,10 @@ def _from_registry(row: OpenAICompatible, base_url: str, environ: Mapping[str, s
     """Return the first variable of the prefix that is set, else its main one."""
     if row.api_key_env is None:
         return FoundKey()
-    names = (row.api_key_env, *KEY_ALTERNATIVES.get(row.prefix, ()))
-    if row.prefix == "mistral":  # LiteLLM reads MISTRAL_AZURE_API_KEY first
-        names = names[::-1]
-    chosen = next((n for n in names if environ.get(n)), None)
-    own = row.base_url or ("https://api.openai.com/v1" if row.prefix == "custom_openai" else None)
-    if row.prefix in _OWN_HOST_ONLY and base_url != own:
+    chosen = next((n for n in row.keys if environ.get(n)), None)
+    if row.prefix in _OWN_HOST_ONLY and base_url != row.base_url:
         note = f"no key: LiteLLM would have sent ${row.api_key_env} there"
         return FoundKey(note=note if row.api_key_env == "OPENAI_API_KEY" else None)
-    if chosen is None and row.prefix in KEY_OPTIONAL:
+    if chosen is None and row.key_optional:
         return FoundKey()
     return FoundKey(chosen or row.api_key_env)

@@ -14,13 +14,12 @@ from adapter._text import did_you_mean
 from adapter.config.checks import VARIABLE
 from adapter.sharing.config_yaml import REFERENCE, reference
 from adapter.upstream.prefixes import (
-    MODEL_ID_PREFIXES,
-    NOT_PLAIN_IDS,
+    COMPATIBLE_BASES,
+    LOGINS,
+    NOT_EXPRESSIBLE,
     OPENAI_COMPATIBLE,
-    TEXT_COMPLETION,
     OpenAICompatible,
 )
-from adapter.upstream.refused_prefixes import INSTEAD, NOT_EXPRESSIBLE, UNRESOLVED
 
 __all__ = ["Refused", "model_id", "resolved", "row_of", "split_model"]
 
@@ -31,9 +30,6 @@ _OPENAI_NAMES = re.compile(
 """Names that LiteLLM takes for OpenAI's without a prefix; it goes by its own list of models."""
 
 _OTHER_NAMES = (("anthropic", r"claude-.*"), ("gemini", r"gemini-.*"), ("cohere", r"command-.*"))
-
-_BASE_FREE = frozenset({"baseten", "huggingface"})
-"""Their NOT_PLAIN_IDS hold only for an entry without ``api_base``."""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome for the report, not an error
@@ -55,7 +51,7 @@ def split_model(
     if given:
         return str(given), model.removeprefix(f"{given}/")
     prefix, slash, rest = model.partition("/")
-    if slash and (prefix in _known() or prefix in UNRESOLVED):
+    if slash and (prefix in _known() or prefix in LOGINS):
         return prefix, rest
     if model == "*":
         raise Refused("model '*' goes wherever LiteLLM thinks each name belongs: name a prefix")
@@ -90,18 +86,20 @@ def _row_of_host(base: Any) -> OpenAICompatible | None:
 
 
 def _known() -> Iterable[str]:
-    return {**OPENAI_COMPATIBLE, **TEXT_COMPLETION, **NOT_EXPRESSIBLE}
+    return {**OPENAI_COMPATIBLE, **NOT_EXPRESSIBLE}
 
 
 def row_of(prefix: str, model: str) -> OpenAICompatible:
     """Return the row of a prefix that is OpenAI-compatible; the others are refused."""
-    row = OPENAI_COMPATIBLE.get(prefix) or TEXT_COMPLETION.get(prefix)
+    row = OPENAI_COMPATIBLE.get(prefix)
     if row is not None:
         return row
-    if prefix in UNRESOLVED:
+    if prefix in LOGINS:
         raise Refused(f"{prefix}/{model} logs in by OAuth, not by a key")
     if prefix in NOT_EXPRESSIBLE:
-        instead = f"; instead: {INSTEAD[prefix]}" if prefix in INSTEAD else ""
+        instead = (
+            f"; instead: {_instead(COMPATIBLE_BASES[prefix])}" if prefix in COMPATIBLE_BASES else ""
+        )
         raise Refused(f"{prefix}/{model}: {prefix} {NOT_EXPRESSIBLE[prefix]}{instead}")
     hint = did_you_mean(prefix, _known())
     raise Refused(f"{prefix!r} is no provider of LiteLLM{hint}, and it drops such an entry")
@@ -122,17 +120,21 @@ def model_id(row: OpenAICompatible, model: str, has_base: bool, notes: list[str]
     """Return the id that LiteLLM would put on the wire."""
     if not model:
         raise Refused(f"the model after {row.prefix}/ is empty")
-    pattern, reason = NOT_PLAIN_IDS.get(row.prefix, ("", ""))
-    if pattern and re.fullmatch(pattern, model) and not (has_base and row.prefix in _BASE_FREE):
-        raise Refused(f"{row.prefix}/{model} {reason}")
+    ids = {} if has_base and row.ids.get("without_base") else row.ids
+    if ids and re.fullmatch(ids["pattern"], model):
+        raise Refused(f"{row.prefix}/{model} {ids['why']}")
     if model.startswith("responses/"):
         notes.append("LiteLLM asks the Responses API for an id that begins with responses/")
-    if row.prefix in TEXT_COMPLETION:
+    if row.text:
         notes.append("LiteLLM posts it to /completions; a provider here is asked for chat")
-    if row.prefix in MODEL_ID_PREFIXES:
-        if model == "*":
-            notes.append(f"{row.prefix} wants the full id here: LiteLLM completes short ones")
-        else:
-            rules = MODEL_ID_PREFIXES[row.prefix]
-            return next(before for rule, before in rules if re.fullmatch(rule, model)) + model
+    if row.before_id and model == "*":
+        notes.append(f"{row.prefix} wants the full id here: LiteLLM completes short ones")
+    elif row.before_id:
+        return next(before for rule, before in row.before_id if re.fullmatch(rule, model)) + model
     return model
+
+
+def _instead(row: OpenAICompatible) -> str:
+    """Return how to write an entry for the maker's OpenAI-compatible API."""
+    path = row.path or row.suffix
+    return f"openai/<model> with api_base {row.base_url or f'<base>{path}'}"

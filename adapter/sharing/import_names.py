@@ -13,8 +13,7 @@ from adapter.config.loading import Config
 from adapter.config.provider import Provider, is_private_host, name_fault
 from adapter.keys.precedence import default_variable
 from adapter.sharing.deployments import Deployment
-from adapter.upstream.prefixes import OPENAI_COMPATIBLE
-from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE
+from adapter.upstream.prefixes import NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
 
 __all__ = ["provider_names"]
 

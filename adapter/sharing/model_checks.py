@@ -6,18 +6,14 @@ longer to read than a configuration may take to load.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 from adapter._text import did_you_mean
 from adapter.call.resolution import EMBEDDED, LOCAL
 from adapter.config.files import documents
 from adapter.config.loading import Config
 from adapter.errors import Problem
-from adapter.upstream.prefixes import OPENAI_COMPATIBLE, TEXT_COMPLETION
-from adapter.upstream.refused_prefixes import NOT_EXPRESSIBLE, UNRESOLVED
+from adapter.upstream.prefixes import is_litellm_model
 
 __all__ = ["check_default_model"]
 
@@ -25,9 +21,6 @@ GPTMES_OWN = frozenset(
     {"gptme", "grok-subscription", "nvidia", "openai-subscription", "openrouter-subscription"}
 )
 """Built-in providers of gptme (``BuiltinProvider``) under names that LiteLLM does not have."""
-
-MODEL_MAP = "model_prices_and_context_window_backup.json"
-"""LiteLLM's own list of models, by which it knows names without a prefix, such as ``gpt-4o``."""
 
 
 def check_default_model(config: Config) -> Iterator[Problem]:
@@ -39,7 +32,7 @@ def check_default_model(config: Config) -> Iterator[Problem]:
     if not model or config.find(model):
         return
     head = model.partition("/")[0]
-    if config.find(head) or head in {LOCAL, EMBEDDED} | GPTMES_OWN or _is_litellms(model, head):
+    if config.find(head) or head in {LOCAL, EMBEDDED} | GPTMES_OWN or is_litellm_model(model):
         return
     if model in config.settings.get("router_settings", {}).get("model_group_alias", ()):
         return  # a gateway knows it
@@ -49,17 +42,3 @@ def check_default_model(config: Config) -> Iterator[Problem]:
         message = f"models.default is {model!r}, but no provider is named {head!r}{hint}"
         fix = "correct the name, or add the provider"
         yield Problem(document.path, document.line(key="default"), None, message, fix, warning=True)
-
-
-def _is_litellms(model: str, head: str) -> bool:
-    """Whether LiteLLM knows the prefix, or the whole name; where it cannot be told, it does."""
-    tables = (OPENAI_COMPATIBLE, TEXT_COMPLETION, NOT_EXPRESSIBLE, UNRESOLVED)
-    if any(head in table for table in tables) or ":" in head:  # as in ft:gpt-4o:...
-        return True
-    found = find_spec("litellm")  # the package is only looked for, not imported
-    folder = next(iter((found and found.submodule_search_locations) or ()), "")
-    try:
-        # searched, not parsed: it is three megabytes
-        return f"{json.dumps(model)}:" in Path(folder, MODEL_MAP).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return True
