@@ -33,7 +33,7 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs matrix stress fuzz bench browser prefixes lock clean remake
+.PHONY: help demo test lint types docs coverage matrix stress fuzz bench browser prefixes lock clean remake
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -57,13 +57,20 @@ lint: $(VENV)/.test ## ruff: rules and formatting
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 
-types: $(VENV)/.test $(VENV)/.project ## mypy, strict
+types: $(VENV)/.docs $(VENV)/.project ## mypy, strict; what users' checkers, pyright too, say of the API
 	@echo 'Checking types'
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.typing.check
 
 docs: $(VENV)/.docs $(VENV)/.project ## build the site into site/, strictly
 	@echo 'Building the site'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+coverage: $(VENV)/.test $(VENV)/.project ## every test, with the branches that none of them takes
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 matrix: ## unit and wire tests on the lowest and the newest dependencies, on each Python found
 	@$(PYTHON) tests/matrix.py $(MATRIX) $(if $(filter now,$(NEWEST)),--now) $(PYTEST_ARGS)
@@ -113,6 +120,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
 clean: ## remove .venv, caches and builds
+	rm -f .coverage .coverage.*
 	rm -rf $(VENV) .bench .matrix build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

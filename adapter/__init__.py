@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 __version__: str  # read from the installed distribution on first use
 
 if TYPE_CHECKING:
-    # For type checkers the drop-in functions are LiteLLM's: same parameters, same results.
-    from litellm import (
+    from adapter.call.resolution import Resolution, resolve
+    from adapter.call.routers import router
+
+    # A stub only: at run time the drop-in functions are made on first use (below).
+    from adapter.call.signatures import (
         acompletion,
         aembedding,
         aimage_generation,
@@ -33,9 +36,6 @@ if TYPE_CHECKING:
         text_completion,
         transcription,
     )
-
-    from adapter.call.resolution import Resolution, resolve
-    from adapter.call.routers import router
     from adapter.call.translation import model_list, translate
     from adapter.config.loading import Config, load_config
     from adapter.config.provider import Provider

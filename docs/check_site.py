@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 SITE = Path(__file__).parents[1] / "site"
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 ARGUMENTS = [
     "--no-sandbox",  # the pages are our own, and in a container there is none
@@ -42,7 +42,7 @@ class Look(NamedTuple):
     """One way to look at a page."""
 
     size: str
-    scheme: str
+    scheme: Literal["light", "dark"]
 
     def __str__(self) -> str:
         return f"{self.size}, {self.scheme}"
@@ -108,7 +108,7 @@ def look(browser: Browser, way: Look, base: str, names: list[str], folder: Path 
     width, height = SIZES[way.size]
     context = browser.new_context(
         viewport={"width": width, "height": height},
-        color_scheme=way.scheme,  # type: ignore[arg-type]  # one of SCHEMES
+        color_scheme=way.scheme,
         has_touch=way.size == "phone",
         reduced_motion="reduce",
     )

@@ -127,8 +127,8 @@ def call(name: str, mode: str, is_async: bool, **more: Any) -> tuple[Exception |
     """Call ``completion`` or ``acompletion``; return the error, and the text until then."""
     fault = FAULTS[name]
     got: list[Any] = []
-    given = {"model": f"{fault.provider}/{name}", "messages": MESSAGES, "timeout": fault.limit}
-    given |= {"stream": mode == STREAM, **more}
+    given: dict[str, Any] = {"model": f"{fault.provider}/{name}", "messages": MESSAGES}
+    given |= {"timeout": fault.limit, "stream": mode == STREAM, **more}
 
     async def answer() -> None:
         result = await adapter.acompletion(**given)
@@ -222,7 +222,7 @@ def test_how_often_python_tries_by_default(setup: Setup) -> None:
 
     async def ask(name: str, mode: str) -> None:
         fault = FAULTS[name]
-        given = {
+        given: dict[str, Any] = {
             "model": f"{fault.provider}/{name}",
             "messages": MESSAGES,
             "stream": mode == STREAM,
