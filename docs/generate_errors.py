@@ -30,7 +30,8 @@ from adapter.call import failures
 from adapter.call.facts import Facts
 from adapter.call.translation import Target
 from adapter.errors import AdapterError, ExitCode
-from adapter.keys.precedence import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey
+from adapter.secrets.secret import Secret
 
 PAGE = Path(__file__).with_name("errors.md")
 

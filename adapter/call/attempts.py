@@ -13,7 +13,7 @@ from adapter.call.resolution import Resolution, resolve
 from adapter.call.streams import note_stream
 from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target
 from adapter.errors import AdapterError
-from adapter.secrets.errors import hide_sent_headers
+from adapter.secrets.errors import scrub_result
 from adapter.upstream.clients import private_client
 from adapter.upstream.loading import keep_model_id
 from adapter.upstream.redirects import guard_redirects
@@ -188,7 +188,7 @@ class Plan:
         if self.target is not None:
             note_stream(result, self.target)
             if self._function.keeps:
-                hide_sent_headers(result)
+                scrub_result(result)
         if self._failed and hasattr(result, "_hidden_params"):
             from litellm.router_utils.add_retry_fallback_headers import (
                 add_fallback_headers_to_response,

@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary
 from adapter._text import did_you_mean, printable
 from adapter.call.facts import Facts, facts_of
 from adapter.errors import AdapterError, ExitCode
-from adapter.keys.precedence import MASK, Secret, without_keys
-from adapter.secrets.errors import hide_keys
+from adapter.secrets.errors import scrub_error
 from adapter.secrets.policy import is_secret
+from adapter.secrets.scrubber import Scrubber, scrub
+from adapter.secrets.secret import Secret
 from adapter.upstream.network import connect_advice
 
 if TYPE_CHECKING:
@@ -168,16 +169,13 @@ def _advice(code: ExitCode, target: Target | None) -> str:
 def _clean(text: str, target: Target | None) -> str:
     """Return ``text`` short, on one line, without keys (servers echo them) or controls."""
     # which variable LiteLLM reads for its own providers is not known here, so all count
-    text = without_keys(text)
-    keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY") and len(v) > 7]
-    if target is not None and target.key.found and len(target.key.value) > 7:
+    keys = [v for n, v in os.environ.items() if n.endswith("_API_KEY")]
+    if target is not None and target.key.found:
         keys.append(str(target.key.value))
     headers = target.params.get("extra_headers") if target else None
     given = headers.items() if isinstance(headers, Mapping) else ()  # a caller may give anything
     keys += [str(v) for n, v in given if isinstance(v, Secret) or is_secret((n,), v)]
-    for key in sorted(keys, key=len, reverse=True):
-        text = text.replace(key, MASK)
-    text = printable(" ".join(text.split()))
+    text = printable(" ".join(Scrubber(keys).text(scrub(text)).split()))
     return text if len(text) <= 300 else text[:300] + "…"
 
 
@@ -186,7 +184,7 @@ def add_note(error: BaseException, target: Target, handled: BaseException | None
 
     ``handled`` is what the caller was handling when the call began; it stays as it is.
     """
-    hide_keys(error, handled)
+    scrub_error(error, handled)
     note = f"provider {target.name!r}, base_url {target.base_url}, {target.key}"
     add_text(error, f"gptme-litellm: {note}")
     with suppress(TypeError):  # built-in exceptions take no weak reference

@@ -15,8 +15,8 @@ from adapter.call.translation import Target, target_of
 from adapter.config.files import PATH_VARIABLES
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
-from adapter.keys.precedence import guarded
 from adapter.keys.variables import Variables, getenvs
+from adapter.secrets.scrubber import register
 
 __all__ = ["known_target", "new_target"]
 
@@ -45,7 +45,7 @@ def known_target(model: str) -> Target | None:
         return None
     target = known.target
     if target.key.found:
-        guarded(target.key.value)
+        register(target.key.value)
     return target
 
 

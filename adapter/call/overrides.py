@@ -9,8 +9,10 @@ from adapter.call.resolution import resolve
 from adapter.call.translation import Target, api_base, target_of
 from adapter.config.loading import Config
 from adapter.config.provider import safe_url
-from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, Secret, guarded
+from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey
 from adapter.secrets.policy import is_secret
+from adapter.secrets.scrubber import register
+from adapter.secrets.secret import Secret
 
 __all__ = ["call_of", "translate_deployments"]
 
@@ -46,13 +48,13 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     if params["api_key"] != key.value:
         given = params["api_key"] != PLACEHOLDER_KEY
         source = "given in the call" if given else "(none, since the call names another base_url)"
-        value = guarded(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
+        value = register(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
         key = ResolvedKey(value, source, None)
     for name in _HEADERS:
         if name in params and isinstance(params[name], Mapping):
             for header, value in params[name].items():
                 if isinstance(value, str) and is_secret((str(header),), value):
-                    guarded(value)
+                    register(value)
     if same and key is target.key:
         return target
     base_url = target.base_url if same else safe_url(str(params["api_base"]))

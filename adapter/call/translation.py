@@ -17,7 +17,8 @@ from adapter.call.resolution import EMBEDDED, Resolution, resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import Provider
-from adapter.keys.precedence import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey
+from adapter.secrets.secret import Secret
 
 __all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
 

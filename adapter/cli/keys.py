@@ -12,7 +12,8 @@ from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
 from adapter.cli.output import diff_text
 from adapter.errors import AdapterError, ConfigError, MissingKeyError
-from adapter.keys.precedence import Secret, sendable
+from adapter.keys.precedence import sendable
+from adapter.secrets.secret import Secret
 
 __all__ = ["key_from_stdin", "key_typed", "keys"]
 

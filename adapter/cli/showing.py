@@ -13,7 +13,8 @@ from adapter.cli.output import json_text
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import MASK, variable_of
+from adapter.secrets.references import variable_of
+from adapter.secrets.secret import MASK
 
 __all__ = ["show_provider"]
 
@@ -45,7 +46,7 @@ def show_provider(name: str, as_json: bool) -> None:
 def _facts(provider: Provider, config: Config) -> dict[str, object]:
     from adapter.call.translation import params_for
     from adapter.config.files import files_with
-    from adapter.secrets.policy import masked
+    from adapter.secrets.policy import mask_secrets
 
     state = "set"
     try:
@@ -54,7 +55,7 @@ def _facts(provider: Provider, config: Config) -> dict[str, object]:
     except MissingKeyError as error:
         state = f"missing: {error}"
     model = provider.default_model or "MODEL"
-    params = masked(params_for(provider, model, MASK, {}))
+    params = mask_secrets(params_for(provider, model, MASK, {}))
     for field in ("headers", "extra_headers"):
         if field in params:
             params[field] = _headers(provider.extras[field])

@@ -21,7 +21,8 @@ from adapter.config.file_state import State, are_still, encoded, settled, state_
 from adapter.config.files import Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
 from adapter.errors import ConfigError, Problem, UnknownProviderError
-from adapter.keys.precedence import Secret, lookup
+from adapter.keys.precedence import lookup
+from adapter.secrets.secret import Secret
 
 __all__ = ["Config", "load_config"]
 
@@ -196,9 +197,9 @@ def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
     given = {t: ours[t] for t in OUR_TABLES if t in ours and t not in ("providers", "models")}
     if not given:
         return {}
-    from adapter.secrets.policy import hidden
+    from adapter.secrets.policy import wrap_secrets
 
-    return {name: hidden((name,), section) for name, section in given.items()}
+    return {name: wrap_secrets(section, (name,)) for name, section in given.items()}
 
 
 def _merge_providers(

@@ -12,19 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import (
-    MASK,
-    ResolvedKey,
-    Secret,
-    find_key,
-    guarded,
-    key_source,
-    lookup,
-    names_of,
-    sendable,
-    variable_of,
-)
+from adapter.keys.precedence import ResolvedKey, find_key, key_source, lookup, names_of, sendable
 from adapter.keys.sources import other_source, read_other
+from adapter.secrets.references import variable_of
+from adapter.secrets.scrubber import register
+from adapter.secrets.secret import MASK, Secret
 
 __all__ = [
     "FIELDS",
@@ -62,9 +54,11 @@ class Provider:
         if self.api_key and not isinstance(self.api_key, Secret):
             object.__setattr__(self, "api_key", Secret(self.api_key))
         if self.extras:
-            from adapter.secrets.policy import hidden  # milliseconds, which most providers need not
+            from adapter.secrets.policy import (
+                wrap_secrets,  # milliseconds, which most providers need not
+            )
 
-            object.__setattr__(self, "extras", hidden((), self.extras))
+            object.__setattr__(self, "extras", wrap_secrets(self.extras))
 
     def __repr__(self) -> str:
         shown = [f"name={self.name!r}", f"base_url={safe_url(self.base_url)!r}"]
@@ -120,8 +114,8 @@ class Provider:
         for header, value in (given if isinstance(given, Mapping) else {}).items():
             variable = variable_of(value)
             if variable is None:
-                # one of ``hidden`` is to be found in texts, as a key is
-                found[header] = guarded(value) if isinstance(value, Secret) else str(value)
+                # one of ``wrap_secrets`` is to be found in texts, as a key is
+                found[header] = register(value) if isinstance(value, Secret) else str(value)
                 continue
             resolved = lookup(variable, environ, self.env)
             if resolved is None:
@@ -131,7 +125,7 @@ class Provider:
                     provider=self.name,
                     variable=variable,
                 )
-            found[header] = guarded(resolved)
+            found[header] = register(resolved)
         return found
 
 

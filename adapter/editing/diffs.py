@@ -11,8 +11,8 @@ from typing import Any
 import tomli
 import tomlkit
 
-from adapter.keys.precedence import MASK
 from adapter.secrets.policy import is_secret
+from adapter.secrets.secret import MASK
 
 __all__ = ["masked_diff"]
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from typing import Any
 from urllib.parse import quote
 
-from adapter.keys.precedence import MASK, SHORTEST_GUARDED
+from adapter.secrets.scrubber import SHORTEST
+from adapter.secrets.secret import MASK
 
 __all__ = ["App", "Hidden", "Message", "Receive", "Send", "redacted", "with_retry_after"]
 
@@ -51,7 +52,7 @@ class Hidden:
 def _forms(secrets: Iterable[str]) -> Iterator[bytes]:
     """Yield each secret as an answer may hold it: itself, within JSON, within a URL."""
     for secret in secrets:
-        if len(secret) >= SHORTEST_GUARDED:
+        if len(secret) >= SHORTEST:
             for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
                 yield form.encode()
 

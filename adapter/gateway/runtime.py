@@ -19,7 +19,7 @@ from typing import Any
 
 from adapter._files import open_regular, xdg_folder
 from adapter.errors import GatewayError
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 
 __all__ = [
     "Gateway",

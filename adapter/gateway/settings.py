@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 from adapter._install import install_extra
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError, MissingKeyError
-from adapter.keys.precedence import PLACEHOLDER_KEY, Secret, guarded, reference_to
+from adapter.keys.precedence import PLACEHOLDER_KEY
 from adapter.secrets.policy import is_certain, is_secret
+from adapter.secrets.references import reference_to
+from adapter.secrets.scrubber import register
+from adapter.secrets.secret import Secret
 from adapter.sharing.exporting import entries, sections
 
 if TYPE_CHECKING:
@@ -237,13 +240,13 @@ def master_key(config: Config, host: str) -> Secret:
     fix += "'sk-' + secrets.token_urlsafe(32))\""
     if not key:
         if is_loopback(host):
-            return guarded("sk-" + secrets.token_urlsafe(32))
+            return register("sk-" + secrets.token_urlsafe(32))
         raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
     if not (key.isascii() and key.isprintable()):
         raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
     if len(key) < SHORTEST_KEY:
         raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
-    return guarded(key)
+    return register(key)
 
 
 def _own_master_key(config: Config) -> Secret:

@@ -6,106 +6,30 @@ variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.g
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Mapping
-from operator import itemgetter
-from typing import NamedTuple, NoReturn
+from dataclasses import dataclass
 
 from adapter.errors import MissingKeyError
 from adapter.keys.variables import getenvs
+from adapter.secrets.scrubber import register
+from adapter.secrets.secret import Secret
 
 __all__ = [
     "PLACEHOLDER_KEY",
     "ResolvedKey",
-    "Secret",
     "find_key",
-    "guarded",
     "key_source",
     "lookup",
     "names_of",
-    "reference_to",
     "sendable",
-    "variable_of",
-    "without_keys",
 ]
 
 PLACEHOLDER_KEY = "default-key"
 """What gptme sends when it knows no key; servers without authentication ignore it."""
 
-MASK = "***"
 
-SHORTEST_GUARDED = 8
-"""In characters, of a key that is looked for in texts: a shorter one may be a word of them."""
-
-MOST_GUARDED = 1000
-"""Of those read, how many keys are looked for; the one read longest ago is forgotten first."""
-
-LONG_TEXT = 1024 * 1024
-KEYS_OF_LONG = 16
-"""In a longer text, in characters, only so many keys are looked for, those read last: searching an
-image of 20 MB for a thousand of them would take seconds."""
-
-_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
-
-
-class Secret(str):
-    """A string that is used as any other but whose ``repr`` shows ``'***'``.
-
-    Tracebacks with locals, debug logs and ``repr`` of the parameters print containers with
-    ``repr``, so a key inside them stays hidden. It cannot be pickled, which would write it out
-    in the clear: resolve the key in the process that uses it.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return repr(MASK)
-
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Secret:
-        return self
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("an API key is not pickled; resolve it in the process that uses it")
-
-
-_guarded: dict[str, int] = {}
-"""Key -> when it was read last, as a number that grows."""
-
-_ticks = itertools.count()
-
-
-def guarded(value: str) -> Secret:
-    """Return ``value`` as a secret that :func:`without_keys` finds in texts from now on."""
-    if len(value) >= SHORTEST_GUARDED:
-        # no lock: one could be asked for by the thread that holds it, where the garbage collector
-        # has something logged, or be held for ever in a forked child
-        _guarded[value] = next(_ticks)
-        if len(_guarded) > MOST_GUARDED:
-            for oldest in _latest(MOST_GUARDED * 2)[MOST_GUARDED:]:
-                _guarded.pop(oldest, None)
-    return value if isinstance(value, Secret) else Secret(value)
-
-
-def without_keys(text: str) -> str:
-    """Return ``text`` with ``***`` for each key read in this process: servers repeat them."""
-    keys = tuple(_guarded) if len(text) <= LONG_TEXT else _latest(KEYS_OF_LONG)
-    found = [key for key in keys if key in text]
-    for key in sorted(found, key=len, reverse=True):
-        text = text.replace(key, MASK)
-    return text
-
-
-def _latest(number: int) -> list[str]:
-    """Return the keys read last, the latest first."""
-    read = sorted(_guarded.items(), key=itemgetter(1), reverse=True)
-    return [key for key, _ in read[:number]]
-
-
-class ResolvedKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ResolvedKey:
     """A provider's key and where it came from.
 
     ``source`` is the text ``providers list`` shows: ``(configured directly)``, ``$NAME`` or
@@ -147,17 +71,6 @@ def names_of(variable: str) -> tuple[str, str]:
     """Return the names under which ``variable`` is looked for in the environment, in order."""
     bare = variable.removeprefix("GPTME_")
     return f"GPTME_{bare}", bare
-
-
-def variable_of(value: object) -> str | None:
-    """Return VAR of a header's value ``"$VAR"``, ``None`` for any other value."""
-    found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
-    return found[1] if found else None
-
-
-def reference_to(variable: str) -> str:
-    """Return how LiteLLM's Router and Proxy are told to take a value from ``variable``."""
-    return f"os.environ/{variable}"
 
 
 def default_variable(provider: str) -> str:
@@ -205,7 +118,7 @@ def find_key(
 def sendable(name: str, value: str, source: str) -> Secret:
     """Return ``value`` as a key, refusing what no HTTP header can carry (RFC 9110, 5.5)."""
     if value.isascii() and value.isprintable():
-        return guarded(value)
+        return register(value)
     raise MissingKeyError(
         f"the key of provider {name!r} from {source} cannot be sent: it holds a line break, a "
         "control or a non-ASCII character. Was it copied whole?",

@@ -16,9 +16,10 @@ from adapter.call.translation import Target, api_base
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, base_url_fault, is_this_machine, safe_url
 from adapter.errors import AdapterError, ExitCode
-from adapter.keys.precedence import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey
 from adapter.providers.known import KNOWN, LOCAL
 from adapter.providers.parallel import map_concurrently, run_within
+from adapter.secrets.secret import Secret
 from adapter.upstream import network
 
 if TYPE_CHECKING:

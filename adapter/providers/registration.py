@@ -21,9 +21,9 @@ from adapter.editing.edits import (
 )
 from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
-from adapter.keys.precedence import Secret
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.providers.known import KNOWN
+from adapter.secrets.secret import Secret
 
 __all__ = [
     "NewProvider",

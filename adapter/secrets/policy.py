@@ -11,9 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapter.keys.precedence import MASK, Secret, variable_of
+from adapter._tables import leaves, map_leaves
+from adapter.secrets.references import is_variable, referenced_variable, variable_of
+from adapter.secrets.secret import MASK, Secret
 
-__all__ = ["has_secret", "hidden", "is_certain", "is_secret", "masked"]
+__all__ = ["has_secret", "is_certain", "is_secret", "mask_secrets", "wrap_secrets"]
 
 _SECRET_WORDS = frozenset(
     {
@@ -56,8 +58,6 @@ _PROSE = re.compile(r"(?:bearer|basic)\s+(?!\S*\d\S*$)", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[\w+/=.~-]{16,}")
 """One long word of letters and digits, as keys are that no beginning tells."""
 
-_REFERENCE = re.compile(r"os\.environ/\w+")
-
 _NAMES_ARE_MODELS = "model_group_alias"
 
 
@@ -69,12 +69,14 @@ def is_secret(path: tuple[str, ...], value: Any) -> bool:
     """
     if isinstance(value, bytes):
         return True
-    if not isinstance(value, str) or not value.strip() or _REFERENCE.fullmatch(value.strip()):
+    if not isinstance(value, str) or not (text := value.strip()):
+        return False
+    if is_variable(referenced_variable(text) or ""):
         return False
     if "extra_headers" in path and variable_of(value):
         return False
     named = _NAMES_ARE_MODELS not in path and any(map(_is_secret_name, path))
-    return named or _SHAPES.match(value.strip()) is not None
+    return named or _SHAPES.match(text) is not None
 
 
 def is_certain(path: tuple[str, ...], value: Any) -> bool:
@@ -97,20 +99,26 @@ def is_certain(path: tuple[str, ...], value: Any) -> bool:
 
 def has_secret(path: tuple[str, ...], value: Any) -> bool:
     """Whether ``value``, or anything in it, is a literal secret."""
-    if isinstance(value, Mapping):
-        return any(has_secret((*path, str(k)), v) for k, v in value.items())
-    if isinstance(value, list | tuple | set):
-        return any(has_secret(path, v) for v in value)
-    return is_secret(path, value)
+    return any(is_secret(at, leaf) for at, leaf in leaves(value, path))
 
 
-def hidden(path: tuple[str, ...], value: Any) -> Any:
-    """Return ``value`` with each literal secret in it as one that does not show itself."""
-    if isinstance(value, Mapping):
-        return {k: hidden((*path, str(k)), v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [hidden(path, v) for v in value]
-    return Secret(value) if isinstance(value, str) and is_secret(path, value) else value
+def wrap_secrets(value: Any, path: tuple[str, ...] = ()) -> Any:
+    """Return ``value`` with each literal secret in it as a :class:`Secret`."""
+
+    def wrap(at: tuple[str, ...], leaf: Any) -> Any:
+        return Secret(leaf) if isinstance(leaf, str) and is_secret(at, leaf) else leaf
+
+    return map_leaves(wrap, value, path)
+
+
+def mask_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LiteLLM's ``params`` with ``***`` for the key and any other secret, to be printed."""
+
+    def mask(at: tuple[str, ...], leaf: Any) -> Any:
+        return MASK if at == ("api_key",) or is_secret(at, leaf) else leaf
+
+    masked: dict[str, Any] = map_leaves(mask, params)
+    return masked
 
 
 def _plain(name: str) -> str:
@@ -129,16 +137,3 @@ def _is_certain_name(name: str) -> bool:
     plain = _plain(name)
     certain = not _CERTAIN_WORDS.isdisjoint(plain.split("_")) or _CERTAIN.fullmatch(plain)
     return bool(certain) and _is_secret_name(name)
-
-
-def masked(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return LiteLLM's ``params`` with ``***`` for the key and any other secret, to be printed."""
-    return {k: MASK if k == "api_key" else _masked((k,), v) for k, v in params.items()}
-
-
-def _masked(path: tuple[str, ...], value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _masked((*path, str(k)), v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_masked(path, v) for v in value]
-    return MASK if is_secret(path, value) else value

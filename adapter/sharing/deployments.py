@@ -14,7 +14,8 @@ from adapter._text import did_you_mean
 from adapter.config.checks import VARIABLE
 from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
-from adapter.keys.precedence import Secret, default_variable
+from adapter.keys.precedence import default_variable
+from adapter.secrets.secret import Secret
 from adapter.sharing.config_yaml import REFERENCE, reference, variable_in
 from adapter.sharing.entry_keys import key_of_entry
 from adapter.sharing.entry_models import Refused, model_id, resolved, row_of, split_model

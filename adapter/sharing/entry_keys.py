@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adapter.config.checks import VARIABLE
-from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
+from adapter.keys.precedence import PLACEHOLDER_KEY
+from adapter.secrets.secret import Secret
 from adapter.sharing.config_yaml import reference, variable_in
 from adapter.upstream.prefixes import OpenAICompatible
 

@@ -22,16 +22,11 @@ from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.checks import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.keys.precedence import (
-    PLACEHOLDER_KEY,
-    Secret,
-    default_variable,
-    lookup,
-    reference_to,
-    variable_of,
-)
+from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable, lookup
 from adapter.keys.sources import other_source
 from adapter.secrets.policy import is_secret
+from adapter.secrets.references import reference_to, variable_of
+from adapter.secrets.secret import Secret
 
 __all__ = ["Export", "entries", "export", "sections", "yaml_text"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 from adapter.sharing.config_yaml import Place
 from adapter.sharing.deployments import Deployment
 from adapter.sharing.import_settings import Report

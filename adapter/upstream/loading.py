@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 from adapter.config.file_state import look_in_one_go
 from adapter.config.loading import load_config
 from adapter.errors import ConfigError
-from adapter.secrets.logs import hide_keys_in_logs
+from adapter.secrets.logs import scrub_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["keep_model_id", "keep_off_huggingface", "load_litellm"]
+
+LOGGERS = (
+    *("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"),
+    *("openai._base_client", "openai._response", "openai._legacy_response"),
+    *("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"),
+)
+"""Those of LiteLLM and what it sends with that may record a key, however they are set up."""
 
 _lock = Lock()
 _loaded: Any = None
@@ -48,7 +55,7 @@ def _import_litellm() -> Any:
     sys.path[:] = path
     litellm.suppress_debug_info = True
     keep_off_huggingface(litellm)
-    hide_keys_in_logs()
+    scrub_logs(LOGGERS)
     look_in_one_go()
     with suppress(ConfigError):  # raised again by the call that needs a provider
         settings = load_config().settings.get("litellm_settings", {})

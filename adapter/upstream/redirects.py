@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any
 
-from adapter.keys.precedence import without_keys
+from adapter.secrets.scrubber import scrub
 
 __all__ = ["ANYWHERE", "guard_redirects"]
 
@@ -41,7 +41,7 @@ def _is_a_call(request: Any) -> bool:
     """Whether ``request`` has a prompt or a key in it."""
     if request.method not in ("GET", "HEAD") or "authorization" in request.headers:
         return True
-    return any(without_keys(value) != value for value in request.headers.values())
+    return any(scrub(value) != value for value in request.headers.values())
 
 
 @cache

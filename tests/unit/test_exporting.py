@@ -19,7 +19,7 @@ from adapter.call.translation import model_list
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import UnknownProviderError
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 from adapter.sharing.exporting import entries, export
 from tests.command import PATIENCE, run
 

@@ -21,7 +21,8 @@ from adapter.call.failures import Failure, add_note, add_text, explain, explain_
 from adapter.call.resolution import resolve
 from adapter.call.translation import Target, target_of
 from adapter.errors import ExitCode, MissingModelError, UnknownProviderError
-from adapter.keys.precedence import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey
+from adapter.secrets.secret import Secret
 from tests.command import provider
 from tests.recorder import Recorder, Reply, Request, chat_stream
 

@@ -15,13 +15,13 @@ from adapter.errors import MissingKeyError
 from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
     ResolvedKey,
-    Secret,
     default_variable,
     find_key,
     key_source,
     lookup,
 )
-from adapter.secrets.policy import masked
+from adapter.secrets.policy import mask_secrets
+from adapter.secrets.secret import Secret
 
 KEY = "sk-never-to-be-shown"
 
@@ -88,16 +88,17 @@ def test_the_key_is_the_first_that_applies(
         return find_key(name, api_key, api_key_env, table, environ)
 
     if api_key is not None and "direct" in api_key:
-        assert find() == ("direct", "(configured directly)", None, True)
+        assert find() == ResolvedKey(Secret("direct"), "(configured directly)", None)
     elif api_key_env and named.winner is not None:
-        assert find() == (named.winner, "$NAMED", "NAMED", True)
+        assert find() == ResolvedKey(Secret(named.winner), "$NAMED", "NAMED")
     elif api_key_env:
         with pytest.raises(MissingKeyError):
             find()
     elif default.winner is not None:
-        assert find() == (default.winner, f"${variable} (default)", variable, True)
+        assert find() == ResolvedKey(Secret(default.winner), f"${variable} (default)", variable)
     else:
-        assert find() == (PLACEHOLDER_KEY, f"${variable} (default)", variable, False)
+        source = f"${variable} (default)"
+        assert find() == ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
 
 
 def test_a_named_variable_that_is_unset_is_an_error_and_no_other_is_tried() -> None:
@@ -209,5 +210,5 @@ def test_a_resolved_key_says_where_it_came_from_and_never_itself(
 def test_masked_parameters_hide_the_key_and_nothing_else() -> None:
     params = {"model": "m", "api_key": KEY, "timeout": 3}
 
-    assert masked(params) == {"model": "m", "api_key": "***", "timeout": 3}
+    assert mask_secrets(params) == {"model": "m", "api_key": "***", "timeout": 3}
     assert params["api_key"] == KEY

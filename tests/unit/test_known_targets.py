@@ -20,7 +20,7 @@ from adapter.call import known_targets
 from adapter.call.known_targets import known_target, new_target
 from adapter.call.resolution import resolve
 from adapter.call.translation import Target, target_of
-from adapter.keys.precedence import without_keys
+from adapter.secrets.scrubber import Scrubber, scrub
 from tests import command
 
 Write = Callable[..., Path]
@@ -171,11 +171,11 @@ def test_a_key_in_use_is_not_forgotten_for_texts(
     monkeypatch.setenv("P_API_KEY", "sk-in-use")
     write(provider())
     asked("p")
-    monkeypatch.setattr("adapter.keys.precedence._guarded", {})
+    monkeypatch.setattr("adapter.secrets.scrubber._process", Scrubber())
 
     asked("p")
 
-    assert without_keys("it is sk-in-use") == "it is ***"
+    assert scrub("it is sk-in-use") == "it is ***"
 
 
 def test_so_many_models_are_known_and_no_more(

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ConfigError
-from adapter.keys.precedence import Secret
 from adapter.providers.discovery import find_local
 from adapter.providers.known import KNOWN, LOCAL
 from adapter.providers.registration import NewProvider, add, remove
+from adapter.secrets.secret import Secret
 from adapter.sharing.import_writes import write_import
 from adapter.sharing.importing import plan_import
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE

@@ -10,7 +10,7 @@ import pytest
 from adapter import Config, Provider, resolve, translate
 from adapter.call.overrides import call_of, target_of_call, translate_deployments, with_overrides
 from adapter.call.translation import Target, target_of
-from adapter.keys.precedence import without_keys
+from adapter.secrets.scrubber import Scrubber, scrub
 
 URL = "https://h/v1"
 
@@ -137,8 +137,8 @@ def test_the_short_way_of_most_calls_leads_where_the_long_one_does(model: str) -
 def test_a_key_among_the_headers_is_found_in_texts(
     model: str, given_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapter.keys.precedence._guarded", {})
+    monkeypatch.setattr("adapter.secrets.scrubber._process", Scrubber())
 
     call_of(target(model), given_params)
 
-    assert without_keys("it is sk-in-headers") == "it is ***"
+    assert scrub("it is sk-in-headers") == "it is ***"

@@ -20,7 +20,7 @@ from adapter.config.provider import (
     safe_url,
 )
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 
 SECRET = "s3cr3t"
 URL = "https://api.example.com/v1"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.editing.diffs import masked_diff
-from adapter.secrets.policy import has_secret, is_certain, is_secret, masked
+from adapter.secrets.policy import has_secret, is_certain, is_secret, mask_secrets
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_masked_parameters_hide_what_is_secret_at_any_depth() -> None:
         "extra_body": {"password": "p", "list": [{"token": "t"}], "size": 3},
         "extra_headers": {"Authorization": "$MINE", "X-Team": "blue"},
     }
-    assert masked(params) == {
+    assert mask_secrets(params) == {
         "model": "m",
         "api_key": "***",
         "extra_body": {"password": "***", "list": [{"token": "***"}], "size": 3},

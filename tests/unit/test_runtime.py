@@ -22,7 +22,7 @@ from adapter.gateway.runtime import (
     running,
     runtime_folder,
 )
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 
 FACTS: dict[str, Any] = {
     "url": "http://127.0.0.1:4000",

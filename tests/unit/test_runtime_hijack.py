@@ -29,7 +29,7 @@ from adapter.gateway.runtime import (
     runtime_folder,
 )
 from adapter.gateway.settings import fingerprint
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 from tests.command import provider, run
 from tests.recorder import Recorder
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
+import pickle
 import socket
 import threading
 import traceback
@@ -17,9 +19,9 @@ import litellm
 import pytest
 
 import adapter
-from adapter.keys.precedence import KEYS_OF_LONG, LONG_TEXT, MOST_GUARDED, guarded, without_keys
-from adapter.secrets.errors import hide_keys
-from adapter.secrets.logs import hide_keys_in_logs
+from adapter.secrets.errors import scrub_error
+from adapter.secrets.logs import scrub_logs
+from adapter.secrets.scrubber import MOST, register, scrub
 from tests.command import provider
 from tests.recorder import Recorder, Reply
 
@@ -34,7 +36,7 @@ def base(server: Recorder, write: Write, monkeypatch: pytest.MonkeyPatch) -> str
     """The base URL of ``p``, whose key is ``KEY``."""
     write(provider(server.base_url, "p", api_key_env="P_KEY", default_model="m"))
     monkeypatch.setenv("P_KEY", KEY)
-    guarded(KEY)
+    register(KEY)
     return server.base_url
 
 
@@ -81,7 +83,7 @@ def test_what_cannot_be_cleaned_does_not_replace_the_error(base: str) -> None:
     error = ValueError(f"{KEY} is wrong")
     error.__cause__ = FixedError()
 
-    hide_keys(error)
+    scrub_error(error)
 
     assert error.args == ("*** is wrong",)
 
@@ -91,10 +93,26 @@ def test_bytes_of_a_reply_that_is_no_text(base: str) -> None:
         "utf-8", f"{KEY} \xff".encode("latin-1"), len(KEY) + 1, 99, "invalid"
     )
 
-    hide_keys(error)
+    scrub_error(error)
 
     assert error.object == b"*** \xff"
     assert "invalid" in str(error)
+
+
+def test_the_bodies_of_a_request_and_its_reply_are_scrubbed(base: str) -> None:
+    register(KEY)
+    request = httpx.Request("POST", base, content=f"the key is {KEY}".encode())
+    body = gzip.compress(f"é: {KEY} is wrong".encode())
+    headers = {"Content-Encoding": "gzip", "X-Echo": KEY}
+    reply = httpx.Response(401, headers=headers, content=body, request=request)
+    error = httpx.HTTPStatusError("refused", request=request, response=reply)
+
+    scrub_error(error)
+
+    assert (error.response.status_code, error.response.text) == (401, "é: *** is wrong")
+    assert error.response.headers["X-Echo"] == "***"
+    assert error.request.content == error.response.request.content == b"the key is ***"
+    assert KEY not in repr(pickle.dumps(error.response))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -196,31 +214,21 @@ def test_a_secret_header_of_the_call_is_hidden_too(base: str, server: Recorder) 
 
 
 def test_the_keys_read_last_are_known() -> None:
-    guarded("the-oldest-key")
-    guarded("read-again-later")
-    for number in range(MOST_GUARDED):
-        guarded(f"filler-{number:06}")
+    register("the-oldest-key")
+    register("read-again-later")
+    for number in range(MOST):
+        register(f"filler-{number:06}")
         if number == 5:
-            guarded("read-again-later")
+            register("read-again-later")
 
-    assert without_keys("the-oldest-key read-again-later") == "the-oldest-key ***"
-
-
-def test_a_long_text_is_searched_for_the_last_keys_only() -> None:
-    guarded("read-long-ago")
-    for number in range(KEYS_OF_LONG):
-        guarded(f"read-just-now-{number:02}")
-
-    text = "read-long-ago read-just-now-00"
-    assert without_keys(text) == "*** ***"
-    assert without_keys(text + " " * LONG_TEXT).rstrip() == "read-long-ago ***"
+    assert scrub("the-oldest-key read-again-later") == "the-oldest-key ***"
 
 
 def test_a_log_has_one_filter_however_often_it_is_set() -> None:
     before = len(logging.getLogger("httpx").filters)
-    hide_keys_in_logs()
+    scrub_logs(["httpx"])
     once = len(logging.getLogger("httpx").filters)
-    hide_keys_in_logs()
+    scrub_logs(["httpx"])
 
     assert before <= once == len(logging.getLogger("httpx").filters)
 

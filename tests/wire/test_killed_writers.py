@@ -25,7 +25,7 @@ WRITERS = {
     "add": """\
 import os, sys
 from adapter.config.loading import load_config
-from adapter.keys.precedence import Secret
+from adapter.secrets.secret import Secret
 from adapter.providers.registration import NewProvider, add, remove
 
 def write():

@@ -21,8 +21,8 @@ import pytest
 import adapter
 from adapter.config.loading import load_config
 from adapter.editing.edits import edit, set_provider
-from adapter.keys.precedence import Secret
 from adapter.providers.registration import NewProvider, add, remove
+from adapter.secrets.secret import Secret
 from tests.command import PATIENCE
 from tests.echo import EchoServer, echo_server
 

@@ -11,8 +11,9 @@ import litellm
 import pytest
 
 from adapter.call.translation import Target
-from adapter.keys.precedence import ResolvedKey, Secret
+from adapter.keys.precedence import ResolvedKey
 from adapter.query.prices import cost
+from adapter.secrets.secret import Secret
 from tests.recorder import Recorder
 
 Adapter = Callable[..., "subprocess.CompletedProcess[str]"]
