@@ -10,16 +10,23 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from unittest import mock
 
+import pytest
 import tomli
 
 from adapter.cli import main
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+needs_gateway = pytest.mark.skipif(
+    find_spec("fastapi") is None, reason="needs the extra gateway, which is not installed"
+)
+"""For tests of what a gateway says once its packages are there; the newest LiteLLM has none."""
 
 PATIENCE = 200.0
 """How long a test waits, in seconds, before it fails. No test waits for that long to pass."""

@@ -114,7 +114,17 @@ def run(cell: Cell, arguments: list[str], environ: dict[str, str]) -> str:
     python = str(cell.folder / "bin/python")
     done = subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True)
     say(f"Running {' and '.join(SUITES)} on the {cell.name}: {done.stdout.strip()}")
-    command = [python, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not live",
+    ]
     code = subprocess.run([*command, *SUITES, *arguments], cwd=ROOT, env=environ, check=False)
     return "" if code.returncode == 0 else f"failed (pytest ended with {code.returncode})"
 

@@ -15,7 +15,7 @@ from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError
 from adapter.gateway.lifecycle import start_gateway
 from adapter.gateway.settings import fingerprint, proxy_config
-from tests.command import run
+from tests.command import needs_gateway, run
 
 CONFIG = """\
 [[providers]]
@@ -43,6 +43,7 @@ def taken() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
+@needs_gateway
 def test_a_taken_port_is_said_at_once(
     write: Callable[..., Path], taken: int, runtime_dir: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_taken_port_is_said_at_once(
     assert not runtime_dir.exists()
 
 
+@needs_gateway
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "256.1.1.1", "a" * 70, ""])
 def test_a_host_that_is_none(
     write: Callable[..., Path], host: str, monkeypatch: pytest.MonkeyPatch
@@ -77,6 +79,7 @@ def test_a_missing_extra_says_what_to_install(
     assert 'pip install "gptme-litellm[gateway]"' in done.err
 
 
+@needs_gateway
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_another_host_needs_a_key_of_ones_own(
     write: Callable[..., Path], host: str, monkeypatch: pytest.MonkeyPatch
@@ -91,6 +94,7 @@ def test_another_host_needs_a_key_of_ones_own(
     assert "shorter than 16 characters" in done.err
 
 
+@needs_gateway
 def test_the_master_key_may_stand_in_the_configuration(write: Callable[..., Path]) -> None:
     write(CONFIG + '[plugin.litellm.general_settings]\nmaster_key = "os.environ/MINE"\n')
     assert "is open to others" in run("serve", "--host", "0.0.0.0").err
@@ -203,6 +207,7 @@ def test_references(write: Callable[..., Path]) -> None:
     assert load_config().references() == ("W", "X", "Y_2")
 
 
+@needs_gateway
 def test_a_start_that_fails_leaves_nothing(
     write: Callable[..., Path], runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

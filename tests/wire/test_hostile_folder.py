@@ -203,6 +203,7 @@ def test_a_query_goes_where_the_users_own_file_says(place: Place) -> None:
     assert unmarked(place)
 
 
+@pytest.mark.live
 def test_a_gateway_started_there_is_the_same_gateway(place: Place) -> None:
     place.server.requests.clear()
     started = do(place, "serve", "--detach", "--port", "0")
