@@ -18,7 +18,16 @@ from adapter.providers.parallel import map_concurrently
 
 __all__ = ["test_providers"]
 
-MARKS = {"ok": "✔", "failed": "✘", "skipped": "–", "warning": "!"}  # noqa: RUF001 - a dash, as meant
+MARKS = {"ok": "✔", "failed": "✘", "skipped": "–", "warning": "!", "passed": "✅", "broken": "❌"}  # noqa: RUF001 - a dash, as meant
+
+ASCII_MARKS = {
+    "ok": "+",
+    "failed": "x",
+    "skipped": "-",
+    "warning": "!",
+    "passed": "PASS",
+    "broken": "FAIL",
+}
 
 
 @click.command("test")
@@ -35,30 +44,52 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     warning when it answers all the same. The exit code is that of the failing step, or 1 when
     several providers fail in different ways.
     """
-    loaded = load()
+    config = load()
     if names and every:
         raise click.UsageError("name providers, or give --all")
-    chosen = [loaded.provider(n) for n in dict.fromkeys(names)] if names else loaded.providers
+    chosen = [config.provider(n) for n in dict.fromkeys(names)] if names else [*config.providers]
     if not chosen:
-        raise click.UsageError("no provider is configured")
+        raise click.UsageError("no provider is configured: adapter providers add groq")
     if len(chosen) > 1 and not names and not every:
         listed = ", ".join(p.name for p in chosen)
         raise click.UsageError(f"name one, or give --all: {listed}")
     live = sys.stdout.isatty() and not as_json
-    results = _run(list(chosen), _Table(list(chosen)) if live else None)
+    results = _run(chosen, _Table(chosen) if live else None)
     if as_json:
-        rows = [_row(p, results[p.name]) for p in chosen]
-        click.echo(json_text(rows))
+        click.echo(json_text([_row(p, results[p.name]) for p in chosen]))
     elif not live:
-        click.echo("\n\n".join(_text(p, results[p.name]) for p in chosen))
+        click.echo("\n\n".join(_report(p, results[p.name]) for p in chosen))
     else:
         failed = [p for p in chosen if results[p.name][-1].status == "failed"]
-        click.echo("".join(f"\n{_text(p, results[p.name])}\n" for p in failed), nl=False)
+        click.echo("".join(f"\n{_report(p, results[p.name])}\n" for p in failed), nl=False)
     ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
 
 
+def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
+    from adapter.query.oneshot import load_for_command
+
+    def one(provider: Provider) -> list[Step]:
+        def begin(step: str) -> None:
+            if table is not None:
+                table.begin(provider.name, step)
+
+        steps: list[Step] = []
+        for step in check(provider, on_start=begin, load=load_for_command):
+            steps.append(step)
+            if table is not None:
+                table.add(provider.name, step)
+        return steps
+
+    try:
+        results = map_concurrently(one, providers)
+    finally:
+        if table is not None:
+            table.close()
+    return {p.name: steps for p, steps in zip(providers, results, strict=True)}
+
+
 class _Table:
-    """Lines on a terminal, one for each provider, drawn anew in place as steps are done.
+    """Lines on a terminal, one for each provider, drawn anew in place as steps begin and end.
 
     A line is never wider than the terminal, and there are never more than it has rows: the cursor
     can go back up to neither.
@@ -66,32 +97,35 @@ class _Table:
 
     def __init__(self, providers: list[Provider]) -> None:
         self._steps: dict[str, list[Step]] = {p.name: [] for p in providers}
+        self._running: dict[str, str] = {}
         self._lock = Lock()
         self._lines = 0
         self._open = True
 
+    def begin(self, name: str, step: str) -> None:
+        with self._lock:
+            self._running[name] = step
+            self._draw()
+
     def add(self, name: str, step: Step) -> None:
         with self._lock:
             self._steps[name].append(step)
-            self.draw()
+            self._draw()
 
     def close(self) -> None:
         """Draw no more: what is left when the command is interrupted goes on without being seen."""
         with self._lock:
             self._open = False
 
-    def draw(self) -> None:
+    def _draw(self) -> None:
         if not self._open:
             return
         size = shutil.get_terminal_size()
-        rows = [(*self._state(steps), name) for name, steps in self._steps.items()]
+        rows = [self._row(name, steps) for name, steps in self._steps.items()]
         room = max(size.lines - 1, 1)
         if len(rows) > room:  # what is not done yet first, and a line that counts the rest
             rows.sort(key=lambda row: row[0])
-        lines = [
-            f"{marks:{len(STEPS)}} {name}  {last}{'' if done else ' ...'}"
-            for done, marks, last, name in rows[: room if len(rows) <= room else room - 1]
-        ]
+        lines = [line for _, line in rows[: room if len(rows) <= room else room - 1]]
         lines += [f"and {len(rows) - len(lines)} more"] if len(lines) < len(rows) else []
         up = f"\x1b[{self._lines}A" if self._lines else ""
         body = "".join(f"\x1b[2K{_fit(printable(line), size.columns - 1)}\n" for line in lines)
@@ -99,12 +133,13 @@ class _Table:
         sys.stdout.flush()
         self._lines = len(lines)
 
-    @staticmethod
-    def _state(steps: list[Step]) -> tuple[bool, str, str]:
-        """Return whether a provider is done, its marks, and its last step with the time so far."""
+    def _row(self, name: str, steps: list[Step]) -> tuple[bool, str]:
+        """Return whether a provider is done, and its line: marks, name, step, time so far."""
         done = len(steps) == len(STEPS) or bool(steps and steps[-1].status == "failed")
-        last = f"{steps[-1].step} ({sum(s.seconds for s in steps):.2f} s)" if steps else ""
-        return done, "".join(MARKS[s.status] for s in steps), last
+        step = steps[-1].step if done else f"{self._running.get(name, '')} ..."
+        marks = "".join(_marks()[s.status] for s in steps)
+        seconds = sum(s.seconds for s in steps)
+        return done, f"{marks:{len(STEPS)}} {name}  {step} ({seconds:.2f} s)"
 
 
 def _fit(text: str, cells: int) -> str:
@@ -117,49 +152,30 @@ def _fit(text: str, cells: int) -> str:
     return text
 
 
-def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
-    from adapter.query.oneshot import load_for_command
-
-    def one(provider: Provider) -> list[Step]:
-        steps = []
-        for step in check(provider, load=load_for_command):
-            steps.append(step)
-            if table is not None:
-                table.add(provider.name, step)
-        return steps
-
-    if table is not None:
-        table.draw()
+def _marks() -> dict[str, str]:
+    """Return the marks that stdout can show: of others, good and bad would look the same."""
     try:
-        found = map_concurrently(one, providers)
-    finally:
-        if table is not None:
-            table.close()
-    return {p.name: steps for p, steps in zip(providers, found, strict=True)}
+        "".join(MARKS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ASCII_MARKS
+    return MARKS
 
 
-def _text(provider: Provider, steps: list[Step]) -> str:
-    well = steps[-1].status != "failed"
-    lines = [f"{'✅' if well else '❌'} {provider.name} ({provider.base_url})"]
+def _report(provider: Provider, steps: list[Step]) -> str:
+    marks = _marks()
+    head = marks["broken" if steps[-1].status == "failed" else "passed"]
+    lines = [f"{head} {provider.name} ({provider.base_url})"]
     for s in steps:
-        lines.append(f"   {MARKS[s.status]} {s.step:15} {s.seconds:7.3f} s  {s.message}")
+        lines.append(f"   {marks[s.status]} {s.step:15} {s.seconds:7.3f} s  {s.message}")
         lines += [f"     fix: {s.fix}"] if s.fix else []
     return "\n".join(map(printable, lines))
 
 
 def _row(provider: Provider, steps: list[Step]) -> dict[str, object]:
+    fields = ("step", "status", "seconds", "message", "fix")
     return {
         "provider": provider.name,
         "ok": steps[-1].status != "failed",
         "exit_code": steps[-1].exit_code,
-        "steps": [
-            {
-                "step": s.step,
-                "status": s.status,
-                "seconds": round(s.seconds, 6),
-                "message": s.message,
-                "fix": s.fix,
-            }
-            for s in steps
-        ],
+        "steps": [{field: getattr(step, field) for field in fields} for step in steps],
     }

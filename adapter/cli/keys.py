@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -10,12 +12,12 @@ import click
 from adapter._install import install_extra
 from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
-from adapter.cli.output import diff_text
-from adapter.errors import AdapterError, ConfigError, MissingKeyError
+from adapter.cli.output import report_diffs
+from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError
 from adapter.keys.precedence import sendable
 from adapter.secrets.secret import Secret
 
-__all__ = ["key_from_stdin", "key_typed", "keys"]
+__all__ = ["kept_in_keyring", "key_from_stdin", "key_typed", "keys", "on_terminal", "read_key"]
 
 MAX_BYTES = 64 * 1024
 
@@ -31,39 +33,37 @@ def keys() -> None:
 
 @keys.command("set")
 @click.argument("name", shell_complete=providers_word)
+@click.option(
+    "--replace", is_flag=True, help="Remove other sources of the key, which would come first."
+)
 @dry_run_option
 @config_option
-def set_key(name: str, dry_run: bool) -> None:
+@click.pass_context
+def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None:
     """Put the key of provider NAME into the keyring.
 
     It is asked for without showing it, or read from stdin's first line. While the provider has a
-    source that comes before the keyring, nothing is stored.
+    source that comes before the keyring, nothing is stored; on a terminal, the command offers to
+    remove that source.
     """
-    from adapter.providers.registration import check_keyring, set_keyring
+    from adapter.providers.registration import keys_before_keyring, set_keyring
 
     config = load()
-    check_keyring(name, config)
+    if (problems := keys_before_keyring(name, config)) and not replace:
+        if not on_terminal() or dry_run:
+            raise ConfigError(problems)
+        for problem in problems:
+            click.echo(f"{problem.path}: {problem.message}", err=True)
+        if not click.confirm("Remove that, and use the keyring?", err=True):
+            ctx.exit(ExitCode.USAGE)
+        replace = True
     # a file that cannot be edited is told before the key is asked for and stored
-    diffs = set_keyring(name, True, config, dry_run=True)
+    diffs = set_keyring(name, True, config, replace=replace, dry_run=True)
     if dry_run:
-        click.echo(diff_text("".join(diffs.values())), nl=False)
+        report_diffs(diffs, dry_run)
         return
-    if sys.stdin is not None and sys.stdin.isatty():
-        key = key_typed(name, "Key")
-    else:
-        key = key_from_stdin(name)
-    if key is None:
-        raise click.UsageError("the key is empty")
-    before = _keyring("get_password", name)
-    _keyring("set_password", name, str(key))
-    try:
-        changed = any(set_keyring(name, True, config).values())
-    except ConfigError:
-        if before is None:
-            _keyring("delete_password", name)
-        else:
-            _keyring("set_password", name, before)
-        raise
+    with kept_in_keyring(name, read_key(name, from_stdin=not on_terminal())):
+        changed = any(set_keyring(name, True, config, replace=replace).values())
     if changed:
         click.echo(f"provider {name} takes its key from the keyring now", err=True)
 
@@ -80,7 +80,7 @@ def unset_key(name: str, dry_run: bool) -> None:
     config.provider(name)
     diffs = set_keyring(name, False, config, dry_run=True)
     if dry_run:
-        click.echo(diff_text("".join(diffs.values())), nl=False)
+        report_diffs(diffs, dry_run)
         return
     held = _keyring("get_password", name) is not None
     set_keyring(name, False, config)
@@ -88,6 +88,21 @@ def unset_key(name: str, dry_run: bool) -> None:
         _keyring("delete_password", name)
     else:
         click.echo(f"the keyring holds no key of provider {name}", err=True)
+
+
+@contextmanager
+def kept_in_keyring(name: str, key: Secret) -> Iterator[None]:
+    """Store a key while the files that name the keyring are written; take it back on an error."""
+    before = _keyring("get_password", name)
+    _keyring("set_password", name, str(key))
+    try:
+        yield
+    except ConfigError:
+        if before is None:
+            _keyring("delete_password", name)
+        else:
+            _keyring("set_password", name, before)
+        raise
 
 
 def _keyring(function: str, *args: str) -> Any:
@@ -101,6 +116,19 @@ def _keyring(function: str, *args: str) -> Any:
         return getattr(keyring, function)(KEYRING_SERVICE, *args)
     except Exception as error:  # noqa: BLE001 - backends raise what they like
         raise AdapterError(f"the keyring: {printable(str(error))[:300]}") from None
+
+
+def on_terminal() -> bool:
+    """Whether there is somebody at stdin to be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def read_key(name: str, *, from_stdin: bool) -> Secret:
+    """Return the key of provider ``name``. Raises :class:`click.UsageError` where there is none."""
+    key = key_from_stdin(name) if from_stdin else key_typed(name, "Key")
+    if key is None:
+        raise click.UsageError("the key is empty")
+    return key
 
 
 def key_from_stdin(name: str) -> Secret:

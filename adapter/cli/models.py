@@ -1,23 +1,59 @@
-"""``adapter models``: what the servers have."""
+"""``adapter models``: what the servers have, and which model is the default."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from adapter._text import printable
-from adapter.cli.options import config_option, load, providers_word
-from adapter.cli.output import json_text
+from adapter.cli.options import config_option, load, load_or_new, models_word, providers_word
+from adapter.cli.output import json_text, report_diffs
 from adapter.errors import ExitCode
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["models"]
 
+NOTHING = """\
+no provider is configured. To begin:
+  adapter providers add groq    a service or server; --help names those that are known
+  adapter providers discover    the servers that run on this machine"""
 
-@click.command()
+
+class ModelsGroup(click.Group):
+    """A group whose first word may be a provider: what names no command goes to ``list``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {*self.commands, *ctx.help_option_names}
+        if (args[:1] and args[0] in known) or (ctx.resilient_parsing and not args):
+            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, ["list", *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the first word: a command or a provider."""
+        listing = self.commands["list"].shell_complete(ctx, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *listing]
+
+
+@click.group(cls=ModelsGroup)
+def models() -> None:
+    """List the models of your servers, and choose a default.
+
+    \b
+      adapter models             all servers
+      adapter models groq        one of them, as `adapter models list groq`
+      adapter models default     the model when none is named
+    """
+
+
+@models.command("list")
 @click.argument("provider", required=False, shell_complete=providers_word)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @config_option
 @click.pass_context
-def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
+def list_models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
     """List the models of all servers, or of one PROVIDER; a star marks the default.
 
     Exit code: that of the failure when one provider is asked, 1 when some of several do not
@@ -26,24 +62,59 @@ def models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
     from adapter.providers.discovery import discover
     from adapter.providers.model_cache import remember
 
-    loaded = load()
-    chosen = [loaded.provider(provider)] if provider else list(loaded.providers)
-    found, failed = discover(chosen)
-    remember(found, chosen)
+    config = load()
+    chosen = [config.provider(provider)] if provider else list(config.providers)
+    listed, failed = discover(chosen)
+    remember(listed, chosen)
     if provider and failed:
         raise failed[provider]
     if as_json:
         rows = [
-            {"provider": p.name, "default_model": p.default_model, "models": found[p.name]}
+            {"provider": p.name, "default_model": p.default_model, "models": listed[p.name]}
             for p in chosen
-            if p.name in found
+            if p.name in listed
         ]
         click.echo(json_text(rows))
+    elif not chosen:
+        click.echo(NOTHING, err=True)
     else:
         for p in chosen:
-            for model in found.get(p.name, ()):
+            for model in listed.get(p.name, ()):
                 default = p.default_model in (model, model.removesuffix(":latest"))
                 click.echo(printable(f"{p.name}/{model}{' *' if default else ''}"))
     for error in failed.values():
         click.echo(printable(f"warning: {error}"), err=True)
     ctx.exit(ExitCode.ERROR if failed else ExitCode.OK)
+
+
+@models.command("default")
+@click.argument("model", required=False, metavar="[PROVIDER[/MODEL]]", shell_complete=models_word)
+@click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
+@config_option
+def default_model(model: str | None, dry_run: bool) -> None:
+    """Show the model that is used when none is named, or set it.
+
+    It is gptme's `[models] default`, before which the variables GPTME_MODEL and MODEL count.
+    """
+    from adapter.call.resolution import choose_model, resolve
+    from adapter.providers.registration import set_default_model
+    from adapter.sharing.model_checks import check_default_model
+
+    config = load_or_new()
+    if model is not None:
+        resolve(model, config)  # raises for what no query could use
+        report_diffs(set_default_model(model, config, dry_run=dry_run), dry_run)
+        if dry_run:
+            return
+        config = load()
+    elif config.default_model is None:
+        click.echo(
+            f"[models] default is not set; without -m it is {choose_model(config)}", err=True
+        )
+        return
+    else:
+        click.echo(printable(config.default_model))
+    for warning in check_default_model(config):
+        click.echo(str(warning), err=True)
+    if (used := choose_model(config)) != config.default_model:
+        click.echo(printable(f"note: GPTME_MODEL or MODEL comes first: {used}"), err=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, TextIO
+
+import click
 
 from adapter._text import printable
 
-__all__ = ["AnswerWriter", "diff_text", "json_text", "without_controls"]
+__all__ = ["AnswerWriter", "diff_text", "json_text", "report_diffs", "without_controls"]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
@@ -35,6 +38,15 @@ def json_text(value: Any) -> str:
 def diff_text(diff: str) -> str:
     """Return a diff to print: nothing in it drives a terminal, and its tabs are kept."""
     return "\t".join(printable(part) for part in diff.split("\t"))
+
+
+def report_diffs(diffs: Mapping[str, str], dry_run: bool) -> None:
+    """Print the diffs of a dry run; else name on stderr the files that were written."""
+    for path, diff in diffs.items():
+        if dry_run:
+            click.echo(diff_text(diff), nl=False)
+        elif diff:
+            click.echo(f"wrote {click.format_filename(path)}", err=True)
 
 
 class AnswerWriter:

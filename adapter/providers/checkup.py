@@ -110,19 +110,20 @@ def check(
     unlisted: Step | None = None
     for name, run in STEPS.items():
         on_start(name)
-        seconds = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
+        longest = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
         if run is _completion and _model_to_ask(state):
             load()
         started = time.perf_counter()
         try:
-            result = run_within(limit or seconds, partial(run, state))
+            result = run_within(limit or longest, partial(run, state))
         except AdapterError as error:
             what, _, fix = str(error).partition("\n")
             result = Result(FAILED, what, fix.strip(), error.exit_code)
         except TimeoutError as error:
             fix = network.connect_advice(provider.base_url)
             result = Result(FAILED, str(error), fix, ExitCode.UNREACHABLE)
-        step = Step(name, result.status, time.perf_counter() - started, *result[1:])
+        seconds = round(time.perf_counter() - started, 6)
+        step = Step(name, result.status, seconds, *result[1:])
         if run is _default and step.status == WARNING:
             unlisted = step
             continue

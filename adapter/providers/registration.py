@@ -1,8 +1,8 @@
-"""Adding and removing providers in the user's TOML files."""
+"""Add and remove providers, and say where their keys come from, in the user's TOML files."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from adapter.editing.edits import (
     merge_table,
     prune,
     remove_provider,
+    set_extras,
     set_provider,
 )
 from adapter.editing.toml_text import provider_arrays
@@ -28,22 +29,30 @@ from adapter.secrets.secret import Secret
 __all__ = [
     "NewProvider",
     "add",
-    "check_keyring",
+    "from_known",
     "from_local",
-    "known",
+    "keys_before_keyring",
     "remove",
+    "set_default_model",
     "set_keyring",
 ]
 
+Change = Callable[[MutableMapping[str, Any]], None]
+
 
 class NewProvider(NamedTuple):
-    """A provider to add; ``api_key`` is a key itself and goes to the private file."""
+    """A provider to add.
+
+    ``api_key`` is a key itself and goes to the private file; ``keyring`` says that the key is in
+    the OS keyring.
+    """
 
     name: str
     base_url: str
     api_key_env: str | None = None
     default_model: str | None = None
     api_key: Secret | None = None
+    keyring: bool = False
 
 
 def add(
@@ -63,7 +72,7 @@ def add(
         "api_key_env": provider.api_key_env or "",
         "default_model": provider.default_model or "",
     }
-    edits = [Edit(target, _adding(fields, target), secret=local)]
+    edits = [Edit(target, _adding(fields, target, provider.keyring), secret=local)]
     if provider.api_key:
         own = secrets_file()
         key = {"name": provider.name, "api_key": str(provider.api_key)}
@@ -75,13 +84,15 @@ def add(
     return edit_all(edits, dry_run=dry_run)
 
 
-def _adding(values: dict[str, str], target: Path) -> Any:
+def _adding(values: dict[str, str], target: Path, keyring: bool = False) -> Change:
     def change(document: MutableMapping[str, Any]) -> None:
         arrays = provider_arrays(document).values()
         # somebody may have added one of that name since the configuration was read
         if any(table.get("name") == values["name"] for array in arrays for table in array):
             raise ConfigError([_taken(str(target), values["name"])])
         set_provider(document, values)
+        if keyring:
+            set_extras(document, values["name"], {"api_key_keyring": True})
 
     return change
 
@@ -125,7 +136,7 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
 
 
-def known(name: str) -> NewProvider:
+def from_known(name: str) -> NewProvider:
     """Return what is known of a provider by its name; an empty ``base_url`` for an unknown one."""
     row = KNOWN.get(name)
     return NewProvider(name, row.base_url, row.api_key_env) if row else NewProvider(name, "")
@@ -143,49 +154,83 @@ def from_local(name: str, config: Config) -> NewProvider:
     return NewProvider(name, provider.base_url, "OPENAI_API_KEY" if keyed else None, model or None)
 
 
-def check_keyring(name: str, config: Config) -> None:
-    """Raise :class:`ConfigError` for each setting that comes before the key in the keyring.
+def keys_before_keyring(name: str, config: Config) -> list[Problem]:
+    """Return each setting of a provider that comes before its key in the keyring.
 
     Raises :class:`UnknownProviderError`.
     """
     provider = config.provider(name)
     fields = [f for f in ("api_key", "api_key_env") if (getattr(provider, f) or "").strip()]
     settings = [s for s in KEY_SETTINGS if s != "api_key_keyring" and provider.extras.get(s)]
-    problems = []
+    places: list[tuple[str, str, int | None]] = []
     for document in documents(config.files):
-        tables = document.data.get("providers", [])
-        found: list[tuple[str, int | None]] = [
-            (field, document.line(number, field))
-            for number, table in enumerate(tables)
-            for field in fields
-            if table.get("name") == name and table.get(field)
-        ]
+        for number, table in enumerate(document.data.get("providers", [])):
+            if table.get("name") == name:
+                there = [field for field in fields if table.get(field)]
+                places += [(f, document.path, document.line(number, f)) for f in there]
         extras = ("plugin", "litellm", "providers", name)
-        found += [(s, None) for s in settings if document.at(*extras, s)]
-        fix = "remove it there, then run this again"
-        problems += [
-            Problem(document.path, line, name, f"{field} comes before the keyring", fix)
-            for field, line in found
-        ]
-    if problems:
-        raise ConfigError(problems)
+        places += [(s, document.path, None) for s in settings if document.at(*extras, s)]
+    fix = "remove it there and run this again, or give --replace"
+    return [
+        Problem(path, line, name, f"{setting} comes before the keyring", fix)
+        for setting, path, line in places
+    ]
 
 
-def set_keyring(name: str, on: bool, config: Config, *, dry_run: bool = False) -> dict[str, str]:
+def set_keyring(
+    name: str, on: bool, config: Config, *, replace: bool = False, dry_run: bool = False
+) -> dict[str, str]:
     """Write that a provider's key is in the keyring, or take that back; return each file's diff.
 
-    It is written where it stands already, and taken from every file. Raises :class:`ConfigError`
-    for a file that cannot be edited, before any is written.
+    It is written where it stands already, and taken from every file. ``replace`` removes the
+    settings that come before the keyring. Raises :class:`ConfigError` for a file that cannot be
+    edited, before any is written.
     """
     path = ("plugin", "litellm", "providers", name, "api_key_keyring")
     paths = [d.path for d in documents(config.files) if d.at(*path) is not None]
     if on:
         paths = paths[-1:] or [str(shared_file())]
+    others = [problem.path for problem in keys_before_keyring(name, config)] if replace else []
+
+    def change_of(file: str) -> Change:
+        def change(document: MutableMapping[str, Any]) -> None:
+            if file in others:
+                _remove_keys(document, name)
+            if file in paths and on:
+                merge_table(document, path[:-1], {path[-1]: True})
+            elif file in paths:
+                prune(document, path)
+
+        return change
+
+    files = dict.fromkeys([*paths, *others])
+    return edit_all([Edit(file, change_of(file)) for file in files], dry_run=dry_run)
+
+
+def _remove_keys(document: MutableMapping[str, Any], name: str) -> None:
+    """Remove what says where a provider's key is, and a table that said nothing else."""
+    for key, array in provider_arrays(document).items():
+        for number in reversed(range(len(array))):
+            if array[number].get("name") == name:
+                for field in ("api_key", "api_key_env"):
+                    array[number].pop(field, None)
+                if set(array[number]) == {"name"}:
+                    del array[number]
+        if not array:
+            del document[key]
+    for setting in KEY_SETTINGS:
+        prune(document, ("plugin", "litellm", "providers", name, setting))
+
+
+def set_default_model(model: str, config: Config, *, dry_run: bool = False) -> dict[str, str]:
+    """Write ``[models] default``; return the diff of the file that changes.
+
+    It is written to the file whose value counts today, else to the one that has the providers.
+    """
+    holding = [d.path for d in documents(config.files) if d.at("models", "default") is not None]
+    path = holding[-1] if holding else str(shared_file())
 
     def change(document: MutableMapping[str, Any]) -> None:
-        if on:
-            merge_table(document, path[:-1], {path[-1]: True})
-        else:
-            prune(document, path)
+        merge_table(document, ("models",), {"default": model})
 
-    return edit_all([Edit(file, change) for file in paths], dry_run=dry_run)
+    return edit_all([Edit(path, change)], dry_run=dry_run)

@@ -112,7 +112,12 @@ def test_with_no_provider_it_says_how_to_add_one(config_dir: Path, write: Write)
 
     head, _, example = out.partition("\n\n[[providers]]")
     assert (code, err) == (0, "")
-    assert head == f"📭 No custom providers configured\n\nAdd one to {config_dir}/gptme.toml:"
+    assert head == (
+        "📭 No custom providers configured\n\n"
+        "Add one: adapter providers add groq   (--help names those that are known)\n"
+        "Or look for servers on this machine: adapter providers discover\n"
+        f"Or write it to {config_dir}/gptme.toml:"
+    )
     assert out.endswith("\n")
     assert not out.endswith("\n\n")
     write(f"[[providers]]{example}")
@@ -122,7 +127,7 @@ def test_with_no_provider_it_says_how_to_add_one(config_dir: Path, write: Write)
 def test_with_no_provider_it_names_the_file_it_was_given(write: Write) -> None:
     path = write("", name="mine.toml")
 
-    assert f"Add one to {path}:\n" in run("providers", "list", "--config", str(path)).out
+    assert f"Or write it to {path}:\n" in run("providers", "list", "--config", str(path)).out
 
 
 def test_what_cannot_show_emoji_gets_question_marks_instead_of_a_traceback(write: Write) -> None:

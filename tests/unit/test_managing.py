@@ -31,7 +31,7 @@ from adapter.secrets.secret import Secret
 from adapter.sharing.import_writes import write_import
 from adapter.sharing.importing import plan_import
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
-from tests.command import ROOT, at_a_terminal, run
+from tests.command import ROOT, at_a_terminal, run, run_apart
 from tests.recorder import Recorder, Reply, recording_server
 
 Write = Callable[..., Path]
@@ -375,6 +375,68 @@ def test_a_known_key_that_another_server_would_get_is_told(config_dir: Path) -> 
     ):
         assert "warning" not in run("providers", "add", *args).err
     assert load_config().provider("xai").api_key_env == "XAI_API_KEY"
+
+
+# ---- add: names that are known
+
+
+def test_known_names_are_told_wherever_one_is_wanted(config_dir: Path) -> None:
+    names = ", ".join(KNOWN)
+    assert names in " ".join(run("providers", "add", "--help").out.split())
+    done = run("providers", "add", "grok")
+    assert "grok is no known provider (did you mean 'groq'?): give --base-url URL, or" in done.err
+    assert names in done.err
+    answers: dict[str, str | list[str]] = {"Name": "groq", "Default model": ""}
+    code, shown = at_a_terminal("providers", "add", answers=answers)
+    assert code == 0, shown
+    assert names in shown
+    complete = {"COMP_TYPED": "adapter providers add gr", "_ADAPTER_COMPLETE": "bash_complete"}
+    done = run_apart({**os.environ, **complete})
+    assert done.stdout == "plain,groq\n"
+
+
+def test_add_with_the_keyring(config_dir: Path, ring: Memory, server: Recorder) -> None:
+    done = run("providers", "add", "groq", "--keyring", stdin=b"sk-canary\n")
+    assert (done.code, done.out) == (0, "")
+    path = config_dir / "gptme.toml"
+    assert done.err == f"wrote {path}\n"
+    assert [p.name for p in config_dir.iterdir()] == ["gptme.toml"]
+    assert "canary" not in path.read_text()
+    groq = load_config().provider("groq")
+    assert (groq.api_key_env, groq.key_source) == (None, "(from the keyring)")
+    assert groq.resolve_key().value == "sk-canary"
+
+
+def test_a_terminal_is_asked_for_the_key_that_goes_to_the_keyring(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    answers: dict[str, str | list[str]] = {"Base URL": "https://h/v1", "Key": "sk-canary"}
+    args = ["providers", "add", "mine", "--keyring", "--default-model", "m"]
+    code, shown = at_a_terminal(*args, answers=answers)
+    assert code == 0, shown
+    assert "Variable" not in shown
+    assert load_config().provider("mine").key_source == "(from the keyring)"
+    assert [p.name for p in config_dir.iterdir()] == ["gptme.toml"]
+
+
+def test_add_with_the_keyring_stores_nothing_that_cannot_be_added(
+    config_dir: Path, ring: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("providers", "add", "groq", "--keyring", "--dry-run", stdin=b"sk-canary\n").code == 0
+    assert run("providers", "add", "x/y", "--keyring", stdin=b"sk-canary\n").code == 2
+    assert run("providers", "add", "groq", "--keyring", stdin=b"\n").code == 2
+    for args in (["--api-key-env", "X"], ["--from-local"]):
+        done = run("providers", "add", "groq", "--keyring", *args, stdin=b"sk-canary\n")
+        assert done.code == 2
+        assert "exclude each other" in done.err
+    monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.01)
+    handle = os.open(config_dir, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
+    done = run("providers", "add", "groq", "--keyring", stdin=b"sk-canary\n")
+    os.close(handle)
+    assert done.code == 2
+    assert (ring.kept, list(config_dir.iterdir())) == ({}, [])
 
 
 # ---- remove
@@ -736,6 +798,51 @@ def test_a_source_that_comes_before_the_keyring(
     assert "canary" not in done.err
 
 
+SOURCES = {
+    "gptme.toml": P
+    + 'api_key_env = "OTHER"\n# kept\n'
+    + '[plugin.litellm.providers.p]\napi_key_cmd = "echo canary"\ntimeout = 3\n',
+    "config.local.toml": '# mine\n[[providers]]\nname = "p"\napi_key = "sk-canary"\n'
+    '[[providers]]\nname = "q"\nbase_url = "http://localhost"\napi_key_env = "Q"\n',
+}
+
+
+def test_replace_removes_the_sources_that_come_first(write: Write, ring: Memory) -> None:
+    paths = {name: write(text, name) for name, text in SOURCES.items()}
+    assert "or give --replace" in run("keys", "set", "p", stdin=b"sk-canary\n").err
+    dry = run("keys", "set", "p", "--replace", "--dry-run")
+    assert '-api_key_env = "OTHER"\n' in dry.out
+    assert {name: path.read_text() for name, path in paths.items()} == SOURCES
+    done = run("keys", "set", "p", "--replace", stdin=b"sk-canary\n")
+    assert (done.code, ring.kept) == (0, {("gptme-litellm", "p"): "sk-canary"})
+    shared, local = (path.read_text() for path in paths.values())
+    assert tomli.loads(shared) == {
+        "providers": [{"name": "p", "base_url": "http://localhost"}],
+        "plugin": {"litellm": {"providers": {"p": {"timeout": 3, "api_key_keyring": True}}}},
+    }
+    assert "# kept" in shared
+    assert [table["name"] for table in tomli.loads(local)["providers"]] == ["q"]
+    assert tomli.loads(local)["providers"][0]["api_key_env"] == "Q"
+    assert load_config().provider("p").key_source == "(from the keyring)"
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_terminal_is_asked_whether_to_put_it_in_order(
+    write: Write, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """``providers add groq`` names a variable, which comes before the keyring."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    run("providers", "add", "groq")
+    answers: dict[str, str | list[str]] = {"Remove that": answer}
+    code, shown = at_a_terminal(
+        *("keys", "set", "groq"), answers=answers | ({"Key": "sk-canary"} if answer == "y" else {})
+    )
+    assert "api_key_env comes before the keyring" in shown
+    assert "canary" not in shown
+    source = load_config().provider("groq").key_source
+    assert (code, source) == ((0, "(from the keyring)") if answer == "y" else (2, "$GROQ_API_KEY"))
+
+
 def test_a_later_file_that_turns_the_keyring_off(write: Write, ring: Memory) -> None:
     write(P + KEYRING)
     local = write(KEYRING.replace("true", "false"), "config.local.toml")
@@ -823,6 +930,59 @@ def test_without_keyring(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("keys", "set", "p", stdin=b"x")
     assert done.code == 1
     assert 'pip install "gptme-litellm[keyring]"' in done.err
+
+
+# ---- models default, and nothing configured
+
+
+def test_models_with_nothing_configured_says_how_to_begin(config_dir: Path) -> None:
+    done = run("models")
+    assert (done.code, done.out) == (0, "")
+    assert "no provider is configured" in done.err
+    assert "adapter providers add groq" in done.err
+    assert "adapter providers discover" in done.err
+    assert run("models", "--json") == (0, "[]\n", "")
+    assert "adapter providers add groq" in run("providers", "test").err
+
+
+def test_models_default(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(FILE)
+    assert run("models", "default") == (0, "a\n", "")
+    done = run("models", "default", "b/x:free", "--dry-run")
+    assert '-default = "a"  # kept\n+default = "b/x:free"  # kept\n' in done.out
+    assert path.read_text() == FILE
+    done = run("models", "default", "b/x:free")
+    assert (done.code, done.out, done.err) == (0, "", f"wrote {path}\n")
+    assert path.read_text() == FILE.replace('default = "a"', 'default = "b/x:free"')
+    assert run("models", "default").out == "b/x:free\n"
+    assert run("models", "default", "nosuch/m").err.startswith(
+        f"wrote {path}\nwarning: {path}:9: models.default is 'nosuch/m', but no provider is named"
+    )
+    done = run("models", "default", "b")  # it has no default_model
+    assert (done.code, run("models", "default").out) == (2, "nosuch/m\n")
+
+
+def test_models_default_is_written_where_it_stands(write: Write) -> None:
+    path = write(FILE)
+    local = write('[models]\ndefault = "b/y"\n', "config.local.toml")
+    run("models", "default", "a")
+    assert path.read_text() == FILE
+    assert local.read_text() == '[models]\ndefault = "a"\n'
+
+
+def test_models_default_that_is_not_set(write: Write, config_dir: Path) -> None:
+    path = write(P + 'default_model = "m"\n')
+    done = run("models", "default")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "[models] default is not set; without -m it is p\n"
+    run("models", "default", "p/n")
+    assert tomli.loads(path.read_text())["models"] == {"default": "p/n"}
+
+
+def test_a_provider_may_have_the_name_of_a_command(write: Write, server: Recorder) -> None:
+    write(P.replace('"p"', '"default"').replace("http://localhost", server.base_url))
+    assert run("models", "list", "default").out == "default/m\n"
+    assert run("models").out == "default/m\n"
 
 
 # ---- all of it

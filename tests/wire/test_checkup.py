@@ -529,6 +529,26 @@ def test_a_live_table_on_a_terminal(server: Recorder, write: Write) -> None:
     assert "❌ dead" in last
 
 
+def test_the_live_line_names_the_step_that_runs(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, "slow", default_model="m"))
+    server.script = listing(["another"])
+    _, text = at_a_terminal("providers", "test")
+    shown = re.findall(r"slow  (.*) \([\d.]+ s\)", text)
+    assert list(dict.fromkeys(shown)) == [*(f"{step} ..." for step in STEPS), "completion"]
+
+
+def test_pass_and_fail_differ_in_ascii(server: Recorder, write: Write) -> None:
+    write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with started("providers", "test", "--all", env=ascii_only) as process:
+        out, _ = process.communicate()
+    lines = out.decode("ascii").splitlines()
+    assert lines[0] == f"PASS well ({server.base_url})"
+    assert "FAIL dead (http://127.0.0.1:1)" in lines
+    assert [line.split()[0] for line in lines if "connect  " in line] == ["+", "x"]
+    assert "?" not in out.decode().replace("port right?", "")
+
+
 def test_the_table_fits_a_small_terminal(write: Write) -> None:
     """A line that wraps, or one above the first row, could not be drawn again in its place."""
     names = ["模型" * 20, *(f"dead{i}" for i in range(15))]
