@@ -49,7 +49,9 @@ def _known_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 @click.option("--base-url", metavar="URL", help="Up to and without /chat/completions.")
 @click.option("--api-key-env", metavar="VAR", help="The variable that holds the key.")
 @click.option("--api-key-stdin", is_flag=True, help="Read the key itself from stdin's first line.")
-@click.option("--keyring", is_flag=True, help="Keep the key in the OS keyring: asked for, or from stdin.")
+@click.option(
+    "--keyring", is_flag=True, help="Keep the key in the OS keyring: asked for, or from stdin."
+)
 @click.option("--default-model", metavar="MODEL", help="The model when only NAME is given.")
 @click.option("--local", is_flag=True, help="Write it to config.local.toml, not the shared file.")
 @click.option("--from-local", is_flag=True, help="Take OPENAI_BASE_URL and OPENAI_API_KEY.")

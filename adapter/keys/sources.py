@@ -17,7 +17,6 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from adapter._files import NotRegularError, read_regular, reason
-from adapter._install import install_extra
 from adapter._text import one_line, printable
 from adapter.errors import MissingKeyError
 
@@ -221,6 +220,8 @@ def _keyring(provider: str, value: Any) -> str:
     try:
         import keyring
     except ImportError:
+        from adapter._install import install_extra
+
         raise _NoKeyError(f"run: {install_extra('keyring')}") from None
     try:
         key: str | None = keyring.get_password(KEYRING_SERVICE, provider)

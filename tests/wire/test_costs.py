@@ -90,6 +90,7 @@ LISTING = {
     "adapter.errors",
 }
 READING = {
+    *("adapter._files", "adapter._text"),
     *(
         "adapter.config.checks",
         "adapter.config.loading",
