@@ -391,8 +391,7 @@ def test_known_names_are_told_wherever_one_is_wanted(config_dir: Path) -> None:
     assert code == 0, shown
     assert names in shown
     complete = {"COMP_TYPED": "adapter providers add gr", "_ADAPTER_COMPLETE": "bash_complete"}
-    done = run_apart({**os.environ, **complete})
-    assert done.stdout == "plain,groq\n"
+    assert run_apart({**os.environ, **complete}).stdout == "plain,groq\n"
 
 
 def test_add_with_the_keyring(config_dir: Path, ring: Memory, server: Recorder) -> None:

@@ -80,6 +80,7 @@ def modules_of(code: str) -> int:
 
 LISTING = {
     "adapter",
+    "adapter._text",
     "adapter.cli",
     "adapter.cli.lazy",
     "adapter.cli.main",
@@ -90,7 +91,7 @@ LISTING = {
     "adapter.errors",
 }
 READING = {
-    *("adapter._files", "adapter._text"),
+    "adapter._files",
     *(
         "adapter.config.checks",
         "adapter.config.loading",
