@@ -118,6 +118,8 @@ REFUSED = (
     'adapter -m groq --schema none.json "hello"',
     'adapter -m groq -a none.png "hello"',
     'adapter --gateway localhost:4000 -m groq "hello"',
+    "adapter provider list",
+    "adapter help",
     "adapter providers add",
     "adapter providers add my-server",
     "adapter providers add groq",

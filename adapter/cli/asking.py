@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
@@ -40,8 +41,11 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
     content = _read_prompt(prompt, "-" in given["attachments"])
     if content is None and not given["attachments"]:
         if sys.stdin is not None and sys.stdin.isatty():
-            parent = ctx.parent or ctx
-            click.echo(parent.get_help())
+            if any(ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE for p in ctx.params):
+                message = 'Error: the prompt is missing, as in: adapter "Explain this"'
+                click.echo(f"{message} (all options: adapter --help)", err=True)
+                return ExitCode.USAGE
+            click.echo((ctx.parent or ctx).get_help())
             return ExitCode.OK
         raise click.UsageError("there is no prompt: give one as an argument or on stdin")
     config = load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
@@ -56,8 +57,30 @@ class DefaultGroup(click.Group):
         if ctx.resilient_parsing and word is None:
             return super().parse_args(ctx, args)  # completing the first word: it may be a command
         if word not in (*COMMANDS, "-h", "--help", "--version"):
+            if word and not ctx.resilient_parsing and (meant := self._meant(ctx, args[first:])):
+                prompt = shlex.join(args[first:])
+                raise click.UsageError(
+                    f"there is no command {word!r}: did you mean `{meant}`? "
+                    f"As a prompt, it is: adapter query {prompt}"
+                )
             args = ["query", *args]
         return super().parse_args(ctx, args)
+
+    def _meant(self, ctx: click.Context, args: list[str]) -> str | None:
+        """Return the command line that a misspelt one stands for, ``None`` where it is a prompt."""
+        if not args[0].isalpha():
+            return None  # before difflib, which takes milliseconds, is imported
+        if args[0] == "help" and (len(args) == 1 or args[1] in COMMANDS):
+            return " ".join(["adapter", *args[1:2], "--help"])
+        from difflib import get_close_matches
+
+        near = get_close_matches(args[0], COMMANDS, n=1, cutoff=0.8)
+        if not near or len(args) == 1:
+            return f"adapter {near[0]}" if near else None
+        group = self.get_command(ctx, near[0])
+        if isinstance(group, click.Group) and args[1] in group.list_commands(ctx):
+            return shlex.join(["adapter", near[0], *args[1:]])
+        return None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the first word: a command, or an option of a query."""

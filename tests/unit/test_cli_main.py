@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from adapter.cli.main import COMMANDS, cli
 from adapter.errors import ExitCode
 from tests.command import PROJECT, console_script, provider, run, started, terminal
+from tests.recorder import Recorder
 
 Write = Callable[..., Path]
 Adapter = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,6 +72,46 @@ def test_without_a_prompt_a_terminal_on_stdin_gets_the_help() -> None:
 
     assert (process.returncode, err) == (0, b"")
     assert out.decode() == run("--help").out
+
+
+@pytest.mark.parametrize("args", [("-m", "p"), ("--no-stream",), ("",)])
+def test_a_forgotten_prompt_at_a_terminal_is_one_line(args: tuple[str, ...]) -> None:
+    with terminal() as (_, program), started(*args, stdin=program) as process:
+        out, err = process.communicate()
+
+    assert (process.returncode, out) == (2, b"")
+    assert err.startswith(b"Error: the prompt is missing, as in: adapter ")
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (["provider", "list"], "adapter providers list"),
+        (["provider", "add", "groq", "--local"], "adapter providers add groq --local"),
+        (["key", "set", "a b"], "adapter keys set 'a b'"),
+        (["modles"], "adapter models"),
+        (["help"], "adapter --help"),
+        (["help", "keys", "set"], "adapter keys --help"),
+        (["--config", "x.toml", "provider", "list"], "adapter providers list"),
+    ],
+)
+def test_a_misspelt_command_is_no_prompt(args: list[str], meant: str) -> None:
+    code, out, err = run(*args)
+
+    words = args[2:] if args[0] == "--config" else args
+    assert (code, out) == (2, "")
+    assert f"Error: there is no command '{words[0]}': did you mean `{meant}`?" in err
+    assert err.endswith(f"adapter query {shlex.join(words)}\n")
+
+
+@pytest.mark.parametrize("args", [["provider", "news"], ["provider list"], ["help", "me"]])
+def test_a_prompt_that_resembles_a_command_is_a_prompt(
+    args: list[str], server: Recorder, write: Callable[..., Path]
+) -> None:
+    write(provider(server.base_url, default_model="m"))
+    assert run(*args).code == 0
+    assert server.only.body["messages"][-1]["content"] == " ".join(args)
 
 
 @pytest.mark.parametrize("piped", [b"", b" \n\t\n"])
