@@ -18,7 +18,7 @@ from adapter.config.files import Document
 from adapter.config.plugin_checks import OUR_TABLES, RESERVED, SECTIONS, check_extras, header_of
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
 from adapter.errors import Problem
-from adapter.keys.sources import KEY_SETTINGS
+from adapter.keys.precedence import sources_in
 
 __all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
 
@@ -158,7 +158,9 @@ def check_merged(
     extras = ours.get("providers")
     for name, (values, origin) in tables.items():
         params = extras.get(name) if isinstance(extras, dict) else None
-        sources = _key_sources(values, params if isinstance(params, dict) else {})
+        settings = dict(params) if isinstance(params, dict) else {}
+        settings.update({key: values.get(key) for key in ("api_key", "api_key_env")})
+        sources = list(sources_in(settings))
         url = values.get("base_url")
         if url in (None, ""):
             line = _line_of(at[origin[0]], name, "base_url")
@@ -177,13 +179,6 @@ def check_merged(
                 )
         yield from _check_sources(documents, name, sources)
     yield from check_extras(documents, tables, ours)
-
-
-def _key_sources(values: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """Return the fields and settings that say where the key is, the one that counts first."""
-    given = ((f, values.get(f)) for f in ("api_key", "api_key_env"))
-    fields = [field for field, value in given if isinstance(value, str) and value.strip()]
-    return [*fields, *(setting for setting in KEY_SETTINGS if params.get(setting))]
 
 
 def _check_sources(

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import ResolvedKey, find_key, key_source, lookup, names_of, sendable
-from adapter.keys.sources import other_source, read_other
+from adapter.keys.precedence import KeySource, ResolvedKey, find_key, key_source, lookup, names_of
 from adapter.secrets.references import variable_of
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import MASK, Secret
@@ -70,27 +69,27 @@ class Provider:
     @property
     def key_source(self) -> str:
         """Where the key comes from, as ``providers list`` shows it; reads no variable."""
-        other = self._other_source()
-        return other[1] if other else key_source(self.name, self.api_key, self.api_key_env)[0]
+        return str(self._source)
 
     @property
     def asks_for_key(self) -> bool:
         """Whether reading the key runs a command or opens the keyring, which may ask its user."""
-        other = self._other_source()
-        return other is not None and other[0] != "api_key_file"
+        return self._source.asks
 
     @property
     def key_variables(self) -> tuple[str, ...] | None:
         """The variables that the key depends on, or ``None`` where it depends on something else."""
-        if self._other_source():
-            return None
-        variable = key_source(self.name, self.api_key, self.api_key_env)[1]
-        return () if variable is None else names_of(variable)
+        if (variable := self._source.variable) is not None:
+            return names_of(variable)
+        return () if self.api_key else None
 
-    def _other_source(self) -> tuple[str, str] | None:
-        """Return the command, file or keyring that comes before the conventional variable."""
-        named = (self.api_key and not self.api_key.isspace()) or self.api_key_env
-        return None if named else other_source(self.extras)
+    @property
+    def _key_settings(self) -> dict[str, Any]:
+        return {**self.extras, "api_key": self.api_key, "api_key_env": self.api_key_env}
+
+    @property
+    def _source(self) -> KeySource:
+        return key_source(self.name, self._key_settings)
 
     def resolve_key(self, environ: Mapping[str, str] | None = None) -> ResolvedKey:
         """Return the key's value and source, read now, so that a rotated key is picked up.
@@ -98,11 +97,7 @@ class Provider:
         ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
         the source that is named (a variable, command, file or keyring) gives no key.
         """
-        if self.extras and (other := self._other_source()):
-            setting, source = other
-            key = Secret(read_other(self.name, setting, self.extras[setting]))
-            return ResolvedKey(sendable(self.name, key, source), source, None)
-        return find_key(self.name, self.api_key, self.api_key_env, self.env, environ)
+        return find_key(self.name, self._key_settings, self.env, environ)
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.

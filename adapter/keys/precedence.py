@@ -1,31 +1,73 @@
-"""API keys: where a provider's key comes from, and a string type that does not show itself.
+"""A provider's API key: where it comes from and what it is, by gptme's precedence.
 
 The order (direct value, named variable, ``${PROVIDER}_API_KEY``, placeholder) and the way a
-variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.get_env``.
+variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.get_env``. The other
+sources of :mod:`adapter.keys.sources` come before the conventional variable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from adapter._text import one_line
 from adapter.errors import MissingKeyError
-from adapter.keys.variables import getenvs
+from adapter.keys.sources import KEY_SETTINGS, read_key
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import Secret
 
 __all__ = [
     "PLACEHOLDER_KEY",
+    "KeySource",
     "ResolvedKey",
+    "default_variable",
     "find_key",
     "key_source",
     "lookup",
     "names_of",
     "sendable",
+    "sources_in",
 ]
 
 PLACEHOLDER_KEY = "default-key"
 """What gptme sends when it knows no key; servers without authentication ignore it."""
+
+CONVENTION = ""
+"""In place of a setting: the variable named after the provider."""
+
+_LABELS = {
+    "api_key": "(configured directly)",
+    "api_key_env": "${}",
+    "api_key_cmd": "(from a command)",
+    "api_key_file": "(from {})",
+    "api_key_keyring": "(from the keyring)",
+    CONVENTION: "${} (default)",
+}
+"""Setting that names a key's source -> how the source is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where a provider's key comes from: ``value`` is what ``setting`` says."""
+
+    setting: str
+    value: Any = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return the source as ``providers list`` shows it; never the key."""
+        return _LABELS[self.setting].format(one_line(str(self.value)))
+
+    @property
+    def variable(self) -> str | None:
+        """The variable that holds the key, or ``None`` where something else does."""
+        return self.value if self.setting in ("api_key_env", CONVENTION) else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether reading the key may ask its user, as password managers and keyrings do."""
+        return self.setting in ("api_key_cmd", "api_key_keyring")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +102,9 @@ def lookup(
     would otherwise break the request's header. ``environ`` is this process's where it is ``None``:
     a frame that may be shown with its locals does not hold all variables then.
     """
-    names = names_of(variable)
-    for value in (*getenvs(names, environ), table.get(names[-1])):
+    read = (os.environ if environ is None else environ).get
+    prefixed, bare = names_of(variable)
+    for value in (read(prefixed), read(bare), table.get(bare)):
         if value and (stripped := value.strip()):
             return stripped
     return None
@@ -78,41 +121,50 @@ def default_variable(provider: str) -> str:
     return f"{provider.upper().replace('-', '_')}_API_KEY"
 
 
-def key_source(name: str, api_key: str | None, api_key_env: str | None) -> tuple[str, str | None]:
-    """Return the source text and the variable (``None`` for a direct value), reading no key."""
-    if api_key and not api_key.isspace():
-        return "(configured directly)", None
-    if api_key_env:
-        return f"${api_key_env}", api_key_env
-    variable = default_variable(name)
-    return f"${variable} (default)", variable
+def sources_in(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the settings that say where the key is, the one that counts first.
+
+    ``settings`` are a provider's fields and its table of ``[plugin.litellm.providers]``.
+    """
+    for setting in ("api_key", "api_key_env", *KEY_SETTINGS):
+        value = settings.get(setting)
+        if value and not (isinstance(value, str) and value.isspace()):
+            yield setting
+
+
+def key_source(name: str, settings: Mapping[str, Any]) -> KeySource:
+    """Return where the key of the provider ``name`` comes from, reading no key."""
+    setting = next(sources_in(settings), CONVENTION)
+    return KeySource(setting, settings.get(setting) or default_variable(name))
 
 
 def find_key(
     name: str,
-    api_key: str | None,
-    api_key_env: str | None,
+    settings: Mapping[str, Any],
     table: Mapping[str, str],
     environ: Mapping[str, str] | None = None,
 ) -> ResolvedKey:
-    """Return the key of the provider ``name`` by gptme's precedence.
+    """Return the key of the provider ``name``; ``table`` is the configuration's ``[env]``.
 
-    Raises :class:`MissingKeyError` when ``api_key_env`` names a variable that is unset or empty:
-    gptme raises there too, and a key meant for another server must not be tried instead.
+    Raises :class:`MissingKeyError` when the source that is named (a variable, command, file or
+    keyring) gives no key: gptme raises for an unset variable, too, and a key meant for another
+    server must not be tried instead.
     """
-    source, variable = key_source(name, api_key, api_key_env)
+    source = key_source(name, settings)
+    text, variable = str(source), source.variable
     if variable is None:
-        return ResolvedKey(sendable(name, Secret(str(api_key).strip()), source), source, None)
+        value = Secret(read_key(name, source.setting, source.value))
+        return ResolvedKey(sendable(name, value, text), text, None)
     if value := Secret(lookup(variable, environ, table) or ""):
-        return ResolvedKey(sendable(name, value, source), source, variable)
-    if api_key_env:
+        return ResolvedKey(sendable(name, value, text), text, variable)
+    if source.setting:
         raise MissingKeyError(
             f"provider {name!r} takes its key from ${variable}, which is not set: "
             f"export {variable}=... (or set {variable} under [env] in config.local.toml)",
             provider=name,
             variable=variable,
         )
-    return ResolvedKey(Secret(PLACEHOLDER_KEY), source, variable, found=False)
+    return ResolvedKey(Secret(PLACEHOLDER_KEY), text, variable, found=False)
 
 
 def sendable(name: str, value: str, source: str) -> Secret:

@@ -10,20 +10,21 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from threading import Lock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from adapter._files import NotRegularError, read_regular, reason
+from adapter._locks import ForkSafeLock
 from adapter._text import one_line, printable
 from adapter.errors import MissingKeyError
 
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["KEYRING_SERVICE", "KEY_SETTINGS", "other_source", "read_other"]
+__all__ = ["KEYRING_SERVICE", "KEY_SETTINGS", "read_key"]
 
 KEY_SETTINGS = ("api_key_cmd", "api_key_file", "api_key_keyring")
 """In the order in which they count, after ``api_key`` and ``api_key_env``."""
@@ -44,40 +45,17 @@ MAX_BYTES = 64 * 1024
 END_BYTES = 4096
 
 _printed: dict[object, str] = {}
-_lock = Lock()
+_lock = ForkSafeLock()
 
 
-def _new_lock() -> None:
-    """In a forked child: a thread that waits there for a command is not here to let it go."""
-    global _lock  # noqa: PLW0603 - the one lock of this process
-    _lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_new_lock)
-
-
-def other_source(settings: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the setting that names the key's source, and the text that says so; reads nothing."""
-    words = {
-        "api_key_cmd": "(from a command)",
-        "api_key_file": f"(from {one_line(str(settings.get('api_key_file')))})",
-        "api_key_keyring": "(from the keyring)",
-    }
-    return next(((name, words[name]) for name in KEY_SETTINGS if settings.get(name)), None)
-
-
-def read_other(provider: str, setting: str, value: Any) -> str:
-    """Return the key that ``setting`` leads to. Raises :class:`MissingKeyError`."""
-    read = {"api_key_cmd": _command, "api_key_file": _file, "api_key_keyring": _keyring}
+def read_key(provider: str, setting: str, value: Any) -> str:
+    """Return the key that ``setting`` of ``provider`` leads to. Raises :class:`MissingKeyError`."""
     try:
-        key = read[setting](provider, value).strip()
-    except _NoKeyError as error:
-        why = one_line(str(error))
-    else:
-        if key:
+        if key := _READERS[setting](provider, value).strip():
             return key
         why = "it is empty"
+    except _NoKeyError as error:
+        why = one_line(str(error))
     where = f"[plugin.litellm.providers.{provider}] {setting}"
     raise MissingKeyError(
         f"the key of provider {provider!r} comes from {where}, which gives none: {why}",
@@ -234,3 +212,12 @@ def _keyring(provider: str, value: Any) -> str:
 
 def _first_line(data: bytes) -> str:
     return data.decode("utf-8", "replace").partition("\n")[0]
+
+
+_READERS: Mapping[str, Callable[[str, Any], str]] = {
+    "api_key": lambda provider, value: str(value),
+    "api_key_cmd": _command,
+    "api_key_file": _file,
+    "api_key_keyring": _keyring,
+}
+"""Setting -> what returns the key, given the provider's name and the setting's value."""

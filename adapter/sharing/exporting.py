@@ -22,8 +22,7 @@ from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.checks import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable, lookup
-from adapter.keys.sources import other_source
+from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable, lookup, sources_in
 from adapter.secrets.policy import is_secret
 from adapter.secrets.references import reference_to, variable_of
 from adapter.secrets.secret import Secret
@@ -143,7 +142,7 @@ def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes
         notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
         return reference_to(variable)
     variable = provider.api_key_env or default_variable(provider.name)
-    if not provider.api_key_env and other_source(provider.extras):
+    if not provider.api_key_env and any(sources_in(provider.extras)):
         notes.append(
             f"set {variable}: the key of provider {provider.name!r} is {provider.key_source}, "
             "which LiteLLM does not read"

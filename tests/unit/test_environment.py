@@ -54,7 +54,6 @@ def test_another_mapping_may_stand_in_for_the_environment(monkeypatch: pytest.Mo
     known = Variables(("P_API_KEY",))
     monkeypatch.setattr(os, "environ", {"P_API_KEY": "second"})
 
-    assert find_key("p", None, None, {}).value == "second"
+    assert find_key("p", {}, {}).value == "second"
     assert getenvs(("Q_API_KEY",)) == (None,)
     assert not known.are_still()
-    assert not Variables(("P_API_KEY",)).are_still()  # it cannot be told

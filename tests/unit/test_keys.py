@@ -85,7 +85,7 @@ def test_the_key_is_the_first_that_applies(
     table = {**named.env("NAMED"), **default.env(variable)}
 
     def find() -> ResolvedKey:
-        return find_key(name, api_key, api_key_env, table, environ)
+        return find_key(name, {"api_key": api_key, "api_key_env": api_key_env}, table, environ)
 
     if api_key is not None and "direct" in api_key:
         assert find() == ResolvedKey(Secret("direct"), "(configured directly)", None)
@@ -105,7 +105,7 @@ def test_a_named_variable_that_is_unset_is_an_error_and_no_other_is_tried() -> N
     environ = {"GROQ_API_KEY": "for-another-server", "OPENAI_API_KEY": "openais"}
 
     with pytest.raises(MissingKeyError) as caught:
-        find_key("groq", None, "MY_GROQ_KEY", {}, environ)
+        find_key("groq", {"api_key_env": "MY_GROQ_KEY"}, {}, environ)
 
     assert (caught.value.provider, caught.value.variable) == ("groq", "MY_GROQ_KEY")
     message = str(caught.value)
@@ -127,16 +127,17 @@ def test_a_named_variable_that_is_unset_is_an_error_and_no_other_is_tried() -> N
 )
 def test_the_default_variable_is_the_name_in_capitals(provider: str, variable: str) -> None:
     assert default_variable(provider) == variable
-    assert key_source(provider, None, None) == (f"${variable} (default)", variable)
+    source = key_source(provider, {})
+    assert (str(source), source.variable) == (f"${variable} (default)", variable)
 
 
 def test_the_process_environment_is_read_when_none_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("P_API_KEY", "first")
-    first = find_key("p", None, None, {})
+    first = find_key("p", {}, {})
     os.environ["P_API_KEY"] = "rotated"
-    second = find_key("p", None, None, {})
+    second = find_key("p", {}, {})
 
     assert (first.value, second.value) == ("first", "rotated")
 
@@ -147,7 +148,7 @@ def test_a_key_no_header_can_carry_is_refused_without_showing_it(bad: str, direc
     value = f"{KEY}{bad}"
 
     with pytest.raises(MissingKeyError) as caught:
-        find_key("p", value if direct else None, None, {}, {"P_API_KEY": value})
+        find_key("p", {"api_key": value if direct else None}, {}, {"P_API_KEY": value})
 
     message = str(caught.value)
     assert KEY not in message + repr(caught.value) + str(vars(caught.value))
@@ -162,8 +163,8 @@ def test_a_key_no_header_can_carry_is_refused_without_showing_it(bad: str, direc
         [Secret(KEY)],
         {"api_key": Secret(KEY)},
         ResolvedKey(Secret(KEY), "$X", "X"),
-        find_key("p", KEY, None, {}),
-        find_key("p", None, "X", {"X": KEY}),
+        find_key("p", {"api_key": KEY}, {}),
+        find_key("p", {"api_key_env": "X"}, {"X": KEY}),
         copy.deepcopy({"api_key": Secret(KEY)}),
         copy.copy(Secret(KEY)),
     ],
@@ -198,7 +199,7 @@ def test_a_secret_is_used_as_any_other_string() -> None:
     [
         (ResolvedKey(Secret(KEY), "$X", "X"), "key $X"),
         (ResolvedKey(Secret(KEY), "(configured directly)", None), "key (configured directly)"),
-        (find_key("p", None, None, {}, {}), "no key ($P_API_KEY is not set)"),
+        (find_key("p", {}, {}, {}), "no key ($P_API_KEY is not set)"),
     ],
 )
 def test_a_resolved_key_says_where_it_came_from_and_never_itself(
