@@ -46,7 +46,7 @@ help: ## show this help
 
 demo: $(VENV)/.demo $(VENV)/.project ## answer a question with the embedded model: no key, no configuration
 	@echo '$$ $(BIN)/adapter -m embedded "Explain quantum computing in one sentence."'
-	@$(BIN)/adapter -m embedded "Explain quantum computing in one sentence." </dev/null
+	@ADAPTER_WORKER=off $(BIN)/adapter -m embedded "Explain quantum computing in one sentence." </dev/null
 
 test: lint types docs ## lint, check types, build the site and run every test
 	@echo 'Running the tests'

@@ -7,12 +7,13 @@ which takes seconds, is imported by the first call.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # not typing's, which a query through the worker need not import
 
 __version__: str  # read from the installed distribution on first use
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from adapter.call.resolution import Resolution, resolve
     from adapter.call.routers import router
 
@@ -113,6 +114,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module on first use (PEP 562)."""
+    from importlib import import_module
+
     value: Any
     if name in _HOMES:
         value = getattr(import_module(f"adapter.{_HOMES[name]}"), name)

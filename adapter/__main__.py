@@ -1,6 +1,6 @@
 """``python -m adapter`` is the command ``adapter``."""
 
-from adapter.cli.main import main
+from adapter.cli.entry import main
 
 if __name__ == "__main__":
     main()

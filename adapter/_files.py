@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
-from typing import BinaryIO
+
+TYPE_CHECKING = False  # not typing's, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO
 
 __all__ = ["NotRegularError", "open_regular", "read_regular", "reason", "xdg_folder"]
 

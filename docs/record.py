@@ -182,7 +182,7 @@ def configured(home: Path, groq: Recorder, vllm: Recorder) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "GROQ_API_KEY": "gsk_example",
         "NO_PROXY": "*",
-        "ADAPTER_NO_GATEWAY": "1",
+        "ADAPTER_WORKER": "off",
     }
 
 

@@ -83,6 +83,7 @@ def hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("ADAPTER_WORKER", "off")
     monkeypatch.chdir(work)
 
 

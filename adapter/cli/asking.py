@@ -15,10 +15,12 @@ from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.answering import Attempt, Shape, print_answer, resolved
 from adapter.cli.options import load
-from adapter.config.loading import Config
+from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.answers import Query
 from adapter.query.proxy import proxy_target
+from adapter.worker import client
+from adapter.worker.client import mode_of
 
 if TYPE_CHECKING:
     from adapter.call.failures import Failure
@@ -36,6 +38,8 @@ RESERVED = {
 
 def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[str, Any]) -> int:
     """Answer a query with the options ``given``; return the exit code."""
+    if client.leave is not None and mode_of(load_config().settings.get("worker", {})) == "off":
+        client.leave("[plugin.litellm.worker] mode is off")
     shape = _shape(given)
     params = _parse_options(given["options"])
     content = _read_prompt(prompt, "-" in given["attachments"])
@@ -76,7 +80,9 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
     started = time.monotonic()
     code = print_answer(config, _attempts(config, asked, given, verbose), shape)
     if verbose:
-        click.echo(f"adapter: done in {time.monotonic() - started:.1f} s", err=True)
+        click.echo(
+            f"adapter: done in {time.monotonic() - started:.1f} s, {client.outcome}", err=True
+        )
     return code
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
     "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
+    "worker": ("adapter.cli.worker", "worker", "Keep LiteLLM imported for quick queries."),
 }
 """Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,20 +12,12 @@ from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target
 from adapter.query import proxy
 from adapter.query.answers import CONNECT_SECONDS, TIMEOUT_SECONDS, Kept, Query, pieces
-from adapter.upstream.loading import load_litellm
+from adapter.upstream.loading import load_for_command
 
-__all__ = ["ask", "load_for_command"]
+__all__ = ["ask"]
 
 GRACE_SECONDS = 1.0
 """How much longer a chunk may take than a byte, so that silence is told as such."""
-
-
-def load_for_command() -> Any:
-    """Return LiteLLM as the command uses it; the import takes seconds, the first time."""
-    # LiteLLM's default mode loads ./.env, where a cloned repository could redirect a key
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    os.environ.setdefault("LITELLM_LOG", "ERROR")  # its warnings are for those who run a proxy
-    return load_litellm()
 
 
 def ask(query: Query, target: Target | None, kept: Kept | None = None) -> Iterator[str]:

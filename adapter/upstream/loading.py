@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from contextlib import contextmanager, suppress
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,14 @@ from adapter.secrets.logs import scrub_logs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["keep_model_id", "keep_off_huggingface", "load_litellm"]
+__all__ = [
+    "import_litellm",
+    "keep_model_id",
+    "keep_off_huggingface",
+    "load_for_command",
+    "load_litellm",
+    "set_command_defaults",
+]
 
 LOGGERS = (
     *("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"),
@@ -42,11 +50,30 @@ def load_litellm() -> Any:
     if _loaded is None:
         with _lock:
             if _loaded is None:
-                _loaded = _import_litellm()
+                _loaded = import_litellm()
+                with suppress(ConfigError):  # raised again by the call that needs a provider
+                    settings = load_config().settings.get("litellm_settings", {})
+                    if settings.get("disable_streaming_logging") is True:
+                        _loaded.disable_streaming_logging = True
     return _loaded
 
 
-def _import_litellm() -> Any:
+def load_for_command() -> Any:
+    """Return LiteLLM as the command uses it; the import takes seconds, the first time."""
+    set_command_defaults()
+    return load_litellm()
+
+
+def set_command_defaults() -> None:
+    """Set LiteLLM's variables as the command wants them, unless its user has said otherwise."""
+    # LiteLLM's default mode loads ./.env, where a cloned repository could redirect a key
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    os.environ.setdefault("LITELLM_LOG", "ERROR")  # its warnings are for those who run a proxy
+
+
+@cache
+def import_litellm() -> Any:
+    """Return LiteLLM imported, once, as :func:`load_litellm` does; no configuration is read."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     path = list(sys.path)
     with _collector_paused("litellm" not in sys.modules):
@@ -57,10 +84,6 @@ def _import_litellm() -> Any:
     keep_off_huggingface(litellm)
     scrub_logs(LOGGERS)
     look_in_one_go()
-    with suppress(ConfigError):  # raised again by the call that needs a provider
-        settings = load_config().settings.get("litellm_settings", {})
-        if settings.get("disable_streaming_logging") is True:
-            litellm.disable_streaming_logging = True
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=_leave_to_parent)
     return litellm
