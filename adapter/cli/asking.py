@@ -38,8 +38,7 @@ RESERVED = {
 
 def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[str, Any]) -> int:
     """Answer a query with the options ``given``; return the exit code."""
-    if client.leave is not None and mode_of(load_config().settings.get("worker", {})) == "off":
-        client.leave("[plugin.litellm.worker] mode is off")
+    _leave_worker_if_off()
     shape = _shape(given)
     params = _parse_options(given["options"])
     content = _read_prompt(prompt, "-" in given["attachments"])
@@ -84,6 +83,11 @@ def ask(ctx: click.Context, prompt: tuple[str, ...], verbose: bool, given: dict[
             f"adapter: done in {time.monotonic() - started:.1f} s, {client.outcome}", err=True
         )
     return code
+
+
+def _leave_worker_if_off() -> None:
+    if client.leave is not None and mode_of(load_config().settings.get("worker", {})) == "off":
+        client.leave("[plugin.litellm.worker] mode is off")
 
 
 def _shape(given: dict[str, Any]) -> Shape:

@@ -66,7 +66,7 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
 
 
 def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
-    from adapter.query.oneshot import load_for_command
+    from adapter.upstream.loading import load_for_command
 
     def one(provider: Provider) -> list[Step]:
         def begin(step: str) -> None:

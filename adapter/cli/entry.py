@@ -5,10 +5,26 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "FLAGS", "first_word", "main"]
 
-COMMANDS = ("completion", "config", "keys", "models", "providers", "query", "serve", "worker")
-"""The first words that are no prompt; all but ``query`` are answered in this process."""
+COMMANDS = {
+    "completion": ("adapter.cli.completing", "completion", "Print a shell's completion script."),
+    "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
+    "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
+    "models": ("adapter.cli.models", "models", "List the models of your servers."),
+    "providers": (
+        "adapter.cli.providers",
+        "providers",
+        "Show, add, remove, find and test providers.",
+    ),
+    "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
+    "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
+    "worker": ("adapter.cli.worker", "worker", "Keep LiteLLM imported for quick queries."),
+}
+"""Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
+
+FLAGS = ("-h", "--help", "--version")
+"""The first words that are neither a command's nor a query's."""
 
 
 def main() -> None:
@@ -34,13 +50,13 @@ def main() -> None:
 
 def is_query(arguments: list[str]) -> bool:
     """Whether a command line is a query's, which needs LiteLLM unless something is wrong in it."""
-    word = first_word(arguments)
-    return word == "query" or word not in (None, *COMMANDS, "-h", "--help", "--version")
+    word = "".join(arguments[first_word(arguments) :][:1])
+    return word == "query" or (word != "" and word not in COMMANDS and word not in FLAGS)
 
 
-def first_word(arguments: list[str]) -> str | None:
-    """Return what decides which command this is: the first word that is no ``--config``'s."""
+def first_word(arguments: list[str]) -> int:
+    """Return where the first word stands that is no ``--config``'s: it may name a command."""
     first = 0
     while first < len(arguments) and arguments[first].partition("=")[0] == "--config":
         first += 1 if "=" in arguments[first] else 2
-    return arguments[first] if first < len(arguments) else None
+    return first

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from adapter._text import printable
+from adapter.cli.entry import COMMANDS, FLAGS, first_word
 from adapter.cli.options import config_option
 from adapter.errors import AdapterError, ExitCode
 
@@ -19,22 +20,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
-
-COMMANDS = {
-    "completion": ("adapter.cli.completing", "completion", "Print a shell's completion script."),
-    "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
-    "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
-    "models": ("adapter.cli.models", "models", "List the models of your servers."),
-    "providers": (
-        "adapter.cli.providers",
-        "providers",
-        "Show, add, remove, find and test providers.",
-    ),
-    "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
-    "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
-    "worker": ("adapter.cli.worker", "worker", "Keep LiteLLM imported for quick queries."),
-}
-"""Command -> its module, its name there, its line in ``--help``; imported only when it is used."""
 
 
 class DefaultGroup(click.Group):
@@ -51,13 +36,11 @@ class DefaultGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        first = 0
-        while first < len(args) and args[first].partition("=")[0] == "--config":
-            first += 1 if "=" in args[first] else 2
+        first = first_word(args)
         word = args[first] if first < len(args) else None
         if ctx.resilient_parsing and word is None:
             return super().parse_args(ctx, args)  # completing the first word: it may be a command
-        if word not in (*COMMANDS, "-h", "--help", "--version"):
+        if word not in (*COMMANDS, *FLAGS):
             if word and not ctx.resilient_parsing and (meant := self._meant(ctx, args[first:])):
                 prompt = shlex.join(args[first:])
                 raise click.UsageError(

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from adapter.cli.main import COMMANDS, cli
+from adapter.cli.entry import COMMANDS
+from adapter.cli.main import cli
 from adapter.errors import ExitCode
 from tests.command import PROJECT, console_script, provider, run, started, terminal
 from tests.recorder import Recorder
