@@ -50,38 +50,27 @@ _NEW_LIMIT = "max_completion_tokens"
 
 
 class Step(NamedTuple):
-    """One step: how it went, how long it took in seconds, and what to do about it.
+    """How a step went and what to do about it; ``seconds`` is how long it took.
 
-    ``status`` is ``ok``, ``failed``, ``skipped`` or ``warning``, which fails nothing.
-
-    ``exit_code`` is the command's for a step that failed (``errors.EXIT_CODES``), else 0.
+    ``status`` is ``ok``, ``failed``, ``skipped`` or ``warning``, which fails nothing;
+    ``exit_code`` is the command's for a step that failed, else 0.
     """
 
-    step: str
-    status: str
-    seconds: float
-    message: str
-    fix: str = ""
-    exit_code: int = 0
-
-
-class Result(NamedTuple):
-    """How a step went: a :class:`Step` without its name and time."""
-
     status: str
     message: str
     fix: str = ""
-    exit_code: int = 0
+    exit_code: int = ExitCode.OK
+    step: str = ""
+    seconds: float = 0.0
 
 
-class State:
-    """What one step leaves to the next."""
+class _Checkup:
+    """The steps of one provider as methods, and what one leaves to the next."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.parts = urlsplit(api_base(provider.base_url))
-        self.host = self.parts.hostname or ""
-        self.port = self.parts.port or (443 if self.parts.scheme == "https" else 80)
+        self.host, self.port = network.address_of(provider.base_url)
         self.proxy = network.proxy_of(provider.base_url)
         self.key: ResolvedKey | None = None
         self.models: list[str] | None = None
@@ -90,220 +79,149 @@ class State:
         self.nearest = ""
         """The listed models nearest to a default model that is not listed, in words."""
 
+    def check_key(self) -> Step:
+        self.key = self.provider.resolve_key()
+        return Step(OK, str(self.key))
 
-def check(
-    provider: Provider,
-    limit: float | None = None,
-    on_start: Callable[[str], None] = lambda step: None,
-    load: Callable[[], Any] = load_litellm,
-) -> Iterator[Step]:
-    """Yield each step as it is done; a failed one is the last.
-
-    A default model that is not listed waits for the completion: servers answer for models that
-    they do not list (Azure's deployments, OpenRouter's variants). Only where that fails as it
-    does for want of a model is the model at fault, and its step the last.
-
-    ``limit`` is in seconds, for each step, instead of the step's own. ``on_start`` is called with
-    the name of each step as it begins. ``load`` imports LiteLLM, whose time is no step's.
-    """
-    state = State(provider)
-    unlisted: Step | None = None
-    for name, run in STEPS.items():
-        on_start(name)
-        longest = (COMPLETION_SECONDS if run is _completion else CONNECT_SECONDS) + MARGIN_SECONDS
-        if run is _completion and _model_to_ask(state):
-            load()
-        started = time.perf_counter()
+    def resolve_name(self) -> Step:
+        if self.proxy:
+            return Step(SKIPPED, "an HTTP proxy does it")
         try:
-            result = run_within(limit or longest, partial(run, state))
-        except AdapterError as error:
-            what, _, fix = str(error).partition("\n")
-            result = Result(FAILED, what, fix.strip(), error.exit_code)
-        except TimeoutError as error:
-            fix = network.connect_advice(provider.base_url)
-            result = Result(FAILED, str(error), fix, ExitCode.UNREACHABLE)
-        seconds = round(time.perf_counter() - started, 6)
-        step = Step(name, result.status, seconds, *result[1:])
-        if run is _default and step.status == WARNING:
-            unlisted = step
-            continue
-        if unlisted is not None and step.exit_code in _NO_SUCH_MODEL:
-            yield _not_there(unlisted, step, state)
-            return
-        if unlisted is not None:
-            yield unlisted._replace(message=f"{unlisted.message} (the completion tells)")
-        yield step
-        if step.status == FAILED:
-            return
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            message = f"the name {self.host} is not known: {why}"
+            return Step(
+                FAILED, message, f"check base_url: {self.provider.base_url}", ExitCode.UNREACHABLE
+            )
+        return Step(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
 
-
-def _not_there(unlisted: Step, completion: Step, state: State) -> Step:
-    """Return the failed step of a model that is neither listed nor answers."""
-    message = f"{unlisted.message}: {completion.message}"
-    return unlisted._replace(
-        status=FAILED, message=message, fix=state.nearest, exit_code=ExitCode.NOT_FOUND
-    )
-
-
-def exit_code(codes: list[int]) -> int:
-    """Return the command's exit code for those of several providers: 1 when they differ."""
-    failed = {code for code in codes if code}
-    return 0 if not failed else failed.pop() if len(failed) == 1 else ExitCode.ERROR
-
-
-def _key(state: State) -> Result:
-    state.key = state.provider.resolve_key()
-    return Result(OK, str(state.key))
-
-
-def _resolve_name(state: State) -> Result:
-    if state.proxy:
-        return Result(SKIPPED, "an HTTP proxy does it")
-    try:
-        found = socket.getaddrinfo(state.host, state.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        message = f"the name {state.host} is not known: {why}"
-        return Result(
-            FAILED, message, f"check base_url: {state.provider.base_url}", ExitCode.UNREACHABLE
-        )
-    return Result(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
-
-
-def _connect(state: State) -> Result:
-    """Connect to the server, or to the proxy that stands before it."""
-    host, port, place = state.host, state.port, f"{state.host}:{state.port}"
-    fix = "is the server running, and the port right?"
-    if state.proxy:
-        parts = urlsplit(state.proxy.url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        place = f"the proxy {host}:{port} of ${state.proxy.variable}"
-        fix = network.connect_advice(state.provider.base_url)
-    try:
-        socket.create_connection((host, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        return Result(FAILED, f"cannot connect to {place}: {why}", fix, ExitCode.UNREACHABLE)
-    return Result(OK, place)
-
-
-def _shake_hands(state: State) -> Result:
-    import ssl
-
-    if state.parts.scheme != "https":
-        return Result(SKIPPED, "plain http")
-    context = network.tls(state.provider.extras.get("ssl_verify"))
-    if state.proxy:
-        return Result(SKIPPED, "an HTTP proxy does it")
-    try:
-        with (
-            socket.create_connection((state.host, state.port), CONNECT_SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=state.host) as secured,
-        ):
-            return Result(OK, str(secured.version()))
-    except ssl.SSLCertVerificationError as error:
-        message = f"its certificate cannot be verified: {error.verify_message}"
-        fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
-        return Result(FAILED, message, fix, ExitCode.UNREACHABLE)
-    except OSError as error:
-        fix = f"does the server speak TLS on port {state.port}? Otherwise write http://"
-        return Result(FAILED, f"the TLS handshake failed: {error}", fix, ExitCode.UNREACHABLE)
-
-
-def _authentication(state: State) -> Result:
-    """Ask for the models. Only a refused key is a failure of this step."""
-    try:
-        state.models = models_of(state.provider, CONNECT_SECONDS)
-    except ListingError as error:
-        if error.status in (401, 403):
-            raise
-        state.error = error
-        return Result(SKIPPED, "GET /models does not tell")
-    found = state.key and state.key.found
-    return Result(OK, "the key was not refused" if found else "no key needed")
-
-
-def _models(state: State) -> Result:
-    if state.models is not None:
-        return Result(OK, f"{len(state.models)} model(s)")
-    assert state.error is not None
-    missing = state.error.status in (404, 405, 501)
-    if not missing and state.error.status != 200:
-        raise state.error
-    if likely := _likely_base(state):
-        there = "there is no" if missing else "no list of models is at"
-        message = f"{there} {state.parts.path.rstrip('/')}/models"
-        return Result(FAILED, message, f'write base_url = "{likely}"', ExitCode.NOT_FOUND)
-    if missing or state.error.is_json:
-        return Result(SKIPPED, "the server lists no models, so the completion tells")
-    fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
-    return Result(FAILED, str(state.error), fix, state.error.exit_code)
-
-
-def _likely_base(state: State) -> str | None:
-    """Return the same server's base that ends in ``/v1``, if there are models under it."""
-    if state.parts.path.rstrip("/").endswith("/v1"):
-        return None
-    path = f"{state.parts.path.rstrip('/')}/v1"
-    likely = urlunsplit((state.parts.scheme, state.parts.netloc, path, "", ""))
-    try:
-        models_of(replace(state.provider, base_url=likely), CONNECT_SECONDS)
-    except AdapterError:
-        return None
-    return likely
-
-
-def _default(state: State) -> Result:
-    from difflib import get_close_matches
-
-    model = state.provider.default_model
-    if not model:
-        return Result(SKIPPED, "no default_model is configured")
-    if not state.models:
-        return Result(SKIPPED, "the server lists no models")
-    if model in state.models or f"{model}:latest" in state.models:  # as Ollama takes it
-        return Result(OK, model)
-    near = [m for m in state.models if model in m or m in model][:3]
-    near = near or get_close_matches(model, state.models, n=3, cutoff=0.4) or state.models[:3]
-    state.nearest = f"the nearest it has: {', '.join(near)}"
-    message = f"{model!r} is not listed by the server"
-    return Result(WARNING, message, f"if it is misspelt, {state.nearest}")
-
-
-def _model_to_ask(state: State) -> str | None:
-    """Return the model for the completion: the default, else the first listed one that chats."""
-    listed = state.models or []
-    chats = [m for m in listed if not _NO_CHAT.search(m)]
-    return state.provider.default_model or next(iter(chats or listed), None)
-
-
-def _completion(state: State) -> Result:
-    model = _model_to_ask(state)
-    if model is None and state.models is None:
-        fix = 'name one in the [[providers]] table: default_model = "..."'
-        return Result(FAILED, "no model to ask: the server lists none", fix, ExitCode.USAGE)
-    if model is None:
-        return Result(SKIPPED, "the server has no model")
-    key = state.key or state.provider.resolve_key()
-    target = Target(state.provider.name, state.provider.base_url, model, key, {})
-    result = Result(OK, f"{model} answered")
-    try:
+    def connect(self) -> Step:
+        """Connect to the server, or to the proxy that stands before it."""
+        host, port, place = self.host, self.port, f"{self.host}:{self.port}"
+        fix = "is the server running, and the port right?"
+        if self.proxy:
+            host, port = network.address_of(self.proxy.url)
+            place = f"the proxy {host}:{port} of ${self.proxy.variable}"
+            fix = network.connect_advice(self.provider.base_url)
         try:
-            reply = _ask(state.provider, model, max_tokens=1)
-        except Exception as error:
-            if _NEW_LIMIT not in str(error):
+            socket.create_connection((host, port), CONNECT_SECONDS).close()
+        except OSError as error:
+            why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            return Step(FAILED, f"cannot connect to {place}: {why}", fix, ExitCode.UNREACHABLE)
+        return Step(OK, place)
+
+    def shake_hands(self) -> Step:
+        import ssl
+
+        if self.parts.scheme != "https":
+            return Step(SKIPPED, "plain http")
+        context = network.tls(self.provider.extras.get("ssl_verify"))
+        if self.proxy:
+            return Step(SKIPPED, "an HTTP proxy does it")
+        try:
+            with (
+                socket.create_connection((self.host, self.port), CONNECT_SECONDS) as plain,
+                context.wrap_socket(plain, server_hostname=self.host) as secured,
+            ):
+                return Step(OK, str(secured.version()))
+        except ssl.SSLCertVerificationError as error:
+            message = f"its certificate cannot be verified: {error.verify_message}"
+            fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
+            return Step(FAILED, message, fix, ExitCode.UNREACHABLE)
+        except OSError as error:
+            fix = f"does the server speak TLS on port {self.port}? Otherwise write http://"
+            return Step(FAILED, f"the TLS handshake failed: {error}", fix, ExitCode.UNREACHABLE)
+
+    def authenticate(self) -> Step:
+        """Ask for the models. Only a refused key is a failure of this step."""
+        try:
+            self.models = models_of(self.provider, CONNECT_SECONDS)
+        except ListingError as error:
+            if error.status in (401, 403):
                 raise
-            reply = _ask(state.provider, model, max_completion_tokens=REASONING_TOKENS)
-            fix = f"limit its answers with -o {_NEW_LIMIT} N, not with -o max_tokens N"
-            result = Result(WARNING, f"{model} answered; it refuses max_tokens", fix)
-    except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
-        failure = explain(error, target, model)
-        return Result(FAILED, failure.what, failure.fix, failure.exit_code)
-    if not reply.choices:
-        return Result(
-            FAILED, "the reply held no answer", "see the server's log", ExitCode.PROVIDER_FAILED
-        )
-    return result
+            self.error = error
+            return Step(SKIPPED, "GET /models does not tell")
+        found = self.key and self.key.found
+        return Step(OK, "the key was not refused" if found else "no key needed")
+
+    def list_models(self) -> Step:
+        if self.models is not None:
+            return Step(OK, f"{len(self.models)} model(s)")
+        assert self.error is not None
+        missing = self.error.status in (404, 405, 501)
+        if not missing and self.error.status != 200:
+            raise self.error
+        if likely := self.likely_base():
+            there = "there is no" if missing else "no list of models is at"
+            message = f"{there} {self.parts.path.rstrip('/')}/models"
+            return Step(FAILED, message, f'write base_url = "{likely}"', ExitCode.NOT_FOUND)
+        if missing or self.error.is_json:
+            return Step(SKIPPED, "the server lists no models, so the completion tells")
+        fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
+        return Step(FAILED, str(self.error), fix, self.error.exit_code)
+
+    def likely_base(self) -> str | None:
+        """Return the same server's base that ends in ``/v1``, if there are models under it."""
+        if self.parts.path.rstrip("/").endswith("/v1"):
+            return None
+        path = f"{self.parts.path.rstrip('/')}/v1"
+        likely = urlunsplit((self.parts.scheme, self.parts.netloc, path, "", ""))
+        try:
+            models_of(replace(self.provider, base_url=likely), CONNECT_SECONDS)
+        except AdapterError:
+            return None
+        return likely
+
+    def find_default(self) -> Step:
+        from difflib import get_close_matches
+
+        model = self.provider.default_model
+        if not model:
+            return Step(SKIPPED, "no default_model is configured")
+        if not self.models:
+            return Step(SKIPPED, "the server lists no models")
+        if model in self.models or f"{model}:latest" in self.models:  # as Ollama takes it
+            return Step(OK, model)
+        near = [m for m in self.models if model in m or m in model][:3]
+        near = near or get_close_matches(model, self.models, n=3, cutoff=0.4) or self.models[:3]
+        self.nearest = f"the nearest it has: {', '.join(near)}"
+        message = f"{model!r} is not listed by the server"
+        return Step(WARNING, message, f"if it is misspelt, {self.nearest}")
+
+    def model_to_ask(self) -> str | None:
+        """Return the model for the completion: the default, else the first that chats."""
+        listed = self.models or []
+        chats = [m for m in listed if not _NO_CHAT.search(m)]
+        return self.provider.default_model or next(iter(chats or listed), None)
+
+    def complete(self) -> Step:
+        model = self.model_to_ask()
+        if model is None and self.models is None:
+            fix = 'name one in the [[providers]] table: default_model = "..."'
+            return Step(FAILED, "no model to ask: the server lists none", fix, ExitCode.USAGE)
+        if model is None:
+            return Step(SKIPPED, "the server has no model")
+        key = self.key or self.provider.resolve_key()
+        target = Target(self.provider.name, self.provider.base_url, model, key, {})
+        result = Step(OK, f"{model} answered")
+        try:
+            try:
+                reply = _ask(self.provider, model, max_tokens=1)
+            except Exception as error:
+                if _NEW_LIMIT not in str(error):
+                    raise
+                reply = _ask(self.provider, model, max_completion_tokens=REASONING_TOKENS)
+                fix = f"limit its answers with -o {_NEW_LIMIT} N, not with -o max_tokens N"
+                result = Step(WARNING, f"{model} answered; it refuses max_tokens", fix)
+        except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
+            failure = explain(error, target, model)
+            return Step(FAILED, failure.what, failure.fix, failure.exit_code)
+        if not reply.choices:
+            return Step(
+                FAILED, "the reply held no answer", "see the server's log", ExitCode.PROVIDER_FAILED
+            )
+        return result
 
 
 def _ask(provider: Provider, model: str, **limit: int) -> Any:
@@ -322,14 +240,74 @@ def _ask(provider: Provider, model: str, **limit: int) -> Any:
     )
 
 
-STEPS: dict[str, Callable[[State], Result]] = {
-    "key": _key,
-    "name": _resolve_name,
-    "connect": _connect,
-    "TLS": _shake_hands,
-    "authentication": _authentication,
-    "models": _models,
-    "default model": _default,
-    "completion": _completion,
+STEPS: dict[str, Callable[[_Checkup], Step]] = {
+    "key": _Checkup.check_key,
+    "name": _Checkup.resolve_name,
+    "connect": _Checkup.connect,
+    "TLS": _Checkup.shake_hands,
+    "authentication": _Checkup.authenticate,
+    "models": _Checkup.list_models,
+    "default model": _Checkup.find_default,
+    "completion": _Checkup.complete,
 }
 """The steps by name, in order."""
+
+
+def check(
+    provider: Provider,
+    limit: float | None = None,
+    on_start: Callable[[str], None] = lambda step: None,
+    load: Callable[[], Any] = load_litellm,
+) -> Iterator[Step]:
+    """Yield each step as it is done; a failed one is the last.
+
+    A default model that is not listed waits for the completion: servers answer for models that
+    they do not list (Azure's deployments, OpenRouter's variants). Only where that fails as it
+    does for want of a model is the model at fault, and its step the last.
+
+    ``limit`` is in seconds, for each step, instead of the step's own. ``on_start`` is called with
+    the name of each step as it begins. ``load`` imports LiteLLM, whose time is no step's.
+    """
+    checkup = _Checkup(provider)
+    unlisted: Step | None = None
+    for name, run in STEPS.items():
+        on_start(name)
+        longest = CONNECT_SECONDS
+        if run is _Checkup.complete and checkup.model_to_ask():
+            longest = COMPLETION_SECONDS
+            load()
+        started = time.perf_counter()
+        try:
+            result = run_within(limit or longest + MARGIN_SECONDS, partial(run, checkup))
+        except AdapterError as error:
+            what, _, fix = str(error).partition("\n")
+            result = Step(FAILED, what, fix.strip(), error.exit_code)
+        except TimeoutError as error:
+            fix = network.connect_advice(provider.base_url)
+            result = Step(FAILED, str(error), fix, ExitCode.UNREACHABLE)
+        step = result._replace(step=name, seconds=round(time.perf_counter() - started, 6))
+        if run is _Checkup.find_default and step.status == WARNING:
+            unlisted = step
+            continue
+        if unlisted is not None and step.exit_code in _NO_SUCH_MODEL:
+            yield _not_there(unlisted, step, checkup.nearest)
+            return
+        if unlisted is not None:
+            yield unlisted._replace(message=f"{unlisted.message} (the completion tells)")
+        yield step
+        if step.status == FAILED:
+            return
+
+
+def _not_there(unlisted: Step, completion: Step, nearest: str) -> Step:
+    """Return the failed step of a model that is neither listed nor answers."""
+    message = f"{unlisted.message}: {completion.message}"
+    return unlisted._replace(
+        status=FAILED, message=message, fix=nearest, exit_code=ExitCode.NOT_FOUND
+    )
+
+
+def exit_code(codes: list[int]) -> int:
+    """Return the command's exit code for those of several providers: 1 when they differ."""
+    failed = {code for code in codes if code}
+    return 0 if not failed else failed.pop() if len(failed) == 1 else ExitCode.ERROR

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from adapter.call.facts import Facts
 from adapter.call.failures import explain, explain_facts, where
@@ -103,7 +102,7 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
     import httpx
 
     network.repair_no_proxy()
-    direct = is_this_machine(urlsplit(provider.base_url).hostname or "")
+    direct = is_this_machine(network.address_of(provider.base_url)[0])
     verify = network.tls(provider.extras.get("ssl_verify"))
     try:
         return httpx.Client(headers=headers, timeout=timeout, verify=verify, trust_env=not direct)
@@ -287,7 +286,5 @@ def find_local(config: Config, ports: Mapping[str, int] | None = None) -> Iterat
 
 def _server(base_url: str) -> tuple[str, int]:
     """Return the host and port of a base URL; this machine has one name for all that it has."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = network.address_of(base_url)
     return "localhost" if is_this_machine(host) else host, port

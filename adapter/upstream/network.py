@@ -17,7 +17,15 @@ from adapter.errors import AdapterError, ExitCode
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["CertificateError", "Proxy", "connect_advice", "proxy_of", "repair_no_proxy", "tls"]
+__all__ = [
+    "CertificateError",
+    "Proxy",
+    "address_of",
+    "connect_advice",
+    "proxy_of",
+    "repair_no_proxy",
+    "tls",
+]
 
 
 class CertificateError(AdapterError):
@@ -31,6 +39,12 @@ class Proxy(NamedTuple):
 
     variable: str
     url: str
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return the host and the port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def proxy_of(url: str) -> Proxy | None:
@@ -54,10 +68,9 @@ def connect_advice(base_url: str) -> str:
     """Return what to check where a server cannot be reached: its proxy, if there is one."""
     if (proxy := proxy_of(base_url)) is None:
         return f"check base_url and the network: {base_url}"
-    host = urlsplit(base_url).hostname
     return (
         f"it is asked through the proxy {proxy.url} of ${proxy.variable}: is that running? "
-        f"NO_PROXY={host} avoids it"
+        f"NO_PROXY={address_of(base_url)[0]} avoids it"
     )
 
 
