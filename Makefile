@@ -52,10 +52,11 @@ test: lint types docs ## lint, check types, build the site and run every test
 	@echo 'Running the tests'
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.test ## ruff: rules and formatting
-	@echo 'Checking style'
+lint: $(VENV)/.test ## ruff: rules and formatting; import-linter: packages import one way
+	@echo 'Checking style and imports'
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.docs $(VENV)/.project ## mypy, strict; what users' checkers, pyright too, say of the API
 	@echo 'Checking types'
