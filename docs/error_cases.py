@@ -24,6 +24,7 @@ from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
 from adapter.gateway import lifecycle as gateway
 from adapter.gateway import settings as gateway_settings
+from adapter.providers.discovery import models_of
 
 URL = "https://api.groq.com/openai/v1"
 TABLE = f'[[providers]]\nname = "groq"\nbase_url = "{URL}"\n'
@@ -206,6 +207,19 @@ def models() -> Iterator[AdapterError]:
         yield raised(embedded.start)
     yield raised(lambda: embedded.model_path({embedded.VARIABLE: "/home/me/none.gguf"}))
     yield raised(lambda: config.provider("grok"))
+
+
+def environment(folder: Path) -> Iterator[AdapterError]:
+    """Yield the errors that the environment's variables cause, of a server's list of models."""
+
+    def listing(base_url: str, **variables: str) -> AdapterError:
+        with mock.patch.dict(os.environ, variables):
+            return raised(lambda: models_of(Provider("p", base_url, api_key="k")))
+
+    https, http = "https://llm.example.org/v1", "http://llm.example.org/v1"
+    yield listing(https, SSL_CERT_FILE=str(folder / "none.pem"))
+    yield listing(http, HTTP_PROXY="http://127.0.0.1:1")
+    yield listing(http, HTTP_PROXY="gopher://127.0.0.1:1")
 
 
 def gateways() -> Iterator[AdapterError]:

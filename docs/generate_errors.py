@@ -16,6 +16,7 @@ from unittest import mock
 from error_cases import (
     BROKEN,
     URL,
+    environment,
     gateways,
     keys,
     models,
@@ -100,7 +101,10 @@ def calls() -> str:
 
 
 def listed(found: Iterable[AdapterError]) -> str:
-    return table(("exit code", "said"), [(str(e.exit_code), code(str(e))) for e in found])
+    return table(
+        ("exit code", "said"),
+        [(str(e.exit_code), code(str(e).replace("\n", ";\n"))) for e in found],
+    )
 
 
 TEXT = """\
@@ -163,6 +167,10 @@ empty.
 
 {models}
 
+## Proxies and certificates
+
+{environment}
+
 ## The gateway
 
 {gateways}
@@ -191,6 +199,7 @@ def text() -> str:
             typed=table(("typed", "exit code", "said"), rows),
             keys=listed(keys(folder)),
             models=listed(models()),
+            environment=listed(environment(folder)),
             gateways=listed(gateways()),
             configuration=configuration(folder),
         )
