@@ -47,10 +47,11 @@ PATHS = {"/chat/completions": {}, "/completions": {"text": True}}
 
 
 def measured() -> dict[str, Any]:
-    """Return the installed LiteLLM's ``version``, its ``logins`` and ``rows``, by prefix.
+    """Return the installed LiteLLM's ``version``, its ``logins``, ``endpoints`` and ``rows``.
 
-    A row is ``None`` where a prefix sends no plain completion: another path, header or model id.
-    ``ids`` are the URLs that the ids of :data:`OWN_BASE` go to.
+    ``endpoints`` are bases by which it knows a model without a prefix, ``ids`` the URLs that the
+    ids of :data:`OWN_BASE` go to. A row is ``None`` where a prefix sends no plain completion:
+    another path, header or model id.
     """
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "SYSTEMROOT")}
     fixed = {
@@ -98,6 +99,7 @@ def laid_on(data: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any
     return {
         "litellm": versions,
         "logins": sorted({*data["logins"], *result["logins"]}),
+        "endpoints": {**data["endpoints"], **result["endpoints"]},
         "openai_compatible": dict(sorted(rows.items())),
         "refused": dict(sorted(refused.items())),
     }
@@ -197,8 +199,25 @@ class Probe:
         listed |= {*Registry.list_providers(), *litellm.openai_compatible_providers}
         rows = {p: self._row(ALIKE.get(p, p), p) for p in sorted(listed - LOGINS)}
         ids = {p: self._urls(p, model) for p, model in OWN_BASE.items()}
-        logins = sorted(LOGINS)
-        return {"version": version("litellm"), "logins": logins, "rows": rows, "ids": ids}
+        return {
+            "version": version("litellm"),
+            "logins": sorted(LOGINS),
+            "endpoints": self._endpoints(),
+            "rows": rows,
+            "ids": ids,
+        }
+
+    @staticmethod
+    def _endpoints() -> dict[str, str]:
+        import litellm
+
+        endpoints = {}
+        for listed in litellm.openai_compatible_endpoints:
+            url = listed.rstrip("/") if "://" in listed else f"https://{listed}"
+            with suppress(Exception):  # LiteLLM has an endpoint, but no provider
+                prefix = litellm.get_llm_provider("some-model", api_base=url)[1]
+                endpoints.update({url: prefix} if prefix else {})
+        return endpoints
 
     def _urls(self, prefix: str, model: str) -> list[str]:
         self._call(prefix, model=f"{prefix}/{model}", api_key="secret")

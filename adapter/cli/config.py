@@ -1,27 +1,21 @@
-"""``adapter config``: the configuration as a LiteLLM ``config.yaml``, both ways."""
+"""``adapter config``: check the configuration, and exchange it with LiteLLM."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import ClassVar
 
 import click
 
-from adapter.cli.lazy import LazyGroup
-from adapter.cli.options import config_option, load, providers_word
+from adapter._text import one_line, printable
+from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.errors import ExitCode
 
 __all__ = ["config"]
 
 
-class ConfigGroup(LazyGroup):
-    """``import`` is elsewhere."""
-
-    lazy: ClassVar = {"import": ("adapter.cli.importing", "import_config")}
-
-
-@click.group(cls=ConfigGroup)
+@click.group()
 def config() -> None:
     """Check the configuration, and exchange it with LiteLLM."""
 
@@ -39,6 +33,11 @@ def config() -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 @click.option("--discover", "discovering", is_flag=True, help="List each server's own models.")
 @click.option(
+    "--reference-all",
+    is_flag=True,
+    help="Write os.environ/VAR for each provider, also where VAR is not set here.",
+)
+@click.option(
     "--include-secrets",
     is_flag=True,
     help="Write keys that stand in the configuration, to a file of mode 0600 (needs -o).",
@@ -51,6 +50,7 @@ def export_config(
     kind: str,
     output: Path | None,
     discovering: bool,
+    reference_all: bool,
     include_secrets: bool,
 ) -> None:
     """Write the providers, or those named, as a LiteLLM config.yaml.
@@ -58,7 +58,8 @@ def export_config(
     Keys are written as os.environ/VAR; what to set is said on stderr. Exit code 1: a server did
     not list its models (--discover), and the file has the other entries.
     """
-    from adapter._text import one_line, printable
+    from adapter.cli.output import diff_text
+    from adapter.editing.writing import write_file
     from adapter.sharing.exporting import export
 
     del kind  # there is one so far
@@ -67,31 +68,105 @@ def export_config(
     loaded = load()
     if output is not None and os.path.realpath(output) in map(os.path.realpath, loaded.paths):
         raise click.UsageError(f"-o {output} is the configuration itself")
-    found: dict[str, list[str]] = {}
-    failed: dict[str, Exception] = {}
+    models: dict[str, list[str]] = {}
+    failures: dict[str, Exception] = {}
     if discovering:
         from adapter.providers.discovery import discover
 
-        chosen = [loaded.provider(n) for n in names] if names else loaded.providers
-        found, errors = discover(chosen)
-        failed.update(errors)
-    exported = export(loaded, names, include_secrets=include_secrets, discovered=found)
-    _write(exported.text, output, include_secrets)
+        models, failed = discover([loaded.provider(n) for n in names] or loaded.providers)
+        failures.update(failed)
+    exported = export(
+        loaded,
+        names,
+        include_secrets=include_secrets,
+        reference_all=reference_all,
+        discovered=models,
+    )
+    if output is None:
+        terminal = sys.stdout.isatty()
+        click.echo(diff_text(exported.text) if terminal else exported.text, nl=False)
+    else:
+        write_file(output, exported.text, secret=include_secrets)
+        click.echo(f"wrote {click.format_filename(output)}", err=True)
     for note in exported.notes:
         click.echo(one_line(f"note: {note}"), err=True)
-    for error in failed.values():
+    for error in failures.values():
         click.echo(printable(f"warning: {error}"), err=True)
-    ctx.exit(ExitCode.ERROR if failed else ExitCode.OK)
+    ctx.exit(ExitCode.ERROR if failures else ExitCode.OK)
 
 
-def _write(text: str, output: Path | None, secret: bool) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    from adapter.editing.writing import write_file
+@config.command("import")
+@click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to this TOML file.  [default: the one that has your providers, else gptme.toml]",
+)
+@click.option("--replace", is_flag=True, help="Overwrite providers and settings that differ.")
+@click.option(
+    "--compatible",
+    is_flag=True,
+    help="Take entries of other APIs (ollama/, anthropic/, gemini/, azure/, ...) by their maker's "
+    "OpenAI-compatible one.",
+)
+@click.option(
+    "--include-secrets",
+    is_flag=True,
+    help="Write keys that stand in CONFIG.YAML to config.local.toml, mode 0600.",
+)
+@config_option
+@click.pass_context
+def import_config(
+    ctx: click.Context,
+    source: Path,
+    dry_run: bool,
+    target: Path | None,
+    replace: bool,
+    compatible: bool,
+    include_secrets: bool,
+) -> None:
+    """Turn a LiteLLM config.yaml into [[providers]].
 
-    write_file(output, text, secret=secret)
-    click.echo(f"wrote {click.format_filename(output)}", err=True)
+    Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
+    was written: the file cannot be read, or a provider that differs would be overwritten.
+    """
+    from adapter.cli.output import diff_text
+    from adapter.config.files import config_paths, shared_file
+    from adapter.sharing.applying import check_import, write_import
+    from adapter.sharing.importing import plan_import
+
+    paths, alone = config_paths()
+    target = target or shared_file()
+    read = os.path.realpath(target) in map(os.path.realpath, paths)
+    if include_secrets and (alone or not read):
+        raise click.UsageError(
+            "--include-secrets writes to config.local.toml, which is not read with --config, nor "
+            "beside a file that is not read by itself"
+        )
+    loaded = load_or_new(None if read else target)
+    plan = plan_import(source, loaded, compatible=compatible)
+    check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
+    written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
+    for path, diff in written.diffs.items():
+        if dry_run:
+            click.echo(diff_text(diff), nl=False)
+        else:
+            state = "wrote" if diff else "nothing to change in"
+            click.echo(f"{state} {click.format_filename(path)}", err=True)
+    left_out = (*plan.left_out, *written.left_out)
+    lines = [f"{name} -> {typed}" for name, typed in plan.routes.items() if name != typed]
+    lines += [f"note: {note}" for note in plan.notes]
+    lines += [f"left out: {line}" for line in left_out]
+    if plan.compatible:
+        take = f"adapter config import {click.format_filename(source)} --compatible"
+        lines.append(f"by an OpenAI-compatible API, {plan.compatible} of these: {take}")
+    for line in lines:
+        click.echo(one_line(line), err=True)
+    new = any(written.diffs.values()) or not plan.providers
+    ctx.exit(ExitCode.ERROR if left_out and new else ExitCode.OK)
 
 
 @config.command("check")
@@ -116,17 +191,16 @@ def check_config() -> None:
 @config_option
 def show_paths() -> None:
     """Show which files are read, in order: later ones win; of the others, why not."""
-    from adapter._text import printable
     from adapter.config.files import config_paths, gptme_folder, read_document
     from adapter.errors import Problem
 
     paths, named = config_paths()
     for path in paths:
-        found = read_document(path, required=False)
-        if isinstance(found, Problem):
-            state = "a directory" if Path(path).is_dir() else printable(found.message)
+        document = read_document(path, required=False)
+        if isinstance(document, Problem):
+            state = "a directory" if Path(path).is_dir() else printable(document.message)
         else:
-            state = "not there" if found is None else "read"
+            state = "not there" if document is None else "read"
         click.echo(f"{click.format_filename(path)}  ({state})")
     if not named and os.path.dirname(paths[0]) != (folder := gptme_folder()):
         note = f"note: gptme itself reads the files in {folder}, not those in $XDG_CONFIG_HOME"

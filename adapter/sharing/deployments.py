@@ -1,41 +1,77 @@
-"""One entry of LiteLLM's ``model_list``: what it calls, or why that cannot be said here.
+"""One entry of LiteLLM's ``model_list``: what it calls, or why no provider here could.
 
 Which prefix, base, id and key LiteLLM would use follows ``get_llm_provider_logic.py`` and
-``Router._create_deployment``; the tables are those of ``litellm_prefixes``.
+``Router._create_deployment``; the table of prefixes is ``adapter.upstream.prefixes``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
 from adapter._text import did_you_mean
-from adapter.config.checks import VARIABLE
 from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
-from adapter.keys.precedence import default_variable
+from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
+from adapter.secrets.references import is_variable, reference_to, referenced_variable
 from adapter.secrets.secret import Secret
-from adapter.sharing.config_yaml import REFERENCE, reference, variable_in
-from adapter.sharing.entry_keys import key_of_entry
-from adapter.sharing.entry_models import Refused, model_id, resolved, row_of, split_model
-from adapter.upstream.prefixes import OpenAICompatible
-
-__all__ = ["Deployment", "Refused", "read_deployment"]
-
-CONSUMED = frozenset(
-    {"model", "api_base", "base_url", "api_key", "custom_llm_provider", "litellm_credential_name"}
+from adapter.sharing.placeholders import is_stand_in, variable_in
+from adapter.upstream.prefixes import (
+    COMPATIBLE_BASES,
+    ENDPOINTS,
+    LOGINS,
+    NOT_EXPRESSIBLE,
+    OPENAI_COMPATIBLE,
+    OpenAICompatible,
 )
-"""What becomes a field of the provider; every other parameter is an extra."""
+
+__all__ = ["Deployment", "EntryReader", "RefusedError"]
+
+FIELDS = frozenset(
+    {
+        *("model", "api_base", "base_url", "api_key", "custom_llm_provider", "order"),
+        "litellm_credential_name",
+    }
+)
+"""What becomes a field of the provider, or decides who gets a name; all else is an extra."""
+
+_OPENAI_NAMES = re.compile(
+    r"(?:ft:)?(?:gpt-|chatgpt-|o[134](?:-|$)|codex-|text-embedding-|computer-use|omni-moderation|"
+    r"tts-|whisper-|dall-e-|sora-)[\w.:-]*"
+)
+"""Names that LiteLLM takes for OpenAI's without a prefix; it goes by its own list of models."""
+
+_OTHER_NAMES = (("anthropic", r"claude-.*"), ("vertex_ai", r"gemini-.*"))
+
+_OWN_HOST_ONLY = frozenset({"custom_openai", "inception", "lemonade", "nadir", "openai"})
+"""Prefixes whose key from the environment does not go to another host than their own.
+
+For inception, lemonade and nadir by LiteLLM's own rule. For the two OpenAI ones by ours: LiteLLM
+sends ``$OPENAI_API_KEY`` to any ``api_base``, which nobody means.
+"""
+
+_CONVENTIONAL = re.compile(r"[^\s=a-z-]+_API_KEY")
+"""The variable of a provider called ``01-ai``, which no shell could set but a process can have."""
 
 
-class Deployment(NamedTuple):
+class RefusedError(Exception):
+    """An entry that cannot become a provider; the text says why, to follow its name."""
+
+    compatible = False
+    """Its maker has an OpenAI-compatible API, by which ``compatible=True`` would take it."""
+
+
+@dataclass(frozen=True, repr=False)
+class Deployment:
     """What an entry calls: ``model`` is the id on the wire, ``*`` for a wildcard.
 
     ``prefix`` is LiteLLM's; ``own_base`` says that the base is the one LiteLLM has for it.
     ``variable`` and ``literal`` are the key, at most one of them. ``pattern`` says that the name
-    takes several models, but not in the form ``NAME/*`` -> ``prefix/*``. ``lost`` are parameters
-    that are not taken over.
+    takes several models, but not in the form ``NAME/*`` -> ``prefix/*``. ``order`` is the rank
+    among entries of one name, lowest first. ``lost`` are parameters that are not taken over.
     """
 
     name: str
@@ -46,7 +82,8 @@ class Deployment(NamedTuple):
     variable: str | None
     literal: Secret | None
     extras: Mapping[str, Any]
-    mode: str | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    order: int | None = None
     pattern: bool = False
     notes: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
@@ -61,118 +98,307 @@ class Deployment(NamedTuple):
         return self.name.removesuffix("/*") if plain else None
 
 
-def read_deployment(
-    entry: Any,
-    credentials: Mapping[str, Mapping[str, Any]],
-    environ: Mapping[str, str],
-    later: Mapping[str, str],
-) -> Deployment:
-    """Return what the entry calls. Raises :class:`Refused` with the reason where it cannot be said.
+@dataclass(frozen=True)
+class EntryReader:
+    """What is the same for all entries of a file.
 
-    ``credentials`` are the file's ``credential_list``, by name; ``later`` is ``environ`` with the
-    file's ``environment_variables``.
+    ``credentials`` are its ``credential_list``, by name. ``later`` is ``environ`` with the file's
+    ``environment_variables``, which LiteLLM sets only after it has resolved the references.
+    ``compatible`` takes entries of other APIs by their maker's OpenAI-compatible base.
     """
-    notes: list[str] = []
-    name, params = _params(entry, credentials, notes)
-    prefix, model = split_model(params, environ, notes)
-    row = row_of(prefix, model)
-    base_url = _base_url(row, params, environ, later, notes)
-    own_base = base_url == row.base_url
-    model = model_id(row, model, bool(params.get("api_base") or params.get("base_url")), notes)
-    key = key_of_entry(params.get("api_key"), row, base_url, environ, later)
-    if key.fault:
-        raise Refused(key.fault)
-    unusual = key.variable is not None and not VARIABLE.fullmatch(key.variable)
-    if unusual and key.variable != default_variable(name.partition("/")[0]):
-        raise Refused("api_key: what follows os.environ/ is not the name of a variable")
-    info = entry.get("model_info")
-    mode = info.get("mode") if isinstance(info, Mapping) else None
-    pattern, model = _pattern(name, model)
-    # settings of ours that run a command or read a file: only the user's own files may say them
-    lost = tuple(sorted(k for k in params if k.startswith(KEY_PREFIX)))
-    return Deployment(
-        name=name,
-        prefix=row.prefix,
-        model=model,
-        base_url=base_url,
-        own_base=own_base,
-        variable=key.variable,
-        literal=key.literal,
-        extras={k: v for k, v in params.items() if k not in CONSUMED and k not in lost},
-        mode=str(mode) if mode else None,
-        pattern=pattern,
-        notes=(*notes, *([key.note] if key.note else [])),
-        lost=lost,
-    )
+
+    credentials: Mapping[str, Mapping[str, Any]]
+    environ: Mapping[str, str]
+    later: Mapping[str, str]
+    compatible: bool = False
+
+    def read(self, entry: Any) -> Deployment:
+        """Return what the entry calls; raises :class:`RefusedError` where it cannot be said."""
+        return _Entry(self, entry).deployment()
 
 
-def _params(
-    entry: Any, credentials: Mapping[str, Mapping[str, Any]], notes: list[str]
-) -> tuple[str, dict[str, Any]]:
-    """Return the name and the parameters, completed as LiteLLM does before it uses them."""
-    if not isinstance(entry, Mapping):
-        raise Refused("the entry is not a mapping; LiteLLM does not start with it")
-    name, given = entry.get("model_name"), entry.get("litellm_params")
-    if not isinstance(name, str) or not name:
-        raise Refused("model_name is missing; LiteLLM does not start with such an entry")
-    if not isinstance(given, Mapping) or not given.get("model"):
-        raise Refused("litellm_params.model is missing; LiteLLM does not start with such an entry")
-    params = {str(key): value for key, value in given.items()}
-    for limit in ("rpm", "tpm"):  # Router._create_deployment moves them
-        if entry.get(limit) is not None:
-            params.setdefault(limit, entry[limit])
-    credential = params.get("litellm_credential_name")
-    if isinstance(credential, str):
-        if credential not in credentials:
-            hint = did_you_mean(credential, credentials)
-            notes.append(f"no credential is named {credential!r}{hint}; LiteLLM calls without it")
-        lacking = {k for k in credentials.get(credential, {}) if params.get(k) is None}
-        params |= {k: credentials[credential][k] for k in lacking}
-    if params.get("use_litellm_proxy"):
-        raise Refused("use_litellm_proxy sends it to $LITELLM_PROXY_API_BASE, whatever it says")
-    return name, params
+class _Entry:
+    """One entry on its way to a :class:`Deployment`."""
+
+    def __init__(self, reader: EntryReader, entry: Any) -> None:
+        if not isinstance(entry, Mapping):
+            raise RefusedError("the entry is not a mapping; LiteLLM does not start with it")
+        self._reader = reader
+        self._entry = entry
+        self._notes: list[str] = []
+        self._params = self._completed()
+        self._base = self._params.get("base_url") or self._params.get("api_base")
+
+    def deployment(self) -> Deployment:
+        params = self._params
+        name = self._name()
+        prefix, model = self._split_model()
+        row = self._row(prefix, model)
+        base_url = self._base_url(row)
+        own_base = base_url == row.base_url
+        model = self._model_id(row, model)
+        variable, literal = self._key(row, base_url)
+        usual = variable is None or is_variable(variable)
+        if not usual and variable != default_variable(name.partition("/")[0]):
+            raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
+        info = self._entry.get("model_info")
+        info = info if isinstance(info, Mapping) else {}
+        order = params.get("order", info.get("order"))
+        pattern, model = _pattern(name, model)
+        # settings of ours that run a command or read a file: only the user's own files may say them
+        lost = tuple(sorted(k for k in params if k.startswith(KEY_PREFIX)))
+        return Deployment(
+            name=name,
+            prefix=row.prefix,
+            model=model,
+            base_url=base_url,
+            own_base=own_base,
+            variable=variable,
+            literal=literal,
+            extras={k: v for k, v in params.items() if k not in FIELDS and k not in lost},
+            info=info,
+            order=order if isinstance(order, int) else None,
+            pattern=pattern,
+            notes=tuple(self._notes),
+            lost=lost,
+        )
+
+    def _name(self) -> str:
+        name = self._entry.get("model_name")
+        if (variable := referenced_variable(name)) is not None:
+            name = self._resolved("model_name", variable)
+        if not isinstance(name, str) or not name:
+            raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
+        return name
+
+    def _completed(self) -> dict[str, Any]:
+        """Return the parameters as LiteLLM completes them before it uses them."""
+        given = self._entry.get("litellm_params")
+        if not self._entry.get("model_name"):
+            raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
+        if not isinstance(given, Mapping) or not given.get("model"):
+            what = "litellm_params.model is missing; LiteLLM does not start with such an entry"
+            raise RefusedError(what)
+        params = {str(key): value for key, value in given.items()}
+        for limit in ("rpm", "tpm"):  # Router._create_deployment moves them
+            if self._entry.get(limit) is not None:
+                params.setdefault(limit, self._entry[limit])
+        credentials = self._reader.credentials
+        credential = params.get("litellm_credential_name")
+        if isinstance(credential, str):
+            if credential not in credentials:
+                what = f"no credential is named {credential!r}"
+                hint = did_you_mean(credential, credentials)
+                self._notes.append(f"{what}{hint}; LiteLLM calls without it")
+            lacking = {k for k in credentials.get(credential, {}) if params.get(k) is None}
+            params |= {k: credentials[credential][k] for k in lacking}
+        if params.get("use_litellm_proxy"):
+            what = "use_litellm_proxy sends it to $LITELLM_PROXY_API_BASE, whatever it says"
+            raise RefusedError(what)
+        return params
+
+    def _resolved(self, what: str, variable: str) -> str:
+        """Return the value a reference has now: our files say URLs and models, not variables."""
+        if not is_variable(variable):
+            raise RefusedError(f"{what}: what follows os.environ/ is not the name of a variable")
+        value = self._reader.environ.get(variable, "").strip()
+        if not value:
+            raise RefusedError(f"{what} is ${variable}, which is not set: set it and import again")
+        self._notes.append(f"its {what} is the value that ${variable} has now")
+        return value
+
+    # ---- the model string
+
+    def _split_model(self) -> tuple[str, str]:
+        """Return LiteLLM's provider and the model id after it."""
+        model = self._params["model"]
+        if (variable := referenced_variable(model)) is not None:
+            model = self._resolved("model", variable)
+        if not isinstance(model, str):
+            raise RefusedError(f"model is a {type(model).__name__}, not a string")
+        if reference_to("") in model or any(c.isspace() or not c.isprintable() for c in model):
+            what = "model holds white space or a part os.environ/, which LiteLLM sends as text"
+            raise RefusedError(what)
+        given = self._params.get("custom_llm_provider")
+        if given:
+            return str(given), model.removeprefix(f"{given}/")
+        prefix, slash, rest = model.partition("/")
+        if slash and prefix in (*_PREFIXES, *LOGINS):
+            return prefix, rest
+        if model == "*":
+            what = "model '*' goes wherever LiteLLM thinks each name belongs: name a prefix"
+            raise RefusedError(what)
+        return self._prefix_of(model), model
+
+    def _prefix_of(self, model: str) -> str:
+        """Return what LiteLLM makes of a model without a prefix: by its base, then by its name."""
+        if isinstance(self._base, str):
+            base = self._base.rstrip("/") + "/"
+            for endpoint, prefix in ENDPOINTS.items():
+                if base.startswith(f"{endpoint}/"):
+                    self._notes.append(f"no prefix: LiteLLM goes by its api_base, {prefix}")
+                    return prefix
+        if _OPENAI_NAMES.fullmatch(model):
+            return "openai"
+        for prefix, pattern in _OTHER_NAMES:
+            if re.fullmatch(pattern, model):
+                return prefix
+        first, slash, _ = model.partition("/")
+        what = f"{first!r} is no prefix of LiteLLM" if slash else f"{model!r} has no prefix"
+        hint = did_you_mean(first, _PREFIXES) if slash else ""
+        wanted = f"write openai/{model} with its api_base"
+        raise RefusedError(f"{what}{hint}, and LiteLLM drops such an entry: {wanted}")
+
+    def _row(self, prefix: str, model: str) -> OpenAICompatible:
+        """Return the row of a prefix that is OpenAI-compatible; the others are refused."""
+        if (row := OPENAI_COMPATIBLE.get(prefix)) is not None:
+            return row
+        if prefix in LOGINS:
+            raise RefusedError(f"{prefix}/{model} logs in by OAuth, not by a key")
+        if prefix not in NOT_EXPRESSIBLE:
+            hint = did_you_mean(prefix, _PREFIXES)
+            raise RefusedError(f"{prefix!r} is no provider of LiteLLM{hint}, which drops the entry")
+        why = f"{prefix}/{model}: {prefix} {NOT_EXPRESSIBLE[prefix]}"
+        row = COMPATIBLE_BASES.get(prefix)
+        if row is None:
+            raise RefusedError(why)
+        if not self._reader.compatible:
+            base = row.base_url or f"its api_base{row.path or row.suffix}"
+            refusal = RefusedError(f"{why}; --compatible takes it by {base}")
+            refusal.compatible = True
+            raise refusal
+        self._notes.append(f"asked by {prefix}'s OpenAI-compatible API, without {row.ignores}")
+        for extra in ("api_version", "base_model"):  # of Azure's own API
+            self._params.pop(extra, None)
+        return row
+
+    def _model_id(self, row: OpenAICompatible, model: str) -> str:
+        """Return the id that LiteLLM would put on the wire."""
+        if not model:
+            raise RefusedError(f"the model after {row.prefix}/ is empty")
+        ids = {} if self._base and row.ids.get("without_base") else row.ids
+        if ids and re.fullmatch(ids["pattern"], model):
+            raise RefusedError(f"{row.prefix}/{model} {ids['why']}")
+        if model.startswith("responses/"):
+            note = "LiteLLM asks the Responses API for an id that begins with responses/"
+            self._notes.append(note)
+        if row.text:
+            self._notes.append("LiteLLM posts it to /completions; a provider is asked for chat")
+        if row.before_id and model == "*":
+            self._notes.append(f"{row.prefix} wants the full id: LiteLLM completes short ones")
+        elif row.before_id:
+            return next(b for rule, b in row.before_id if re.fullmatch(rule, model)) + model
+        return model
+
+    # ---- the base
+
+    def _base_url(self, row: OpenAICompatible) -> str:
+        base, later = self._base, self._reader.later
+        if (variable := referenced_variable(base)) is not None:
+            unset = not self._reader.environ.get(variable, "").strip()
+            if unset and row.base_url and row.prefix not in _OWN_HOST_ONLY:
+                own = f"LiteLLM's own base for {row.prefix} stands in its place"
+                self._notes.append(f"its api_base is ${variable}, which is not set: {own}")
+                return self._own_base(row.base_url)
+            base = self._resolved("api_base", variable)
+        elif not base and (variable := next((n for n in row.bases if later.get(n)), None)):
+            base = later[variable]
+            self._notes.append(f"its base_url is the value that ${variable} has now")
+        elif not base and row.base_url:
+            return self._own_base(row.base_url)
+        if not base:
+            what = f"{row.prefix} needs an api_base: LiteLLM has none of its own for it"
+            raise RefusedError(what)
+        if not isinstance(base, str):
+            raise RefusedError(f"api_base is a {type(base).__name__}, not a URL")
+        if reference_to("") in base or variable_in(base) or "$" in base or "{" in base:
+            why = "api_base holds a variable as text, which LiteLLM does not expand"
+            raise RefusedError(f"{why}: write the URL, or os.environ/NAME and nothing else")
+        url = base.strip().rstrip("/")
+        if url.endswith("/chat/completions"):
+            url = url.removesuffix("/chat/completions").rstrip("/")
+            note = "/chat/completions was cut from its api_base; it is appended by itself"
+            self._notes.append(note)
+        return self._checked(row, url)
+
+    def _checked(self, row: OpenAICompatible, url: str) -> str:
+        """Return the base with what LiteLLM, or the maker of the API, appends to it."""
+        if row.suffix and not re.fullmatch(r"v\d+", url.rpartition("/")[2]):
+            url += row.suffix
+        if fault := base_url_fault(url):
+            message, fix = fault
+            raise RefusedError(f"{message.replace('base_url', 'api_base')}: {fix}")
+        if row.path is not None:
+            parts = urlsplit(url)
+            if not re.fullmatch(row.host, parts.hostname or ""):
+                what = f"{row.prefix} has an OpenAI-compatible API on its maker's host only"
+                raise RefusedError(f"{what}, not on {parts.hostname}")
+            url = f"{parts.scheme}://{parts.netloc}{row.path}"
+        return url
+
+    def _own_base(self, base: str) -> str:
+        """Return LiteLLM's own base, with the value of the variable that stands in it."""
+        if (match := re.search(r"\{(\w+)\}", base)) is None:
+            return base
+        return base.replace(match[0], self._resolved("account", match[1]))
+
+    # ---- the key
+
+    def _key(self, row: OpenAICompatible, base_url: str) -> tuple[str | None, Secret | None]:
+        """Return the entry's variable or literal key, or neither, by LiteLLM's precedence.
+
+        A literal is a :class:`Secret`, and no note or error holds one.
+        """
+        value = self._params.get("api_key")
+        if value is None or value == "":
+            return self._key_of_prefix(row, base_url), None
+        if not isinstance(value, str):
+            what = "api_key is not a string, and LiteLLM drops such an entry: quote it"
+            raise RefusedError(what)
+        variable = referenced_variable(value)
+        if variable is not None:
+            return self._key_variable(variable), None
+        text = value.strip()
+        if variable := variable_in(value):
+            # a default, as in ${X:-...}, may be a key itself
+            shown = text if "-" not in value else f"${{{variable}}}"
+            self._notes.append(f"LiteLLM sends the text {shown} as the key; taken for ${variable}")
+            return variable, None
+        if value == PLACEHOLDER_KEY:  # what an export of ours says
+            return None, None
+        if is_stand_in(value):
+            shown = text if len(text) < 25 else "given"
+            self._notes.append(f"the key {shown} is a stand-in and was dropped")
+            return None, None
+        if not (text.isascii() and text.isprintable()):
+            what = "api_key holds a line break, a control or a non-ASCII character"
+            raise RefusedError(what)
+        return None, Secret(text)
+
+    def _key_variable(self, variable: str) -> str:
+        if variable.startswith("oidc/"):
+            raise RefusedError("its key is an OIDC token that LiteLLM fetches for each call")
+        if not is_variable(variable) and not _CONVENTIONAL.fullmatch(variable):
+            # not shown: it may be a key, pasted after os.environ/
+            raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
+        if variable in self._reader.later and variable not in self._reader.environ:
+            before = f"LiteLLM resolves os.environ/{variable} before environment_variables sets it"
+            self._notes.append(before)
+        return variable
+
+    def _key_of_prefix(self, row: OpenAICompatible, base_url: str) -> str | None:
+        """Return the first variable of the prefix that is set, else its main one."""
+        if row.api_key_env is None:
+            return None
+        if row.prefix in _OWN_HOST_ONLY and base_url != row.base_url:
+            if row.api_key_env == "OPENAI_API_KEY":
+                self._notes.append("no key: LiteLLM would have sent $OPENAI_API_KEY there")
+            return None
+        variable = next((n for n in row.keys if self._reader.later.get(n)), None)
+        return variable or (None if row.key_optional else row.api_key_env)
 
 
-def _base_url(
-    row: OpenAICompatible,
-    params: Mapping[str, Any],
-    environ: Mapping[str, str],
-    later: Mapping[str, str],
-    notes: list[str],
-) -> str:
-    base = params.get("base_url") or params.get("api_base")  # with both, base_url wins
-    if (variable := reference(base)) is not None:
-        base = resolved("api_base", variable, environ, notes)
-    elif not base and (variable := next((n for n in row.bases if later.get(n)), None)):
-        base = later[variable]
-        notes.append(f"its base_url is the value that ${variable} has now")
-    elif not base and row.base_url:
-        return _completed(row.base_url, later, notes)
-    if not base:
-        raise Refused(f"{row.prefix} needs an api_base: LiteLLM has none of its own for it")
-    if not isinstance(base, str):
-        raise Refused(f"api_base is a {type(base).__name__}, not a URL")
-    if REFERENCE in base or variable_in(base) or "$" in base or "{" in base:
-        why = "api_base holds a variable as text, which LiteLLM does not expand"
-        raise Refused(f"{why}: write the URL, or os.environ/NAME and nothing else")
-    url = base.strip().rstrip("/")
-    if url.endswith("/chat/completions"):
-        url = url.removesuffix("/chat/completions").rstrip("/")
-        notes.append("/chat/completions was cut from its api_base; it is appended by itself")
-    if row.suffix and not re.fullmatch(r"v\d+", url.rpartition("/")[2]):
-        url += row.suffix
-    if fault := base_url_fault(url):
-        message, fix = fault
-        raise Refused(f"{message.replace('base_url', 'api_base')}: {fix}")
-    return url
-
-
-def _completed(base: str, environ: Mapping[str, str], notes: list[str]) -> str:
-    """Return LiteLLM's own base, with the value of the variable that stands in it."""
-    if (found := re.search(r"\{(\w+)\}", base)) is None:
-        return base
-    value = resolved(f"the {found[1]} of its base_url", found[1], environ, notes)
-    return base.replace(found[0], value)
+_PREFIXES = (*OPENAI_COMPATIBLE, *NOT_EXPRESSIBLE)
 
 
 def _pattern(name: str, model: str) -> tuple[bool, str]:
@@ -183,7 +409,7 @@ def _pattern(name: str, model: str) -> tuple[bool, str]:
     plain = re.fullmatch(r"[^/*\s]+/\*", name) is not None
     if "*" not in name:
         if "*" in model:
-            raise Refused(f"its model holds a '*', but the name does not: write {name}/*")
+            raise RefusedError(f"its model holds a '*', but the name does not: write {name}/*")
         return False, model
     if "*" in model:
         return not (plain and model == "*"), "*"

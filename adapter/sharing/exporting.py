@@ -13,6 +13,7 @@ from copy import deepcopy
 from datetime import date, datetime, time
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -31,6 +32,11 @@ __all__ = ["Export", "entries", "export", "sections", "yaml_text"]
 
 NO_STATIC_MODELS: Mapping[str, Any] = {"models_by_provider": {"openai": []}}
 """Keeps LiteLLM from listing its 211 static OpenAI ids for each ``openai/*`` wildcard."""
+
+
+GUARD: Mapping[str, Any] = {"openai_key": PLACEHOLDER_KEY}
+"""In ``litellm_settings``: what LiteLLM sends in place of ``$OPENAI_API_KEY`` where a referenced
+variable is not set."""
 
 
 class Export(NamedTuple):
@@ -56,11 +62,17 @@ def entries(
     ]
 
 
-def sections(config: Config) -> dict[str, dict[str, Any]]:
-    """Return LiteLLM's own sections of ``[plugin.litellm]`` that hold anything, as a copy."""
-    found = {s: deepcopy(dict(config.settings[s])) for s in SECTIONS if config.settings.get(s)}
-    found["litellm_settings"] = {**NO_STATIC_MODELS, **found.get("litellm_settings", {})}
-    return {s: found[s] for s in SECTIONS if s in found}
+def sections(
+    config: Config, more: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Return LiteLLM's own sections of ``[plugin.litellm]`` that hold anything, as a copy.
+
+    ``more`` are ``litellm_settings`` that the configuration's own go before.
+    """
+    tables = {s: deepcopy(dict(config.settings[s])) for s in SECTIONS if config.settings.get(s)}
+    own = tables.get("litellm_settings", {})
+    tables["litellm_settings"] = {**NO_STATIC_MODELS, **more, **own}
+    return {s: tables[s] for s in SECTIONS if s in tables}
 
 
 def export(
@@ -68,13 +80,15 @@ def export(
     names: Iterable[str] = (),
     *,
     include_secrets: bool = False,
+    reference_all: bool = False,
     discovered: Mapping[str, Sequence[str]] | None = None,
 ) -> Export:
     """Return the configuration, or the providers named, as LiteLLM's YAML, the same every time.
 
     A key that comes from a variable is written as ``os.environ/VAR``. What stands in the TOML file
     itself (keys, passwords) is written only with ``include_secrets``; else a variable takes its
-    place, and a note says which. ``discovered`` maps a provider to model ids to list one by one.
+    place, and a note says which. ``reference_all`` writes references for providers whose variable
+    is not set here, too. ``discovered`` maps a provider to model ids to list one by one.
     Raises :class:`UnknownProviderError`.
     """
     wanted = list(names)
@@ -85,7 +99,7 @@ def export(
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
     lines.append("model_list:" if chosen else "model_list: []")
     for provider in chosen:
-        key = _key(provider, variables, include_secrets, notes)
+        key = _key(provider, variables, include_secrets, reference_all, notes)
         models = (discovered or {}).get(provider.name, ())
         made: Any = entries(provider, key, _headers(provider, config, notes), models)
         if not include_secrets:
@@ -106,8 +120,11 @@ def export(
         ]
         origin = ", ".join(Path(path).name for path in provider.origin)
         lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
+        if key == PLACEHOLDER_KEY:
+            variable = provider.api_key_env or default_variable(provider.name)
+            lines.append(f"  # no key: ${variable} is not set; with one, {reference_to(variable)}")
         lines += [f"  {line}" for entry in made for line in _dump([entry])]
-    for section, settings in sections(config).items():
+    for section, settings in sections(config, GUARD if reference_all else {}).items():
         shown = settings if include_secrets else _named(settings, (section,), variables, notes)
         lines += ["", *_dump({section: shown})]
     return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
@@ -129,11 +146,17 @@ class _Variables:
         return next(n for n in numbered if self._secrets.setdefault(n, secret) == secret)
 
 
-def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes: list[str]) -> str:
+def _key(
+    provider: Provider,
+    variables: _Variables,
+    include_secrets: bool,
+    reference_all: bool,
+    notes: list[str],
+) -> str:
     """Return what to write as ``api_key``.
 
     Where no key is known the placeholder is written: left out, or naming a variable that is not
-    set, LiteLLM would send ``$OPENAI_API_KEY``.
+    set, LiteLLM would send ``$OPENAI_API_KEY``, unless :data:`GUARD` is in the file.
     """
     if provider.api_key:
         if include_secrets:
@@ -148,8 +171,8 @@ def _key(provider: Provider, variables: _Variables, include_secrets: bool, notes
             "which LiteLLM does not read"
         )
         return reference_to(variable)
-    if provider.api_key_env or lookup(variable, None, provider.env) is not None:
-        notes.extend(_unless_set(variable, variables.config))
+    if reference_all or provider.api_key_env or lookup(variable, None, provider.env) is not None:
+        notes.extend(_unless_set(variable, variables.config, guarded=reference_all))
         return reference_to(variable)
     return PLACEHOLDER_KEY
 
@@ -165,13 +188,14 @@ def _headers(provider: Provider, config: Config, notes: list[str]) -> dict[str, 
     return found
 
 
-def _unless_set(variable: str, config: Config) -> list[str]:
+def _unless_set(variable: str, config: Config, *, guarded: bool = False) -> list[str]:
     """Return a note where LiteLLM, which reads plain variables only, would not find a key."""
     value = config.getenv(variable)
     if value is not None and os.environ.get(variable, "").strip() == value:
         return []
     why = "it is not set" if value is None else f"LiteLLM reads neither GPTME_{variable} nor [env]"
-    return [f"set {variable}: {why}, and without it LiteLLM sends $OPENAI_API_KEY"]
+    sent = "the placeholder default-key" if guarded else "$OPENAI_API_KEY"
+    return [f"set {variable}: {why}, and without it LiteLLM sends {sent}"]
 
 
 def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list[str]) -> Any:
@@ -183,10 +207,8 @@ def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list
         return {k: _named(v, (*path, str(k)), variables, notes) for k, v in value.items()}
     if isinstance(value, list):
         return [_named(v, path, variables, notes) for v in value]
-    ours = path[-1] == "api_key" and (
-        value == PLACEHOLDER_KEY or (len(path) == 2 and path[0] not in SECTIONS)
-    )
-    if ours or not is_secret(path[1:], value):
+    named = path[-1] == "api_key" and len(path) == 2 and path[0] not in SECTIONS
+    if named or value == PLACEHOLDER_KEY or not is_secret(path[1:], value):
         return value
     variable = re.sub(r"\W", "_", "_".join(path)).upper()
     if path == ("general_settings", "master_key"):

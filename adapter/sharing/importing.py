@@ -1,139 +1,205 @@
 """A LiteLLM ``config.yaml`` as ``[[providers]]``: one provider for each distinct base and key.
 
-What LiteLLM calls a ``model_name`` stays reachable in an exported file or a gateway: as the
-provider's name, as ``provider/model``, or by ``router_settings.model_group_alias``, which LiteLLM
-looks up before it looks for a ``model_name`` and which may point at a wildcard.
+What LiteLLM calls a ``model_name`` stays reachable: as the provider's name, as ``provider/model``,
+or by ``router_settings.model_group_alias``, which LiteLLM looks up before it looks for a
+``model_name`` and which may point at a wildcard.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from adapter.config.checks import VARIABLE
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.keys.precedence import default_variable
-from adapter.sharing.config_yaml import Loaded, Place, read_config_yaml, reference
-from adapter.sharing.deployments import Deployment, Refused, read_deployment
-from adapter.sharing.import_names import provider_names
-from adapter.sharing.import_routes import ImportedProvider, find_routes, with_fallbacks
-from adapter.sharing.import_settings import Report, Settings, plain, read_settings, split_secrets
+from adapter.secrets.references import is_variable, referenced_variable
+from adapter.secrets.secret import Secret
+from adapter.sharing.deployments import Deployment, EntryReader, RefusedError
+from adapter.sharing.litellm_yaml import ConfigYaml, Place, read_config_yaml
+from adapter.sharing.naming import Naming
+from adapter.sharing.settings import Report, Settings, read_settings, split_secrets, writable
 
-__all__ = ["Import", "plan_import"]
+__all__ = ["Import", "ImportedProvider", "plan_import"]
 
-KNOWN_ENTRY_KEYS = frozenset({"model_name", "litellm_params", "rpm", "tpm"})
+ENTRY_KEYS = frozenset({"model_name", "litellm_params", "model_info", "rpm", "tpm"})
+
+_CAPABILITY = re.compile(r"mode|max_(input_|output_)?tokens|supports_\w+|\w+_cost_per_\w+")
+"""What in ``model_info`` says what a model can do; LiteLLM only shows the rest."""
 
 
-class Import(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class ImportedProvider:
+    """A provider to write. ``literal`` is a key that stood in the file itself.
+
+    ``default_model`` may be ``None`` where the file names none.
+    """
+
+    name: str
+    base_url: str
+    api_key_env: str | None
+    default_model: str | None
+    extras: Mapping[str, Any]
+    secret_extras: Mapping[str, Any]
+    literal: Secret | None
+
+    def __repr__(self) -> str:
+        return f"ImportedProvider({self.name!r}, {self.base_url!r})"
+
+
+@dataclass(frozen=True)
+class Import:
     """What a ``config.yaml`` becomes, and what does not.
 
-    ``routes`` maps each ``model_name`` to what to type for it now. ``left_out`` has a line, with
-    its place and reason, for each thing that is lost; ``notes`` are other things worth knowing.
+    ``routes`` maps each ``model_name`` to what to type for it now, ``models`` each of these to
+    what the model can do. ``left_out`` has a line, with its place and reason, for each thing that
+    is lost; ``notes`` are other things worth knowing. ``compatible`` counts the entries that only
+    ``compatible=True`` would take.
     """
 
     providers: tuple[ImportedProvider, ...]
     settings: Settings
     routes: Mapping[str, str]
+    models: Mapping[str, Mapping[str, Any]]
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+    compatible: int = 0
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A deployment, where it stands, and the provider that it becomes a part of."""
+
+    place: Place
+    deployment: Deployment
+    provider: ImportedProvider
+
+    @property
+    def typed(self) -> str:
+        """What to type for its model."""
+        d, name = self.deployment, self.provider.name
+        if d.name == name and d.model == self.provider.default_model:
+            return name
+        return f"{name}/{'MODEL' if d.model == '*' else d.model}"
 
 
 def plan_import(
     path: str | os.PathLike[str],
     config: Config | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    compatible: bool = False,
 ) -> Import:
     """Return what the file becomes, beside the providers of ``config``; nothing is written.
 
-    Nothing in the file is executed or fetched. Raises :class:`ConfigError` for a file that LiteLLM
-    could not read either.
+    Nothing in the file is executed or fetched. ``compatible`` takes entries under which LiteLLM
+    speaks another API by their maker's OpenAI-compatible one. Raises :class:`ConfigError` for a
+    file that LiteLLM could not read either.
     """
     environ = os.environ if environ is None else environ
-    loaded = read_config_yaml(path)
-    report = Report([], [f"{place}: {text}" for place, text in loaded.notes])
-    found = _deployments(loaded, environ, report)
-    groups: dict[tuple[Any, ...], list[Deployment]] = {}
-    for _, deployment in found:
-        key = (deployment.base_url, deployment.variable, deployment.literal)
-        groups.setdefault(key, []).append(deployment)
     config = config or Config()
-    names = provider_names(list(groups.values()), config)
-    providers = [
-        _provider(name, chosen, group, config.find(name), report)
-        for (name, chosen), group in zip(names, groups.values(), strict=True)
-    ]
-    owner = {id(d): p for p, group in zip(providers, groups.values(), strict=True) for d in group}
-    routes, aliases = find_routes([(place, d, owner[id(d)]) for place, d in found], report)
-    providers = [with_fallbacks(p, routes, report) for p in providers]
-    settings = read_settings(loaded, routes, aliases, environ, report)
-    left_out, notes = map(tuple, report)
-    return Import(tuple(providers), settings, routes, left_out, notes)
+    source = read_config_yaml(path)
+    report = Report()
+    for place, text in source.notes:
+        report.note(text, place)
+    deployments = _deployments(source, environ, compatible, report)
+    groups = _groups([deployment for _, deployment in deployments])
+    naming = Naming(groups, config)
+    owner: dict[int, ImportedProvider] = {}
+    providers = []
+    for (name, own_name), group in zip(naming.names(), groups, strict=True):
+        existing = None if own_name else config.find(name)
+        provider = _provider(name, existing, group, report)
+        if note := naming.gptme_note(name, group[0]):
+            report.note(note)
+        providers.append(provider)
+        owner.update({id(deployment): provider for deployment in group})
+    entries = [_Entry(place, d, owner[id(d)]) for place, d in deployments]
+    routes, aliases = _find_routes(entries, report)
+    return Import(
+        providers=tuple(_with_fallbacks(p, routes, report) for p in providers),
+        settings=read_settings(source, routes, aliases, environ, report),
+        routes=routes,
+        models=_models(entries, report),
+        left_out=tuple(report.left_out),
+        notes=tuple(report.notes),
+        compatible=report.compatible,
+    )
 
 
 def _deployments(
-    loaded: Loaded, environ: Mapping[str, str], report: Report
+    source: ConfigYaml, environ: Mapping[str, str], compatible: bool, report: Report
 ) -> list[tuple[Place, Deployment]]:
     """Return the entries that can be expressed, with their places."""
-    left_out, notes = report
     credentials = {}
-    for number, item in enumerate(_list(loaded.data.get("credential_list")), 1):
+    for number, item in enumerate(source.list("credential_list"), 1):
         if isinstance(item, Mapping) and isinstance(item.get("credential_values"), Mapping):
             credentials[str(item.get("credential_name"))] = item["credential_values"]
         else:
-            where = f"{loaded.sections['credential_list']}: credential_list, item {number}"
-            left_out.append(f"{where}: has no credential_values")
-    set_later = loaded.data.get("environment_variables")
+            where = f"{source.place('credential_list')}, item {number}"
+            report.left_out.append(f"{where}: has no credential_values")
     later = dict(environ)
-    for name, value in (set_later if isinstance(set_later, Mapping) else {}).items():
-        variable = reference(value)
+    for name, value in source.table("environment_variables").items():
+        variable = referenced_variable(value)
         later[str(name)] = environ.get(variable, "") if variable else str(value)
-    found = []
-    for number, entry in enumerate(_list(loaded.data.get("model_list"))):
-        place = loaded.entries[number]
-        name = entry.get("model_name") if isinstance(entry, Mapping) else None
-        where = f"{place}: {name}" if isinstance(name, str) and name else str(place)
+    reader = EntryReader(credentials, environ, later, compatible)
+    deployments = []
+    used = set()
+    for place, entry in zip(source.entries, source.list("model_list"), strict=False):
+        given = entry.get("model_name") if isinstance(entry, Mapping) else None
+        name = given if isinstance(given, str) else ""
+        params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
+        used.add(str(params.get("litellm_credential_name")) if isinstance(params, Mapping) else "")
+        where = f"{place}: {name}" if name else str(place)
         try:
-            deployment = read_deployment(entry, credentials, environ, later)
-        except Refused as refusal:
-            left_out.append(f"{where}: {refusal}")
+            deployment = reader.read(entry)
+        except RefusedError as refusal:
+            report.left_out.append(f"{where}: {refusal}")
+            report.compatible += refusal.compatible
             continue
-        notes += [f"{where}: {note}" for note in deployment.notes]
-        lost = sorted(str(k) for k in entry.keys() - KNOWN_ENTRY_KEYS if entry[k])
-        if lost:
-            left_out.append(f"{where}: {', '.join(lost)}, for which there is no place")
-        left_out += [
-            f"{where}: {name} is a setting of ours that an import never writes: it would run a "
+        for note in deployment.notes:
+            report.note(note, place, name)
+        for key in sorted(str(k) for k in entry.keys() - ENTRY_KEYS if entry[k]):
+            report.note(f"{key}, which LiteLLM ignores there", place, name)
+        report.left_out += [
+            f"{where}: {key} is a setting of ours that an import never writes: it would run a "
             "command or read a file here"
-            for name in deployment.lost
+            for key in deployment.lost
         ]
-        found.append((place, deployment))
-    used = {_credential_of(entry) for entry in _list(loaded.data.get("model_list"))}
-    left_out += [
-        f"{loaded.sections['credential_list']}: credential {name!r}, which no entry names"
-        for name in credentials
-        if name not in used
-    ]
-    return found
+        deployments.append((place, deployment))
+    unused = (name for name in credentials if name not in used)
+    for name in unused:
+        what = f"credential {name!r}, which no entry names"
+        report.left_out.append(f"{source.sections['credential_list']}: {what}")
+    return deployments
 
 
-def _credential_of(entry: Any) -> Any:
-    params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
-    name = params.get("litellm_credential_name") if isinstance(params, Mapping) else None
-    return name if isinstance(name, str) else None
+def _groups(deployments: Sequence[Deployment]) -> list[list[Deployment]]:
+    """Return the deployments of each provider: one base, one key.
 
+    Entries ``NAME/*`` of one base and key are as many providers, as an export writes them; the
+    others go to that whose name they begin with.
+    """
 
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
+    def server(d: Deployment) -> tuple[Any, ...]:
+        return d.base_url, d.variable, d.literal
+
+    wild: dict[tuple[Any, ...], list[str]] = {}
+    for d in deployments:
+        wild.setdefault(server(d), []).extend([d.wildcard] if d.wildcard else [])
+    groups: dict[tuple[Any, ...], list[Deployment]] = {}
+    for d in deployments:
+        names = wild[server(d)]
+        owner = next((n for n in names if d.name == n or d.name.startswith(f"{n}/")), None)
+        groups.setdefault((*server(d), owner or next(iter(names), None)), []).append(d)
+    return list(groups.values())
 
 
 def _provider(
-    name: str,
-    chosen: bool,
-    group: list[Deployment],
-    existing: Provider | None,
-    report: Report,
+    name: str, existing: Provider | None, group: list[Deployment], report: Report
 ) -> ImportedProvider:
     first = group[0]
     extras = _common_extras(name, group, report)
@@ -146,8 +212,8 @@ def _provider(
             report.left_out.append(f"extra_headers of provider {name!r}: is no mapping")
     for key, value in extras.items():
         values = value.values() if isinstance(value, Mapping) else [value]
-        if any(reference(v) is not None for v in values):
-            report.notes.append(
+        if any(referenced_variable(v) is not None for v in values):
+            report.note(
                 f"{key} of provider {name!r} refers to a variable, which LiteLLM resolves in its "
                 "Router and gateway only"
             )
@@ -156,7 +222,7 @@ def _provider(
         name=name,
         base_url=first.base_url,
         api_key_env=_key_variable(name, first.variable, report),
-        default_model=_default(name, group, None if chosen else existing),
+        default_model=_default(name, group, existing),
         extras={k: public for k, (public, _) in split.items() if public is not None},
         secret_extras={k: secret for k, (_, secret) in split.items() if secret is not None},
         literal=first.literal,
@@ -165,7 +231,7 @@ def _provider(
 
 def _key_variable(name: str, variable: str | None, report: Report) -> str | None:
     """Return the variable to write; one that no file can name is found by the provider's name."""
-    if variable is None or VARIABLE.fullmatch(variable):
+    if variable is None or is_variable(variable):
         return variable
     if variable != default_variable(name):
         what = f"${variable}, which no file can name: rename the variable"
@@ -175,8 +241,8 @@ def _key_variable(name: str, variable: str | None, report: Report) -> str | None
 
 def _header(value: Any) -> str:
     """Return a header's value; a reference as we write it, so that it is resolved here as well."""
-    variable = reference(value)
-    return f"${variable}" if variable is not None and VARIABLE.fullmatch(variable) else str(value)
+    variable = referenced_variable(value)
+    return f"${variable}" if variable is not None and is_variable(variable) else str(value)
 
 
 def _default(name: str, group: list[Deployment], existing: Provider | None) -> str | None:
@@ -186,7 +252,7 @@ def _default(name: str, group: list[Deployment], existing: Provider | None) -> s
     plain = [d for d in group if d.model != "*"]
     exact = next((d.model for d in plain if d.name == name), None)
     others = [d for d in plain if d.name != f"{name}/{d.model}"]
-    chat = next((d.model for d in others if d.mode in (None, "chat")), None)
+    chat = next((d.model for d in others if d.info.get("mode") in (None, "chat")), None)
     return exact or chat or next((d.model for d in others), None)
 
 
@@ -197,10 +263,9 @@ def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[s
         values = [d.extras.get(key) for d in group]
         # NaN is not equal to itself
         if values[0] is not None and all(v is values[0] or v == values[0] for v in values):
-            if (value := plain(values[0])) is None:
-                report.left_out.append(
-                    f"{key} of provider {name!r}: a value that cannot be written"
-                )
+            if (value := writable(values[0])) is None:
+                what = f"{key} of provider {name!r}: a value that cannot be written"
+                report.left_out.append(what)
             else:
                 common[key] = value
             continue
@@ -211,3 +276,77 @@ def _common_extras(name: str, group: list[Deployment], report: Report) -> dict[s
                 "differ in it, and here it is one setting for all of them"
             )
     return common
+
+
+def _models(entries: Iterable[_Entry], report: Report) -> dict[str, dict[str, Any]]:
+    """Return what ``model_info`` says of each model, by the name to type for it."""
+    models: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        d = entry.deployment
+        info = {str(k): v for k, v in d.info.items() if v is not None and k != "order"}
+        able = {k: v for k, v in info.items() if _CAPABILITY.fullmatch(k) and d.model != "*"}
+        able = {k: v for k, v in able.items() if isinstance(v, str | int | float)}
+        if info.keys() - able.keys():
+            report.note("model_info, of which LiteLLM only shows the rest", entry.place, d.name)
+        if able:
+            models.setdefault(f"{entry.provider.name}/{d.model}", able)
+    return models
+
+
+def _find_routes(
+    entries: Sequence[_Entry], report: Report
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what to type for each ``model_name``, and the aliases that stand for it."""
+    routes: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+    shared: dict[str, list[str]] = {}
+    wild = {e.deployment.wildcard for e in entries if e.deployment.wildcard == e.provider.name}
+    first_of: dict[str, _Entry] = {}  # LiteLLM asks those of the lowest order, where any has one
+    for entry in sorted(
+        entries, key=lambda e: (e.deployment.order is None, e.deployment.order or 0)
+    ):
+        first_of.setdefault(entry.deployment.name, entry)
+    for entry in entries:
+        d = entry.deployment
+        elsewhere = d.wildcard is not None and d.wildcard != entry.provider.name
+        if d.pattern or (elsewhere and d.wildcard not in wild):
+            what = f"{d.name}: a pattern of names; use {entry.typed}"
+            report.left_out.append(f"{entry.place}: {what}")
+            continue
+        chosen = first_of[d.name].typed
+        shared.setdefault(d.name, [chosen]).append(entry.typed)
+        if d.name in routes or elsewhere:
+            continue
+        routes[d.name] = chosen
+        if d.name != chosen and not d.wildcard:
+            aliases[d.name] = chosen
+    for name, typed in shared.items():
+        distinct = list(dict.fromkeys(typed))
+        if len(distinct) > 1:
+            what = f"load balancing over {', '.join(distinct)}; it goes to {routes[name]}"
+            report.left_out.append(f"{name}: {what}")
+    return routes, aliases
+
+
+def _with_fallbacks(
+    provider: ImportedProvider, routes: Mapping[str, str], report: Report
+) -> ImportedProvider:
+    """Return ``provider`` with the models that its fallbacks name called as they are called now."""
+    extras = dict(provider.extras)
+    if isinstance(given := extras.get("fallbacks"), list):
+        extras["fallbacks"] = [_typed(item, routes) for item in given]
+        for name in given:
+            if isinstance(name, str) and name not in routes:
+                what = f"name {name!r}, which the file lacks"
+                report.note(f"fallbacks of provider {provider.name!r} {what}")
+    if isinstance(table := extras.get("context_window_fallback_dict"), Mapping):
+        extras["context_window_fallback_dict"] = {
+            _typed(k, routes): _typed(v, routes) for k, v in table.items()
+        }
+    return replace(provider, extras=extras)
+
+
+def _typed(item: Any, routes: Mapping[str, str]) -> Any:
+    if isinstance(item, Mapping) and isinstance(item.get("model"), str):
+        return {**item, "model": _typed(item["model"], routes)}
+    return routes.get(item, item) if isinstance(item, str) else item

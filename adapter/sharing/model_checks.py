@@ -13,14 +13,10 @@ from adapter.call.resolution import EMBEDDED, LOCAL
 from adapter.config.files import documents
 from adapter.config.loading import Config
 from adapter.errors import Problem
+from adapter.sharing.naming import GPTME_BUILTIN
 from adapter.upstream.prefixes import is_litellm_model
 
 __all__ = ["check_default_model"]
-
-GPTMES_OWN = frozenset(
-    {"gptme", "grok-subscription", "nvidia", "openai-subscription", "openrouter-subscription"}
-)
-"""Built-in providers of gptme (``BuiltinProvider``) under names that LiteLLM does not have."""
 
 
 def check_default_model(config: Config) -> Iterator[Problem]:
@@ -32,7 +28,7 @@ def check_default_model(config: Config) -> Iterator[Problem]:
     if not model or config.find(model):
         return
     head = model.partition("/")[0]
-    if config.find(head) or head in {LOCAL, EMBEDDED} | GPTMES_OWN or is_litellm_model(model):
+    if config.find(head) or head in {LOCAL, EMBEDDED} | GPTME_BUILTIN or is_litellm_model(model):
         return
     if model in config.settings.get("router_settings", {}).get("model_group_alias", ()):
         return  # a gateway knows it

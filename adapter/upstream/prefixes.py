@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 __all__ = [
     "COMPATIBLE_BASES",
+    "ENDPOINTS",
     "LOGINS",
     "NOT_EXPRESSIBLE",
     "OPENAI_COMPATIBLE",
@@ -102,6 +103,9 @@ COMPATIBLE_BASES: Final = _rows(
 
 From the makers' documentation, not from LiteLLM.
 """
+
+ENDPOINTS: Final[Mapping[str, str]] = MappingProxyType(_DATA["endpoints"])
+"""Base URL -> the prefix that LiteLLM goes by for a model without one, in its order."""
 
 LOGINS: Final = frozenset(_DATA["logins"])
 """Asking LiteLLM about these starts an OAuth login, so neither code nor tests ever do."""

@@ -82,6 +82,7 @@ model_list:
       api_base: https://api.groq.com/openai/v1
       api_key: os.environ/MY_KEY
   # vllm-local (gptme.toml)
+  # no key: $VLLM_LOCAL_API_KEY is not set; with one, os.environ/VLLM_LOCAL_API_KEY
   - model_name: vllm-local/*
     litellm_params:
       model: openai/*

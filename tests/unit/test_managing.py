@@ -28,7 +28,7 @@ from adapter.providers.discovery import find_local
 from adapter.providers.known import KNOWN, LOCAL
 from adapter.providers.registration import NewProvider, add, remove
 from adapter.secrets.secret import Secret
-from adapter.sharing.import_writes import write_import
+from adapter.sharing.applying import write_import
 from adapter.sharing.importing import plan_import
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 from tests.command import ROOT, at_a_terminal, run, run_apart

@@ -35,7 +35,7 @@ def write():
 import os, sys
 from adapter.config.loading import load_config
 from adapter.config.files import shared_file
-from adapter.sharing.import_writes import write_import
+from adapter.sharing.applying import write_import
 from adapter.sharing.importing import plan_import
 from adapter.providers.registration import remove
 

@@ -1,0 +1,264 @@
+"""Lay an import over the user's TOML files: what would be overwritten, and the write itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapter.call.translation import api_base
+from adapter.config.files import SECRETS_FILE, documents, value_at
+from adapter.config.loading import Config
+from adapter.config.provider import Provider, safe_url
+from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_providers
+from adapter.errors import ConfigError, Problem
+from adapter.keys.precedence import default_variable
+from adapter.secrets.policy import has_secret
+from adapter.sharing.importing import Import, ImportedProvider
+
+__all__ = ["Written", "check_import", "write_import"]
+
+_Change = Callable[[MutableMapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, or would be: a unified diff for each file, without keys."""
+
+    diffs: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
+def check_import(
+    plan: Import,
+    config: Config,
+    target: str | os.PathLike[str],
+    *,
+    replace: bool = False,
+    include_secrets: bool = False,
+) -> None:
+    """Raise :class:`ConfigError`, with every difference, when ``plan`` would overwrite something.
+
+    Adding to a provider is none: a field or parameter it does not have yet. With ``replace`` only
+    what another file says, which would go on to count beside the new values, stops it: an old key
+    must not go to a new base URL.
+    """
+    if replace:
+        differences = list(_still_counting(plan, config, Path(target), include_secrets))
+    else:
+        differences = list(_differences(plan, config, str(target), include_secrets))
+    if differences:
+        raise ConfigError(differences)
+
+
+def _differences(
+    plan: Import, config: Config, target: str, include_secrets: bool
+) -> Iterator[Problem]:
+    for provider in plan.providers:
+        existing = config.find(provider.name)
+        if existing is None:
+            continue
+        where = existing.origin[-1] if existing.origin else target
+        fix = "use --replace to overwrite it, or rename the provider"
+        for name, old, new in _differing_fields(existing, provider, include_secrets):
+            message = f"{name} is {old}, and the import says {new}"
+            yield Problem(where, None, provider.name, message, fix)
+    secrets = plan.settings.secrets if include_secrets else {}
+    current = {**config.settings, "models": config.models}
+    for sections in ({**plan.settings.sections, "models": plan.models}, secrets):
+        for path, value in _leaves(sections):
+            old = value_at(current, path)
+            if path and old is not None and old != value:
+                name = ".".join(path)
+                message = f"{name} is {_shown(path[1:], old, value)}, and the import says "
+                message += _shown(path[1:], value, old)
+                yield Problem(target, None, None, message, "use --replace to overwrite it")
+    yield from _hidden_names(plan, config, target)
+    for name, value in (plan.settings.environment if include_secrets else {}).items():
+        if config.env.get(name) not in (None, value):
+            message = f"[env] {name} has another value"
+            yield Problem(target, None, None, message, "use --replace to overwrite it")
+
+
+def _shown(path: tuple[str, ...], value: Any, other: Any) -> str:
+    """Return ``value`` in words; neither is shown where the other is a secret."""
+    return "a secret" if has_secret(path, [value, other]) else repr(value)
+
+
+def _hidden_names(plan: Import, config: Config, target: str) -> Iterator[Problem]:
+    """Yield the new aliases that would hide a provider that the import leaves as it is."""
+    planned = {provider.name for provider in plan.providers}
+    has = config.settings.get("router_settings", {}).get("model_group_alias", {})
+    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
+    for alias in aliases.keys() - has.keys():
+        name = alias.partition("/")[0]
+        if name not in planned and config.find(name) is not None:
+            message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
+            fix = "rename one of them, or use --replace"
+            yield Problem(target, None, name, message, fix)
+
+
+def _differing_fields(
+    existing: Provider, new: ImportedProvider, include_secrets: bool = True
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (field, what it is, what the import says) for each that differs; no key is shown."""
+    moved = api_base(existing.base_url) != api_base(new.base_url)
+    if moved:
+        yield "base_url", safe_url(existing.base_url), safe_url(new.base_url)
+    yield from _differing_key(existing, new, moved, include_secrets)
+    if new.default_model and existing.default_model not in (None, new.default_model):
+        yield "default_model", repr(existing.default_model), repr(new.default_model)
+    secret = new.secret_extras if include_secrets else {}
+    for path, value in (*_leaves(new.extras), *_leaves(secret)):
+        old = value_at(existing.extras, path)
+        if path and old not in (None, value):
+            yield ".".join(path), _shown(path, old, value), _shown(path, value, old)
+
+
+def _differing_key(
+    existing: Provider, new: ImportedProvider, moved: bool, include_secrets: bool
+) -> Iterator[tuple[str, str, str]]:
+    conventional = default_variable(new.name)
+    variable = f"${new.api_key_env or conventional}"
+    if not existing.api_key:
+        old = f"${existing.api_key_env or conventional}"
+        if new.literal is None and old != variable:
+            yield "api_key_env", old, variable
+    elif new.literal is None:
+        # the conventional variable is what an export writes in place of the key itself
+        if moved or new.api_key_env not in (None, conventional):
+            yield "api_key", "a key", variable
+    elif existing.api_key != new.literal and (moved or include_secrets):
+        yield "api_key", "a key", "another one"
+
+
+def _still_counting(
+    plan: Import, config: Config, target: Path, include_secrets: bool
+) -> Iterator[Problem]:
+    """Yield fields of other files than ``target`` that would still count after a replacement."""
+    order = [os.path.realpath(path) for path in config.files]
+    here, local = os.path.realpath(target), os.path.realpath(target.with_name(SECRETS_FILE))
+    for provider in plan.providers:
+        existing = config.find(provider.name)
+        if existing is None:
+            continue
+        differing = {name for name, *_ in _differing_fields(existing, provider)}
+        for path in existing.origin:
+            real = os.path.realpath(path)
+            if real == here:
+                continue
+            later = here in order and order.index(real) > order.index(here)
+            overwritten = include_secrets and provider.literal and real == local
+            for name in _fields_in(path, provider.name):
+                key = name == "api_key" and bool(differing & {"base_url", "api_key"})
+                if (key and not overwritten) or (later and name in differing - {"api_key"}):
+                    message = f"{name} stands here and would still count after the import"
+                    fix = f"remove it here, or import with --to {path}"
+                    yield Problem(path, None, provider.name, message, fix)
+
+
+def _fields_in(path: str, name: str) -> list[str]:
+    tables = [table for d in documents([path]) for table in d.data.get("providers", [])]
+    return [key for table in tables if table.get("name") == name for key in table]
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def write_import(
+    plan: Import,
+    config: Config,
+    target: str | os.PathLike[str],
+    *,
+    include_secrets: bool = False,
+    dry_run: bool = False,
+) -> Written:
+    """Write ``plan`` into the TOML file ``target``, over whatever differs there.
+
+    Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it, mode
+    0600. :func:`check_import` tells beforehand what would be lost. Raises :class:`ConfigError`,
+    before anything is written, when a file cannot be edited.
+    """
+    edits = [Edit(target, _public_change(plan, config))]
+    if include_secrets and _has_secrets(plan):
+        secrets = Path(target).with_name(SECRETS_FILE)
+        edits.append(Edit(secrets, _secret_change(plan), secret=True))
+    diffs = edit_all(edits, dry_run=dry_run)
+    return Written(diffs, () if include_secrets else tuple(_secrets_left_out(plan)))
+
+
+def _public_change(plan: Import, config: Config) -> _Change:
+    def change(document: MutableMapping[str, Any]) -> None:
+        set_providers(document, [_fields(p, config.find(p.name)) for p in plan.providers])
+        for provider in plan.providers:
+            set_extras(document, provider.name, provider.extras)
+        for section, values in {"models": plan.models, **plan.settings.sections}.items():
+            merge_table(document, ("plugin", "litellm", section), values)
+
+    return change
+
+
+def _fields(
+    provider: ImportedProvider, existing: Provider | None
+) -> tuple[dict[str, str], list[str]]:
+    """Return the fields to set and those to delete."""
+    fields = {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "api_key_env": provider.api_key_env or "",
+        "default_model": provider.default_model or "",
+    }
+    remove = []
+    if existing is not None:
+        if api_base(existing.base_url) == api_base(provider.base_url):
+            fields["base_url"] = existing.base_url  # a trailing slash, or Azure's form
+        if provider.api_key_env == default_variable(provider.name):
+            fields["api_key_env"] = (existing.api_key_env and provider.api_key_env) or ""
+        if existing.api_key_env and not provider.api_key_env and not provider.literal:
+            remove = ["api_key_env"]
+        if any(name == "api_key" for name, *_ in _differing_fields(existing, provider)):
+            remove.append("api_key")  # it goes before any variable, and to the new base
+            if provider.api_key_env:
+                fields["api_key_env"] = provider.api_key_env
+    return fields, remove
+
+
+def _has_secrets(plan: Import) -> bool:
+    settings = plan.settings
+    of_providers = any(p.literal or p.secret_extras for p in plan.providers)
+    return bool(settings.secrets or settings.environment or of_providers)
+
+
+def _secret_change(plan: Import) -> _Change:
+    def change(document: MutableMapping[str, Any]) -> None:
+        keyed = [p for p in plan.providers if p.literal]
+        set_providers(document, [({"name": p.name, "api_key": str(p.literal)}, ()) for p in keyed])
+        for provider in plan.providers:
+            set_extras(document, provider.name, provider.secret_extras)
+        for section, values in plan.settings.secrets.items():
+            merge_table(document, ("plugin", "litellm", section), values)
+        merge_table(document, ("env",), plan.settings.environment)
+
+    return change
+
+
+def _secrets_left_out(plan: Import) -> Iterator[str]:
+    """Yield a line for each secret that is not written, and what to do instead."""
+    hint = "--include-secrets writes it to config.local.toml"
+    for p in plan.providers:
+        if p.literal:
+            yield f"the key of provider {p.name!r}: set {default_variable(p.name)} to it, or {hint}"
+        for name in p.secret_extras:
+            yield f"{name} of provider {p.name!r} holds a secret: {hint}"
+    for section, values in plan.settings.secrets.items():
+        for name in values:
+            yield f"{section}.{name} holds a secret: {hint}"
+    for name in plan.settings.environment:
+        yield f"environment_variables.{name}: set {name} yourself, or {hint}, under [env]"
