@@ -141,7 +141,7 @@ class MissingKeyError(AdapterError):
 
 
 class UnknownProviderError(AdapterError):
-    """No provider of that name is configured; the message names the nearest ones."""
+    """No provider of that name is configured; the message names the nearest, or how to add it."""
 
     exit_code = ExitCode.NOT_FOUND
 
@@ -152,6 +152,8 @@ class UnknownProviderError(AdapterError):
         if not hint:
             listed = ", ".join(self.known) or "none"
             hint = f" (configured: {printable(listed)})"
+            if name.replace("-", "").replace("_", "").isalnum():  # else no word for a shell
+                hint += f"; `adapter providers add {name}` adds it"
         super().__init__(f"no provider named {name!r} is configured{hint}")
 
     def __reduce__(self) -> tuple[object, ...]:

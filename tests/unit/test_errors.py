@@ -150,8 +150,17 @@ def test_a_missing_key_names_provider_and_variable() -> None:
     ("name", "known", "message"),
     [
         ("grok", ["groq", "local"], "'grok' is configured (did you mean 'groq'?)"),
-        ("zzz", ["groq", "local"], "'zzz' is configured (configured: groq, local)"),
-        ("zzz", [], "'zzz' is configured (configured: none)"),
+        (
+            "zzz",
+            ["groq", "local"],
+            "'zzz' is configured (configured: groq, local); `adapter providers add zzz` adds it",
+        ),
+        (
+            "my-x_1",
+            [],
+            "'my-x_1' is configured (configured: none); `adapter providers add my-x_1` adds it",
+        ),
+        ("z; rm", [], "'z; rm' is configured (configured: none)"),
         ("a\x1b", ["\x1b[2J"], "'a\\x1b' is configured (configured: \\x1b[2J)"),
     ],
 )
