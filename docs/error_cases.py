@@ -106,7 +106,7 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         "[plugin.litellm.worker]\nmode = true\n",
         "[plugin.litellm.worker]\nidle_minutes = 0\n",
         "[plugin.litellm.worker]\nidle = 5\n",
-        "[plugin.litellm.gateway]\nroutes = 1\n",
+        "[plugin.litellm.gateway]\nroutes = 1\nmax_request_bytes = 0\n",
     ),
 }
 """Configurations with something wrong, by the heading under which that is told."""

@@ -40,7 +40,11 @@ OUR_SETTINGS: Mapping[str, Mapping[str, Check]] = {
             lambda v: (
                 v == "all" or (isinstance(v, list) and all(isinstance(path, str) for path in v))
             ),
-            'write routes = "all", or a list like routes = ["/v1/moderations"]',
+            'write routes = "all", or a list like routes = ["/v1/files"]',
+        ),
+        "max_request_bytes": (
+            lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0,
+            "write a whole number above 0, like max_request_bytes = 67108864",
         ),
     },
 }

@@ -1,16 +1,22 @@
-"""Check who asks a gateway, by Host, Origin and master key, before LiteLLM's proxy does."""
+"""Stand before LiteLLM's proxy: check who asks a gateway and what, and hide keys in answers."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from hmac import compare_digest
 from urllib.parse import parse_qsl
 
 from adapter.config.provider import is_loopback
+from adapter.gateway.requests import (
+    RequestRefusedError,
+    check_fields,
+    read_body,
+    route_pattern,
+)
 from adapter.gateway.responses import (
     App,
     Hidden,
@@ -18,8 +24,10 @@ from adapter.gateway.responses import (
     Receive,
     Send,
     redacted,
+    send_error,
     with_retry_after,
 )
+from adapter.gateway.settings import GuardSettings
 
 __all__ = ["PUBLIC", "Guard"]
 
@@ -28,6 +36,14 @@ PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
 
 _SCHEMES = (b"bearer ", b"basic ")
 """What LiteLLM takes off a header before it reads the rest as the key itself."""
+
+_KEY_HEADERS = frozenset(
+    {
+        *(b"authorization", b"x-litellm-api-key", b"api-key", b"x-api-key", b"x-goog-api-key"),
+        b"ocp-apim-subscription-key",
+    }
+)
+"""Headers that LiteLLM reads a key from, each before the next."""
 
 _AWS_CREDENTIAL = re.compile(rb"Credential=(?:Bearer\s+)?([^/\s,]+)")
 """Where LiteLLM finds the key in an AWS signature, as LangChain sends it."""
@@ -38,57 +54,125 @@ _SUBPROTOCOL = "openai-insecure-api-key."
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d+)?")
 """Host and port (RFC 3986, 3.2), each in its plainest form."""
 
+_ORIGIN = re.compile(rf"https?://{_AUTHORITY.pattern}/?", re.IGNORECASE)
+
 
 class Guard:
-    """An ASGI application before LiteLLM's proxy: it checks who asks, and hides keys in answers.
+    """An ASGI application before LiteLLM's proxy.
 
-    ``local_only`` says that only this machine may ask: on loopback a web page could otherwise reach
-    the gateway by a name that resolves to 127.0.0.1. ``key`` is what every request but those of
-    ``PUBLIC`` must carry; LiteLLM itself leaves dozens of routes open. It is ``None`` where others
-    have keys too, which only LiteLLM knows.
+    On loopback a web page could reach the gateway by a name that resolves to 127.0.0.1, so ``Host``
+    and ``Origin`` are checked. ``key`` is what every request but those of ``PUBLIC`` must carry;
+    LiteLLM itself leaves dozens of routes open. It is ``None`` where others have keys too, which
+    only LiteLLM knows. ``refused`` are fields that no request may hold.
     """
 
     def __init__(
-        self, app: App, hidden: Hidden, *, local_only: bool, key: str | None = None
+        self,
+        app: App,
+        hidden: Hidden,
+        settings: GuardSettings,
+        *,
+        key: str | None = None,
+        refused: Collection[str] = (),
     ) -> None:
         self._app = app
         self._hidden = hidden
-        self._local_only = local_only
+        self._settings = settings
         self._key = None if key is None else key.encode()
+        self._refused = refused
+        self._routes = route_pattern(settings.routes or ())
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):  # what is left is the start and the end
             await self._app(scope, receive, send)
             return
-        if self._local_only and not _is_from_here(scope["headers"]):
-            await _refuse(scope["type"], 403, "this gateway answers its own machine only", send)
+        try:
+            scope = self._checked(scope)
+            if scope["type"] == "websocket":
+                await self._app(scope, receive, redacted(send, self._hidden))
+                return
+            body = await read_body(scope, receive, self._settings.max_request_bytes)
+            if body is None:  # the client has left
+                return
+            await check_fields(
+                scope, body, self._refused, json_only=self._settings.routes is not None
+            )
+        except RequestRefusedError as error:
+            await send_error(scope["type"], error.status, str(error), send)
             return
-        if self._key is not None and not _is_public(scope) and not _has_key(scope, self._key):
+        send = with_retry_after(redacted(send, self._hidden))
+        await _answer(self._app, scope, body, receive, send)
+
+    def _checked(self, scope: Message) -> Message:
+        """Return ``scope`` as LiteLLM gets it, or raise :class:`RequestRefusedError`."""
+        if self._settings.local_only and not _is_from_here(scope["headers"]):
+            raise RequestRefusedError(403, "this gateway answers its own machine only")
+        has_key = self._key is not None and _has_key(scope, self._key)
+        if self._key is not None and not has_key and not _is_public(scope):
             why = "this gateway needs its key: Authorization: Bearer $(adapter serve --key)"
-            await _refuse(scope["type"], 401, why, send)
-            return
-        send = redacted(send, self._hidden)
-        if scope["type"] == "http":
-            send = with_retry_after(send)
+            raise RequestRefusedError(401, why)
         # what LiteLLM compresses could not be searched for keys
-        headers = [h for h in scope["headers"] if h[0].lower() != b"accept-encoding"]
-        await self._app({**scope, "headers": headers}, receive, send)
+        headers = [(k.lower(), v) for k, v in scope["headers"] if k.lower() != b"accept-encoding"]
+        if self._settings.routes is not None:
+            if not self._routes.fullmatch(scope["path"]):
+                why = (
+                    f"this gateway does not answer {scope['path']}: "
+                    'routes = "all" in [plugin.litellm.gateway] opens all of LiteLLM\'s routes'
+                )
+                raise RequestRefusedError(404, why)
+            if self._key is not None and has_key:  # where it stood, LiteLLM might not find it
+                headers = [h for h in headers if h[0] not in _KEY_HEADERS]
+                headers.append((b"authorization", b"Bearer " + self._key))
+        return {**scope, "headers": headers}
+
+
+async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
+    """Let ``app`` answer a request whose body has been read, until its client leaves."""
+    is_complete = False
+    left = asyncio.Event()
+    bodies = [body]
+
+    async def next_message() -> Message:
+        if bodies:
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def pass_on(message: Message) -> None:
+        nonlocal is_complete
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            is_complete = True
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+        if not is_complete:  # what goes on after an answer may go on
+            answer.cancel()
+
+    answer = asyncio.ensure_future(app(scope, next_message, pass_on))
+    watcher = asyncio.ensure_future(watch())
+    try:
+        await answer
+    except asyncio.CancelledError:
+        if not left.is_set():  # it is this task that ends, as at the end of the gateway
+            raise
+    finally:
+        answer.cancel()
+        watcher.cancel()
 
 
 def _is_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether a request is of this machine and not of a web page of another site."""
     decoded = [(name.lower(), value.decode("latin-1")) for name, value in headers]
-    if not all(_is_local(value) for name, value in decoded if name in (b"host", b"origin")):
-        return False
+    for header, pattern in ((b"host", _AUTHORITY), (b"origin", _ORIGIN)):
+        for match in (pattern.fullmatch(value) for name, value in decoded if name == header):
+            if match is None or not is_loopback(match[1]):
+                return False
     # a browser sends no Origin with a link or an image, but says this (Fetch Metadata, 2.3)
     is_foreign = (b"sec-fetch-site", "cross-site") in decoded
     return not is_foreign or any(name == b"origin" for name, _ in decoded)
-
-
-def _is_local(name: str) -> bool:
-    """Return whether a Host or Origin names this machine."""
-    match = _AUTHORITY.fullmatch(name.rpartition("://")[2].removesuffix("/"))
-    return match is not None and is_loopback(match[1])
 
 
 def _is_public(scope: Message) -> bool:
@@ -104,7 +188,8 @@ def _has_key(scope: Message, key: bytes) -> bool:
 
 
 def _credentials(scope: Message) -> Iterator[bytes]:
-    for name, value in scope["headers"]:
+    first = dict(reversed([(name.lower(), value) for name, value in scope["headers"]]))
+    for name, value in first.items():  # of two with one name the first counts
         yield value
         for scheme in _SCHEMES:
             if value[: len(scheme)].lower() == scheme:
@@ -115,7 +200,7 @@ def _credentials(scope: Message) -> Iterator[bytes]:
                 yield from (user, password)  # Langfuse's clients: a public key and a secret one
         if match := _AWS_CREDENTIAL.search(value):
             yield match[1]
-        if name.lower() == b"sec-websocket-protocol":
+        if name == b"sec-websocket-protocol":
             for protocol in value.decode("latin-1").split(","):
                 yield protocol.strip().removeprefix(_SUBPROTOCOL).encode()
     query = scope.get("query_string", b"").decode("latin-1")
@@ -123,19 +208,3 @@ def _credentials(scope: Message) -> Iterator[bytes]:
         for name, text in parse_qsl(query, max_num_fields=100):
             if name == "key":  # as Google's clients send it
                 yield text.encode("utf-8", "replace")
-
-
-async def _refuse(kind: str, status: int, why: str, send: Send) -> None:
-    if kind == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # RFC 6455, 7.4.1: policy violation
-        return
-    error = {"message": why, "type": "auth_error", "param": None, "code": str(status)}
-    body = json.dumps({"error": error}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, 15.5.2
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

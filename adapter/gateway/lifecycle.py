@@ -106,7 +106,8 @@ def start_gateway(
                 yaml_file.write(yaml_text(proxy.content).encode())
             variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
             environ = proxy_environment(config, variables, yaml_path)
-            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host))
+            own = config.settings.get("gateway", {})
+            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own))
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
             salt = secrets.token_hex(16)
             gateway = file.publish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,17 +16,22 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
+from adapter._text import printable
 from adapter.gateway.guard import Guard
+from adapter.gateway.requests import ALWAYS_REFUSED, ROUTING_FIELDS
 from adapter.gateway.responses import App, Hidden, Message, Receive, Send
 from adapter.gateway.runtime import remove_files
 from adapter.gateway.settings import GuardSettings
-from adapter.upstream.proxy import limit_connecting, proxy_app
+from adapter.upstream.proxy import limit_connecting, proxy_app, refused_fields
 from adapter.upstream.redirects import ANYWHERE, guard_redirects
 
 __all__ = ["RedactedLog", "make_app", "run"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
+
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+"""Of LiteLLM's own logger, which would show as symbols."""
 
 HEALTH_SECONDS = 60
 """How long a worker may be too busy to say that it lives; then uvicorn replaces it."""
@@ -104,7 +110,8 @@ def make_app(settings: GuardSettings, ready: Connection) -> App:
         raise
     guard_redirects(ANYWHERE)
     key = os.environ["LITELLM_MASTER_KEY"] if settings.master_key_only else None
-    return _reporting(Guard(app, hidden, local_only=settings.local_only, key=key), ready)
+    refused = ALWAYS_REFUSED if settings.client_credentials else ROUTING_FIELDS | refused_fields()
+    return _reporting(Guard(app, hidden, settings, key=key, refused=refused), ready)
 
 
 def _reporting(app: App, ready: Connection) -> App:
@@ -134,7 +141,10 @@ def _tell(ready: Connection, is_ready: bool) -> None:
 
 
 class RedactedLog:
-    """A text stream that never writes a key: servers echo them in errors, which LiteLLM logs."""
+    """A text stream for what LiteLLM logs, which may be a server's words.
+
+    It writes no key, and no control character but the end of a line.
+    """
 
     def __init__(self, stream: TextIO, hidden: Hidden) -> None:
         self._stream = stream
@@ -142,7 +152,8 @@ class RedactedLog:
 
     def write(self, text: str) -> int:
         shown = self._hidden.clean(text.encode("utf-8", "surrogatepass"))
-        return self._stream.write(shown.decode("utf-8", "surrogatepass"))
+        plain = _COLOURS.sub("", shown.decode("utf-8", "surrogatepass"))
+        return self._stream.write(printable(plain))
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:

@@ -12,7 +12,16 @@ from urllib.parse import quote
 from adapter.secrets.scrubber import SHORTEST
 from adapter.secrets.secret import MASK
 
-__all__ = ["App", "Hidden", "Message", "Receive", "Send", "redacted", "with_retry_after"]
+__all__ = [
+    "App",
+    "Hidden",
+    "Message",
+    "Receive",
+    "Send",
+    "redacted",
+    "send_error",
+    "with_retry_after",
+]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -124,3 +133,28 @@ def _clean_frame(message: Message, hidden: Hidden) -> Message:
     if message.get("bytes") is not None:
         frame["bytes"] = hidden.clean(message["bytes"])
     return frame
+
+
+async def send_error(kind: str, status: int, why: str, send: Send) -> None:
+    """Answer an HTTP request or a WebSocket's opening with an error in OpenAI's form."""
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008})  # RFC 6455, 7.4.1: policy violation
+        return
+    types = {401: "auth_error", 403: "auth_error"}
+    error = {
+        "message": why,
+        "type": types.get(status, "invalid_request_error"),
+        "param": None,
+        "code": str(status),
+    }
+    body = json.dumps({"error": error}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, 15.5.2
+    if status == 413:
+        headers.append((b"connection", b"close"))  # the rest of the request is not read
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

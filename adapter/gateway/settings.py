@@ -9,12 +9,13 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from adapter._install import install_extra
@@ -44,6 +45,9 @@ __all__ = [
 
 SHORTEST_KEY = 16
 """In characters, of a master key of the user's own: others can try keys on an open port."""
+
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+"""Of a request's body, unless the configuration says otherwise; LiteLLM takes it into memory."""
 
 NOT_INHERITED = (
     "OPENAI_",  # LiteLLM sends these to any host
@@ -92,12 +96,17 @@ class GuardSettings:
     """What stands before the proxy is told.
 
     ``local_only`` says that only this machine may ask; ``master_key_only`` that every request must
-    carry the master key; ``secrets`` are taken out of answers and logs.
+    carry the master key; ``secrets`` are taken out of answers and logs. ``routes`` are answered
+    besides a gateway's own, all of LiteLLM's where it is ``None``. ``client_credentials`` says that
+    a request may name another server and key. ``max_request_bytes`` is of a body.
     """
 
     local_only: bool
     master_key_only: bool
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: Sequence[str] = field(repr=False)
+    routes: Sequence[str] | None = ()
+    client_credentials: bool = False
+    max_request_bytes: int = MAX_REQUEST_BYTES
 
 
 def proxy_config(config: Config) -> ProxyConfig:
@@ -168,16 +177,30 @@ def proxy_environment(
 
 
 def guard_settings(
-    content: Mapping[str, Any], environ: Mapping[str, str], host: str
+    content: Mapping[str, Any],
+    environ: Mapping[str, str],
+    host: str,
+    own: Mapping[str, Any] = MappingProxyType({}),
 ) -> GuardSettings:
-    """Return what the guard before a proxy on ``content`` and ``environ`` is told."""
+    """Return what the guard before a proxy on ``content`` and ``environ`` is told.
+
+    ``own`` is the table ``[plugin.litellm.gateway]``.
+    """
     settings = content["general_settings"]
     others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
     secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ, ())}
+    routes = own.get("routes", ())
     return GuardSettings(
         local_only=is_loopback(host),
         master_key_only=not others,
-        secrets=tuple(sorted(secrets - {PLACEHOLDER_KEY})),
+        secrets=sorted(secrets - {PLACEHOLDER_KEY}),
+        routes=None if routes == "all" else routes,
+        client_credentials=settings.get("allow_client_side_credentials") is True
+        or any(
+            entry["litellm_params"].get("configurable_clientside_auth_params")
+            for entry in content.get("model_list", ())
+        ),
+        max_request_bytes=own.get("max_request_bytes", MAX_REQUEST_BYTES),
     )
 
 

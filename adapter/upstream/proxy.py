@@ -9,7 +9,7 @@ from typing import Any
 from adapter.upstream.clients import REQUEST_SECONDS
 from adapter.upstream.loading import keep_off_huggingface
 
-__all__ = ["limit_connecting", "proxy_app"]
+__all__ = ["limit_connecting", "proxy_app", "refused_fields"]
 
 CONNECT_SECONDS = 10.0
 """How long a connection to a provider may take, as in a query of the command."""
@@ -51,3 +51,13 @@ def limit_connecting() -> None:
             return kwargs
 
     litellm.callbacks.append(ConnectLimit())
+
+
+def refused_fields() -> frozenset[str]:
+    """Return the fields of a request that LiteLLM's proxy refuses, with a traceback in its log.
+
+    Private, and so empty where a release has another name for it: LiteLLM then refuses them alone.
+    """
+    from litellm.proxy.auth import auth_utils
+
+    return frozenset(getattr(auth_utils, "_BANNED_REQUEST_BODY_PARAMS", ()))

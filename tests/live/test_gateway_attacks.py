@@ -13,7 +13,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 KEY, OTHER_KEY = "sk-canary-of-groq-123456", "canary/with+odd=characters-123456"
 HEADER_TOKEN, LITERAL_TOKEN = "canary-of-a-header-123456", "Bearer canary-of-another-header"
 PASSWORD = "canary-of-a-redis-password"
-SECRETS = (KEY, OTHER_KEY, HEADER_TOKEN, LITERAL_TOKEN, PASSWORD)
+VARIABLE = "canary-of-a-variable-123456"
+SECRETS = (KEY, OTHER_KEY, HEADER_TOKEN, LITERAL_TOKEN, PASSWORD, VARIABLE)
 
 CONFIG = """\
 [[providers]]
@@ -44,6 +45,11 @@ name = "vllm-local"
 base_url = "{upstream}"
 api_key = "{other}"
 default_model = "org/model:free"
+
+[[providers]]
+name = "played"
+base_url = "http://127.0.0.1:{played}/v1"
+default_model = "m"
 
 [plugin.litellm.providers.vllm-local]
 extra_headers = {{ X-Tok = "$HEADER_TOKEN", Authorization = "{literal}" }}
@@ -85,9 +91,13 @@ print(json.dumps(list(walk(app.routes))))
 
 
 class Target(NamedTuple):
-    """A running gateway, the server behind it, and every route there is."""
+    """A running gateway, the server behind it, and every route there is.
+
+    ``played`` is a server that the provider ``played`` names and that a test itself plays.
+    """
 
     upstream: Recorder
+    played: socket.socket
     gateway: Gateway
     routes: frozenset[tuple[str, str]]
     sockets: frozenset[str]
@@ -136,59 +146,85 @@ def concrete(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "groq", path) or "/"
 
 
+class Routes(NamedTuple):
+    """Methods and paths of LiteLLM's own application."""
+
+    http: frozenset[tuple[str, str]]
+    sockets: frozenset[str]
+
+
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    folder = tmp_path_factory.mktemp("attacks")
-    bare = gateway_environ()
-    listing = subprocess.Popen(
+def routes(tmp_path_factory: pytest.TempPathFactory) -> Routes:
+    home = str(tmp_path_factory.mktemp("routes"))
+    listing = subprocess.run(
         [sys.executable, "-I", "-c", LIST_ROUTES, json.dumps(sys.path)],
-        env={**bare, **OWN_SETTINGS, "HOME": str(folder), "LITELLM_MASTER_KEY": "sk-unused" * 3},
+        env={**gateway_environ(), **OWN_SETTINGS, "HOME": home, "LITELLM_MASTER_KEY": "sk-no" * 9},
         cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
     )
-    with listing, recording_server() as upstream:
+    rows = json.loads(listing.stdout)
+    return Routes(
+        frozenset(
+            (method, concrete(path))
+            for kind, path, methods in rows
+            for method in (methods or ["GET", "POST"])
+            if "WebSocket" not in kind
+        ),
+        frozenset(concrete(path) for kind, path, _ in rows if "WebSocket" in kind),
+    )
+
+
+@contextmanager
+def started(folder: Path, more: str, routes: Routes) -> Iterator[Target]:
+    """A gateway of its own, with ``more`` in its configuration."""
+    with recording_server() as upstream, socket.create_server(("127.0.0.1", 0)) as played:
         config = folder / "gptme.toml"
-        config.write_text(
-            CONFIG.format(
-                upstream=upstream.base_url,
-                other=OTHER_KEY,
-                literal=LITERAL_TOKEN,
-                password=PASSWORD,
-            )
+        text = CONFIG.format(
+            upstream=upstream.base_url,
+            other=OTHER_KEY,
+            literal=LITERAL_TOKEN,
+            password=PASSWORD,
+            played=played.getsockname()[1],
         )
+        config.write_text(text + more)
         config.chmod(0o600)
         environ = {
-            **bare,
+            **gateway_environ(),
             "HOME": str(folder),
             "XDG_RUNTIME_DIR": str(folder),
             "ADAPTER_CONFIG": str(config),
             "FIRST_KEY": KEY,
             "HEADER_TOKEN": HEADER_TOKEN,
+            "ANTHROPIC_API_KEY": VARIABLE,
             # some of LiteLLM's routes ask the internet; nothing leaves this machine
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1"),
             "NO_PROXY": "127.0.0.1",
         }
-        started = run_apart(environ, "serve", "--detach", "--port", "0")
-        assert started.returncode == 0, started.stderr
+        start = run_apart(environ, "serve", "--detach", "--port", "0")
+        assert start.returncode == 0, start.stderr
         try:
-            routes = json.loads(listing.communicate(timeout=PATIENCE)[0])
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("XDG_RUNTIME_DIR", str(folder))
                 (gateway,) = running()
-            yield Target(
-                upstream,
-                gateway,
-                frozenset(
-                    (method, concrete(path))
-                    for kind, path, methods in routes
-                    for method in (methods or ["GET", "POST"])
-                    if "WebSocket" not in kind
-                ),
-                frozenset(concrete(path) for kind, path, _ in routes if "WebSocket" in kind),
-            )
+            yield Target(upstream, played, gateway, routes.http, routes.sockets)
         finally:
             run_apart(environ, "serve", "--stop")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, routes: Routes) -> Iterator[Target]:
+    with started(tmp_path_factory.mktemp("attacks"), "", routes) as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, routes: Routes) -> Iterator[Target]:
+    """A gateway whose configuration opens all of LiteLLM's routes."""
+    more = '\n[plugin.litellm.gateway]\nroutes = "all"\n'
+    with started(tmp_path_factory.mktemp("opened"), more, routes) as target:
+        yield target
 
 
 @pytest.fixture
@@ -204,6 +240,11 @@ def chat(model: str = "groq", **params: Any) -> bytes:
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+def log_of(target: Target) -> str:
+    assert target.gateway.log is not None
+    return Path(target.gateway.log).read_text()
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -274,6 +315,118 @@ def test_no_route_answers_without_the_key(target: Target, wrong: str) -> None:
     assert not target.upstream.requests
 
 
+ANSWERED = {
+    *(
+        ("POST", f"{version}/{call}")
+        for version in ("", "/v1")
+        for call in (
+            *("chat/completions", "completions", "embeddings", "responses", "moderations"),
+            *("rerank", "images/generations", "images/edits"),
+            *("audio/speech", "audio/transcriptions"),
+        )
+    ),
+    *(
+        ("POST", f"{base}/groq/{call}")
+        for base in ("/engines", "/openai/deployments")
+        for call in ("chat/completions", "completions", "embeddings")
+    ),
+    *(
+        ("POST", f"{base}/groq:{verb}")
+        for base in ("/models", "/v1beta/models")
+        for verb in ("generateContent", "streamGenerateContent", "countTokens")
+    ),
+    *(("POST", "/v1/messages"), ("POST", "/v1/messages/count_tokens"), ("POST", "/v2/rerank")),
+    *(("GET", f"{version}/models{name}") for version in ("", "/v1") for name in ("", "/groq")),
+    *(("GET", f"{version}/model/info") for version in ("", "/v1", "/v2")),
+    *(("GET", "/model_group/info"), ("GET", "/health")),
+    *(
+        (method, f"/health/{probe}")
+        for method in ("GET", "OPTIONS")
+        for probe in ("readiness", "liveliness", "liveness")
+    ),
+}
+"""All that is answered with the key: a route that a newer LiteLLM adds is not."""
+
+
+def test_only_the_routes_of_a_gateway_are_answered(target: Target) -> None:
+    headers = {**JSON, **bearer(target.gateway.key)}
+    answered = set()
+    connection = target.connect()
+    for method, path in sorted(target.routes - ANSWERED):
+        body = None if method in ("GET", "HEAD") else chat()
+        status, _, data = exchange(connection, method, path, headers, body)
+        if status != 404 or (b"this gateway does not answer" not in data and method != "HEAD"):
+            answered.add((method, path))
+    connection.close()
+    assert answered == set()
+    assert target.routes >= ANSWERED
+    assert not target.upstream.requests
+    for method, path in sorted(ANSWERED - {("GET", "/health")}):
+        body = None if method == "GET" else chat()
+        assert b"this gateway does not answer" not in target.send(method, path, headers, body)[2]
+
+
+REFERENCE = "os.environ/ANTHROPIC_API_KEY"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/cache/settings/test", "/coordination_redis/settings/test", "/v1/chat/completions"),
+        *("/config/update", "/health/test_connection", "/model/new"),
+    ],
+)
+def test_no_route_sends_a_variable_of_the_gateway(
+    target: Target, opened: Target, path: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        settings = {
+            "type": "redis",
+            "host": "127.0.0.1",
+            "port": str(listener.getsockname()[1]),
+            "password": REFERENCE,
+        }
+        body = {"cache_settings": settings, "coordination_redis_settings": settings, **settings}
+        for gateway in (target, opened):
+            headers = {**JSON, **bearer(gateway.gateway.key)}
+            for data in (json.dumps(body), json.dumps(body).replace("os.", "\\u006fs.")):
+                status, _, answer = gateway.send("POST", path, headers, data)
+                closed = gateway is target and "chat" not in path
+                assert status == (404 if closed else 400), answer
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_request_does_not_say_where_it_goes(target: Target, opened: Target) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        fields: list[dict[str, Any]] = [
+            *({"custom_llm_provider": name} for name in ("replicate", "bytez", "openai")),
+            *({name: url} for name in ("api_base", "base_url", "aws_sts_endpoint")),
+            *({name: url} for name in ("langfuse_host", "s3_endpoint_url", "sagemaker_base_url")),
+            {"user_config": {"model_list": [{"model_name": "groq", "litellm_params": {}}]}},
+            {"model_list": [{"model": "groq", "api_base": url}]},
+            {"metadata": {"api_base": url}},
+            {"fallbacks": [{"model": "groq", "custom_llm_provider": "replicate"}]},
+            {"use_litellm_proxy": True},
+        ]
+        for gateway in (target, opened):
+            before = log_of(gateway)
+            headers = {**JSON, **bearer(gateway.gateway.key)}
+            for field in fields:
+                for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/responses"):
+                    body = chat(input="q", **field)
+                    status, _, data = gateway.send("POST", path, headers, body)
+                    assert status == 400, (field, path, data)
+                    assert b"cannot be set in a request" in data
+            assert log_of(gateway) == before
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert not target.upstream.requests
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_key_that_is_not_quite_the_key_is_refused(target: Target, wrong: str) -> None:
     headers = {**JSON, **WRONG[wrong](target.gateway.key)}
@@ -308,15 +461,27 @@ RIGHT: dict[str, Callable[[str], dict[str, str]]] = {
     "x-goog-api-key": lambda key: {"x-goog-api-key": key},
     "Azure": lambda key: {"Ocp-Apim-Subscription-Key": key},
     "LiteLLM": lambda key: {"x-litellm-api-key": f"Bearer {key}"},
+    "bEARER": lambda key: {"Authorization": f"bEARER {key}"},
+    "alone": lambda key: {"Authorization": key},
+    "Basic": lambda key: {"Authorization": f"Basic {key}"},
+    "pair": lambda key: {"Authorization": "Basic " + b64encode(f"a:{key}".encode()).decode()},
+    "AWS": lambda key: {"Authorization": f"AWS4-HMAC-SHA256 Credential={key}/2026/x, S=1"},
+    "of my own": lambda key: {"X-Mine": key},
+    "beside another": lambda key: {"Authorization": "Bearer sk-other", "x-api-key": key},
+    "address": lambda key: {},
 }
 
 
 @pytest.mark.parametrize("place", RIGHT)
 def test_the_key_may_stand_wherever_litellm_looks(target: Target, place: str) -> None:
     headers = {**JSON, **RIGHT[place](target.gateway.key)}
-    status, _, data = target.send("POST", "/v1/chat/completions", headers, chat())
-    assert (status, b"Hello, world" in data) == (200, True), data
-    assert target.upstream.only.key == KEY
+    query = f"?key={target.gateway.key}" if place == "address" else ""
+    for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/messages"):
+        target.upstream.requests.clear()
+        body = chat(input="q", max_tokens=5)
+        status, _, data = target.send("POST", f"{path}{query}", headers, body)
+        assert (status, b"0.5" in data or b"Hello, world" in data) == (200, True), data
+        assert target.upstream.only.key == KEY
 
 
 def test_clients_of_other_kinds_work_with_the_key(target: Target) -> None:
@@ -335,8 +500,9 @@ def test_clients_of_other_kinds_work_with_the_key(target: Target) -> None:
 # ---- answers
 
 
-def test_no_answer_holds_a_key(target: Target) -> None:
+def test_no_answer_holds_a_key(opened: Target) -> None:
     """Every GET route, and the POST routes that tell of models; with the right key."""
+    target = opened
     headers = {**JSON, **bearer(target.gateway.key), "Accept-Encoding": "gzip, deflate, br, zstd"}
     asked = [(m, p) for m, p in target.routes if m == "GET" and not p.startswith("/health/drain")]
     asked += [(m, p) for m, p in target.routes if m == "POST" and "info" in p]
@@ -390,6 +556,8 @@ SITE = "https://evil.example"
 FOREIGN: dict[str, dict[str, str]] = {
     "another origin": {"Origin": SITE},
     "an opaque origin": {"Origin": "null"},
+    "another scheme": {"Origin": "evil://127.0.0.1"},
+    "a host with a scheme": {"Host": "evil://127.0.0.1"},
     "a name like ours": {"Origin": "http://localhost.evil.example"},
     "a name before an at sign": {"Origin": "http://127.0.0.1@evil.example"},
     "another host": {"Host": "evil.example"},
@@ -605,8 +773,78 @@ def test_a_large_body_is_refused_before_it_is_sent(target: Target, size: int) ->
             assert file.readline().startswith(b"HTTP/1.1 401 ")
 
 
+def read_request(connection: socket.socket) -> bytes:
+    """Read a request and return its first line."""
+    with connection.makefile("rb") as file:
+        first, length = file.readline(), 0
+        while line := file.readline().strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        file.read(length)
+    return first
+
+
+BEGUN = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    + chat_chunk({"role": "assistant", "content": "Hel"})
+)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_ends_the_request_to_the_server(target: Target, stream: bool) -> None:
+    before = log_of(target)
+    target.played.settimeout(PATIENCE)
+    body = chat("played", stream=stream)
+    head = [
+        *("POST /v1/chat/completions HTTP/1.1", "Host: localhost"),
+        *(f"Authorization: Bearer {target.gateway.key}", "Content-Type: application/json"),
+        *(f"Content-Length: {len(body)}", "", ""),
+    ]
+    with socket.create_connection(("127.0.0.1", target.gateway.port), PATIENCE) as client:
+        client.sendall("\r\n".join(head).encode() + body)
+        server, _ = target.played.accept()
+        while not read_request(server).startswith(b"POST "):  # for models, as the gateway started
+            server.close()
+            server, _ = target.played.accept()
+        with server:
+            server.settimeout(PATIENCE)
+            if stream:
+                server.sendall(BEGUN)
+                assert b"200 OK" in client.recv(65536)
+            client.close()
+            with suppress(ConnectionError):
+                assert server.recv(1) == b""
+    assert "Traceback" not in log_of(target)[len(before) :]
+
+
+def test_a_body_without_end_is_cut_off(target: Target) -> None:
+    """Its chunks are no longer taken once they are more than a request may have."""
+    head = [
+        *("POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Transfer-Encoding: chunked"),
+        *(f"Authorization: Bearer {target.gateway.key}", "Content-Type: application/json", "", ""),
+    ]
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    sent = 0
+    with socket.create_connection(("127.0.0.1", target.gateway.port), PATIENCE) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        with suppress(ConnectionError):
+            while sent < 1024:
+                connection.sendall(chunk)
+                sent += 1
+    assert sent < 1024
+
+
+def test_no_escape_of_a_server_reaches_the_log(target: Target) -> None:
+    escapes = "\033]0;owned\007\033[2J\u202eabc\x9b31m and more"
+    target.upstream.fail(500, escapes)
+    headers = {**JSON, **bearer(target.gateway.key)}
+    assert target.send("POST", "/v1/chat/completions", headers, chat())[0] == 500
+    log = log_of(target)
+    assert "and more" in log
+    assert [c for c in log if not c.isprintable() and c != "\n"] == []
+
+
 def test_its_log_says_nothing_of_a_key(target: Target) -> None:
     """The last of these tests: what all the others made it write."""
-    assert target.gateway.log is not None
-    log = Path(target.gateway.log).read_text()
+    log = log_of(target)
     assert not [s for s in (*SECRETS, target.gateway.key) if s in log]

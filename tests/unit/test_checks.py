@@ -105,6 +105,8 @@ ERRORS = [
             ("worker", "idle_minutes", '"10"', "write a number above 0"),
             ("gateway", "routes", '"some"', 'write routes = "all", or a list'),
             ("gateway", "routes", "[1]", 'write routes = "all", or a list'),
+            ("gateway", "max_request_bytes", "0", "write a whole number above 0"),
+            ("gateway", "max_request_bytes", "true", "write a whole number above 0"),
         ]
     ),
     Case("model", '[plugin.litellm]\nmodels = { "p/m" = 1 }\n', 1, None,
@@ -171,7 +173,7 @@ WARNINGS = [
          "unknown setting 'idle_minute' in plugin.litellm.worker (did you mean 'idle_minutes'?)",
          "known are mode, idle_minutes"),
     Case("gateway setting", "[plugin.litellm.gateway]\nport = 3\n", 1, None,
-         "unknown setting 'port' in plugin.litellm.gateway", "known are routes"),
+         "unknown setting 'port' in plugin.litellm.gateway", "known are routes, max_request_bytes"),
     Case("extras for nobody", f"{GOOD}# {EXTRAS[:-1]}q]\n[plugin.litellm.providers.pp]\na = 1\n",
          5, None, "no provider is named 'pp' (did you mean 'p'?)",
          "correct the name, or add the provider"),

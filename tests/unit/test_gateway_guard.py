@@ -16,7 +16,7 @@ import pytest
 from adapter.gateway.guard import PUBLIC, Guard
 from adapter.gateway.process import RedactedLog
 from adapter.gateway.responses import Hidden
-from adapter.gateway.settings import guard_settings
+from adapter.gateway.settings import GuardSettings, guard_settings
 
 SECRET = "canary-0123456789"
 ODD = 'canary/"quoted"+0123456789'
@@ -45,15 +45,20 @@ def ask(
         for answer in answers:
             await send(answer)
 
+    messages = [{"type": "http.request", "body": b""}]
+
     async def receive() -> Any:
-        raise AssertionError
+        if not messages:
+            await asyncio.Event().wait()  # the client stays
+        return messages.pop()
 
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
+    settings = GuardSettings(local_only=local, master_key_only=key is not None, secrets=())
     given = [(k.encode(), v.encode()) for k, v in headers.items()]
-    scope = {"type": kind, "headers": given, **scope}
-    asyncio.run(Guard(app, Hidden(secrets), local_only=local, key=key)(scope, receive, send))
+    scope = {"type": kind, "headers": given, "path": "/v1/models", **scope}
+    asyncio.run(Guard(app, Hidden(secrets), settings, key=key)(scope, receive, send))
     return sent
 
 
@@ -91,6 +96,12 @@ def test_this_machine_may_ask(host: str, kind: str) -> None:
         {"host": "127.0.0.1", "origin": "null"},
         {"host": "[", "origin": "http://["},
         {"host": "127.0.0.1", "sec-fetch-site": "cross-site"},
+        {"host": "evil://127.0.0.1"},
+        {"host": "http://127.0.0.1"},
+        {"host": "127.0.0.1/"},
+        {"host": "127.0.0.1", "origin": "evil://127.0.0.1"},
+        {"host": "127.0.0.1", "origin": "127.0.0.1"},
+        {"host": "127.0.0.1", "origin": "http://evil.example://127.0.0.1"},
     ],
 )
 def test_others_may_not(headers: dict[str, str]) -> None:
@@ -218,7 +229,7 @@ def test_a_key_in_a_websocket_message_is_hidden() -> None:
 def test_the_key_opens(headers: dict[str, str], query: str) -> None:
     answers = [{"type": "anything"}]
     for kind in ("http", "websocket"):
-        given = ask(answers, headers, kind, key=KEY, path="/v1", query_string=query.encode())
+        given = ask(answers, headers, kind, key=KEY, query_string=query.encode())
         assert given == answers
 
 
@@ -245,7 +256,7 @@ def test_the_key_opens(headers: dict[str, str], query: str) -> None:
     ],
 )
 def test_nothing_else_does(headers: dict[str, str], query: str) -> None:
-    scope: dict[str, Any] = {"path": "/v1", "method": "GET", "query_string": query.encode()}
+    scope: dict[str, Any] = {"method": "GET", "query_string": query.encode()}
     start, body = ask([], headers, key=KEY, **scope)
     assert (start["status"], b"needs its key" in body["body"]) == (401, True)
     assert (b"www-authenticate", b"Bearer") in start["headers"]
@@ -296,7 +307,7 @@ def test_what_answers_must_not_show_is_found_in_the_configuration() -> None:
         "general_settings": {},
     }
     given = guard_settings(content, ONLY, "0.0.0.0")
-    assert given.secrets == tuple(sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"}))
+    assert given.secrets == sorted({KEY, SECRET, "literal-token", "in-a-list", "of-redis"})
     assert given.local_only is False
 
 
@@ -308,7 +319,7 @@ def test_a_setting_that_only_sounds_like_a_secret_leaves_answers_alone() -> None
     }
     content = {"model_list": [{"litellm_params": params}], "general_settings": {}}
     given = guard_settings(content, ONLY, "127.0.0.1")
-    assert given.secrets == tuple(sorted({KEY, SECRET}))
+    assert given.secrets == sorted({KEY, SECRET})
     text = "gptme-main <|endoftext|> relevance"
     _, body = ask(response("text/plain", f"{text} {SECRET}"), {}, secrets=given.secrets)
     assert body["body"] == f"{text} ***".encode()
@@ -321,4 +332,14 @@ def test_the_log_holds_a_key_in_no_form(form: str) -> None:
     log.write(f"é \udcff {form} short\n")
     log.writelines([f"{SECRET}{form}"])
     # as ASCII: a report with half a character in it cannot be sent from one process to another
-    assert ascii(kept.getvalue()) == ascii("é \udcff *** short\n******")
+    assert ascii(kept.getvalue()) == ascii("é \\udcff *** short\n******")
+
+
+def test_the_log_holds_no_escape_of_a_server() -> None:
+    kept = io.StringIO()
+    log = RedactedLog(kept, Hidden([SECRET]))
+    log.write("\033[92m12:00 ERROR\033[0m: \033]0;owned\007\033[2J \x9b31m \u202eabc\r\n")
+    text = kept.getvalue()
+    assert text.startswith("12:00 ERROR: ")
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()
