@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import provider, run, started
+from tests.unit.cli.samples import FILE
 
 Write = Callable[..., Path]
 
@@ -246,3 +247,58 @@ def test_a_stdout_that_is_closed_is_no_failure(write: Write) -> None:
         _, err = process.communicate()
 
     assert (process.returncode, err) == (0, b"")
+
+
+# ---- show
+
+
+def test_show(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(FILE)
+    write(
+        '[[providers]]\nname = "groq"\nbase_url = "https://g/v1"\napi_key = "sk-canary"\n'
+        '[plugin.litellm.providers.groq.extra_headers]\nAuthorization = "canary"\nX-Team = "t"\n',
+        "config.local.toml",
+    )
+    shown = run("providers", "show", "b").out
+    assert f"Files: {path}" in shown
+    assert "Key source: $B_API_KEY (default)" in shown
+    assert "Key: not set, so a placeholder is sent" in shown
+    assert "timeout: 3" in shown
+    assert "has no default_model" in shown
+    data = json.loads(run("providers", "show", "groq", "--json").out)
+    assert data["api_key"] == data["litellm"]["api_key"] == "***"
+    assert data["litellm"]["extra_headers"] == {"Authorization": "***", "X-Team": "***"}
+    assert "shadows LiteLLM's built-in groq: groq/... goes here" in data["warnings"]
+    assert "canary" not in str(data) + run("providers", "show", "groq").out
+    monkeypatch.setenv("B_API_KEY", "sk-canary")
+    assert "Key: set" in run("providers", "show", "b").out
+    assert run("providers", "show", "nobody").code == 4
+
+
+def test_show_says_what_is_missing(write: Write) -> None:
+    write('[[providers]]\nname = "x"\nbase_url = "http://localhost"\napi_key_env = "NOT_SET"\n')
+    assert (
+        "Key: missing: provider 'x' takes its key from $NOT_SET"
+        in run("providers", "show", "x").out
+    )
+
+
+def test_show_hides_every_header_that_is_written_out(write: Write) -> None:
+    path = write(FILE)
+    local = write(
+        "[plugin.litellm.providers.a]\n"
+        'extra_headers = { X-Team = "canary", X-Key = "$HEADER_KEY", X-Cost = "$5canary" }\n'
+        'headers = { X-Other = "canary" }\n',
+        "config.local.toml",
+    )
+    data = json.loads(run("providers", "show", "a", "--json").out)
+    headers = {"X-Team": "***", "X-Key": "$HEADER_KEY", "X-Cost": "***"}
+    assert data["litellm"]["extra_headers"] == headers
+    assert data["litellm"]["headers"] == {"X-Other": "***"}
+    assert data["files"] == [str(path), str(local)]
+    shown = run("providers", "show", "a").out
+    assert "canary" not in shown
+    assert (
+        "Warning: the header X-Key takes its value from $HEADER_KEY, which is not set: calls fail"
+        in shown
+    )
