@@ -1,18 +1,19 @@
-"""Writing a file in one step: a reader sees the old one or the new one, whole.
+"""Write a file in one step: a reader sees the old one or the new one, whole.
 
 Writers of the same folder take turns, so that two do not lose each other's change.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 
+from adapter._files import reason
 from adapter.errors import ConfigError, Problem
 
 __all__ = ["SECRET_MODE", "locked", "mode_for", "replace", "replace_all", "write_file"]
@@ -22,6 +23,17 @@ LOCK_SECONDS = 30.0
 
 SECRET_MODE = 0o600
 """For a file that may hold keys: the owner alone reads and writes it."""
+
+TEMPORARY = ".gptme-litellm-tmp-"
+LOCK = ".gptme-litellm-lock"
+"""Names in the folder of what is written, which nobody else uses; both are gone afterwards."""
+
+FIXES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or have your quota raised",
+    errno.EROFS: "write to another file system, or mount it writable",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 def write_file(path: str | os.PathLike[str], text: str, *, secret: bool = False) -> None:
@@ -64,15 +76,16 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
     """Put ``data`` in place of each ``(target, data, mode)``, in that order.
 
     All are on disk before the first takes its place, so that a folder that cannot be written or a
-    full disk changes none of them. One writer at a time: what an earlier one left when it was
-    killed is removed. Raises :class:`ConfigError`.
+    full disk changes none of them. One writer at a time: what an earlier one of this user left
+    when it was killed is removed. Raises :class:`ConfigError`.
     """
     staged: list[tuple[str, Path]] = []
+    files = list(files)
+    for folder in {target.parent for target, *_ in files}:
+        _sweep(folder)
     try:
         for target, data, mode in files:
             try:
-                for left in target.parent.glob(f".{escape(target.name)}.{'?' * 8}"):
-                    left.unlink()
                 staged.append((_stage(target, data, mode), target))
             except OSError as error:
                 raise unwritable(target, error) from None
@@ -87,11 +100,25 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
                 os.unlink(temporary)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed writer of this user left in ``folder``."""
+    for path in folder.glob(f"{TEMPORARY}????????"):
+        with suppress(OSError):
+            if _is_own(path.lstat()):
+                path.unlink()
+
+
+def _is_own(info: os.stat_result) -> bool:
+    """Return whether ``info`` is of a regular file of this user's."""
+    owner = getattr(os, "geteuid", lambda: info.st_uid)()  # not on Windows
+    return stat.S_ISREG(info.st_mode) and info.st_uid == owner
+
+
 def _stage(target: Path, data: bytes, mode: int) -> str:
     """Write ``data`` to a new file beside ``target``, with the same owner, and return its path."""
     import tempfile  # costs milliseconds, and a dry run does not write
 
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -109,38 +136,57 @@ def _stage(target: Path, data: bytes, mode: int) -> str:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold a lock on the folder itself, so that writers of any file in it take turns."""
+    """Hold a lock on the folder of ``target``, so that writers of any file in it take turns.
+
+    The lock is on a file of this user's own, which nobody else can open, and hold, in the folder
+    of a user. Where another user has made that file (in ``/tmp``) there is no lock.
+    """
+    path = target.parent / LOCK
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(target.parent, os.O_RDONLY)
+        handle = _lock(path)
     except OSError as error:
         raise unwritable(target, error) from None
     try:
-        _wait_for(handle, target)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            with suppress(OSError):
+                path.unlink()
+            os.close(handle)
 
 
-def _wait_for(handle: int, target: Path) -> None:
+def _lock(path: Path) -> int | None:
+    """Return a descriptor that holds the lock, ``None`` where the file is another user's."""
     import fcntl  # not on Windows, where writers do not take turns
 
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, SECRET_MODE)
+        except OSError:
+            if not path.is_symlink() and (not path.exists() or _is_own(path.lstat())):
+                raise
+            return None
+        try:
+            if not _is_own(os.fstat(handle)):
+                os.close(handle)
+                return None
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if path.lstat().st_ino == os.fstat(handle).st_ino:
+                    return handle
         except BlockingIOError:
             if time.monotonic() > deadline:
-                what = f"another program has been writing in {target.parent} for too long"
-                fix = f"end it (lsof {target.parent} shows which), then try again"
-                raise ConfigError([Problem(str(target), None, None, what, fix)]) from None
+                os.close(handle)
+                what = f"another program has been writing in {path.parent} for too long"
+                fix = f"end it (lsof {path} shows which), then try again"
+                raise ConfigError([Problem(str(path), None, None, what, fix)]) from None
             time.sleep(0.01)
-        except OSError as error:
-            raise unwritable(target, error) from None
+        os.close(handle)  # another has the lock, or has removed the file that this one locked
 
 
 def unwritable(target: Path, error: OSError) -> ConfigError:
-    why = error.strerror or str(error)
-    return ConfigError(
-        [Problem(str(target), None, None, f"cannot be written: {why}", "check its permissions")]
-    )
+    fix = FIXES.get(error.errno or 0, "check its permissions")
+    what = f"cannot be written: {reason(error)}"
+    return ConfigError([Problem(str(target), None, None, what, fix)])

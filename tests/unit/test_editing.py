@@ -25,7 +25,7 @@ from adapter.editing.edits import (
     set_extras,
     set_provider,
 )
-from adapter.editing.writing import write_file
+from adapter.editing.writing import LOCK, TEMPORARY, locked, write_file
 from adapter.errors import ConfigError
 
 GROQ = {"name": "groq", "base_url": "https://api.groq.com/openai/v1", "api_key_env": "GROQ_KEY"}
@@ -314,13 +314,60 @@ def test_the_owner_is_kept(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.05)
-    handle = os.open(tmp_path, os.O_RDONLY)
+    handle = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         with pytest.raises(ConfigError, match="another program has been writing in"):
             edit(tmp_path / "gptme.toml", apply)
     finally:
         os.close(handle)
+    edit(tmp_path / "gptme.toml", apply)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_who_can_read_the_folder_cannot_block_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.05)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        edit(tmp_path / "gptme.toml", apply)
+    finally:
+        os.close(handle)
+
+
+def test_the_lock_is_private(tmp_path: Path) -> None:
+    with locked(tmp_path / "x"):
+        assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_looks_like_a_temporary_file_of_old_is_the_users(tmp_path: Path) -> None:
+    mine = tmp_path / ".gptme.toml.20261130"
+    mine.write_text("a copy of mine")
+    folder = tmp_path / f"{TEMPORARY}abcdefgh"
+    folder.mkdir()
+    left = tmp_path / f"{TEMPORARY}12345678"
+    left.write_text("left by a killed writer")
+    edit(tmp_path / "gptme.toml", apply)
+    assert sorted(tmp_path.glob(".*")) == sorted([mine, folder])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_files_of_another_user_stop_nothing(tmp_path: Path) -> None:
+    others = [tmp_path / f"{TEMPORARY}12345678", tmp_path / LOCK]
+    for path in others:
+        path.write_text("")
+        os.chown(path, 1234, 1234)
+    write_file(tmp_path / "out.yaml", "text")
+    assert sorted(tmp_path.glob(".*")) == sorted(others)
+    assert (tmp_path / "out.yaml").read_text() == "text"
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No space left on device\n *fix: free some space"):
+        write_file("/dev/full", "text")
 
 
 def test_a_diff_hides_keys_that_are_commented_out(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import tomli
 
 from adapter.config.loading import load_config
+from adapter.editing.writing import LOCK
 from tests.command import at_a_terminal, run
 from tests.recorder import Recorder
 from tests.unit.cli.conftest import Memory
@@ -147,7 +148,7 @@ def test_a_file_that_cannot_be_written_leaves_the_keyring_as_it_is(
     path = write(P + (KEYRING if command == "unset" else ""))
     ring.kept.update(before)
     monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.01)
-    handle = os.open(path.parent, os.O_RDONLY)
+    handle = os.open(path.parent / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
     done = run("keys", command, "p", stdin=b"sk-after\n")
     os.close(handle)

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.config.loading import Config, load_config
+from adapter.editing.writing import LOCK
 from adapter.errors import AdapterError, ConfigError
 from adapter.providers.discovery import find_local
 from adapter.providers.known import KNOWN, LOCAL
@@ -405,12 +406,12 @@ def test_add_with_the_keyring_stores_nothing_that_cannot_be_added(
         assert done.code == 2
         assert "exclude each other" in done.err
     monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.01)
-    handle = os.open(config_dir, os.O_RDONLY)
+    handle = os.open(config_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
     done = run("providers", "add", "groq", "--keyring", stdin=b"sk-canary\n")
     os.close(handle)
     assert done.code == 2
-    assert (ring.kept, list(config_dir.iterdir())) == ({}, [])
+    assert (ring.kept, list(config_dir.iterdir())) == ({}, [config_dir / LOCK])
 
 
 # ---- remove
