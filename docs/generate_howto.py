@@ -19,7 +19,7 @@ from adapter.call.facts import Facts
 from adapter.call.failures import Failure, explain_facts
 from adapter.call.translation import Target, api_base
 from adapter.config.provider import is_private_host
-from adapter.providers.known import KNOWN
+from adapter.providers.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("howto")
@@ -113,9 +113,8 @@ SEE_ALSO: Mapping[str, str] = {
 
 def adding(provider: Provider) -> str:
     """Return the command that writes the provider's table."""
-    known = KNOWN.get(provider.name)
     words = ["adapter", "providers", "add", provider.name]
-    if known is None:
+    if provider.name not in PRESETS:
         words += ["--base-url", provider.base_url]
         words += ["--api-key-env", provider.api_key_env] if provider.api_key_env else []
     words += ["--default-model", str(provider.default_model)]
@@ -124,7 +123,7 @@ def adding(provider: Provider) -> str:
 
 def shorter(provider: Provider) -> str:
     """Return the sentence about a known name for the same server, where there is one."""
-    same = [k.name for k in KNOWN.values() if k.base_url == provider.base_url]
+    same = [k.name for k in PRESETS.values() if k.base_url == provider.base_url]
     if provider.name in same or not same:
         return ""
     return f" `adapter providers add {same[0]}` is the same under a shorter name."
@@ -233,7 +232,7 @@ def index(examples: list[Example]) -> str:
         for e in examples
     ]
     table = "| | what it is | key |\n| --- | --- | --- |\n" + "\n".join(rows)
-    names = ", ".join(f"`{name}`" for name in KNOWN)
+    names = ", ".join(f"`{name}`" for name in PRESETS)
     return INDEX.format(mark=MARK.format(file="*"), table=table, names=names)
 
 

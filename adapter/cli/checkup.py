@@ -47,20 +47,20 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     config = load()
     if names and every:
         raise click.UsageError("name providers, or give --all")
-    chosen = [config.provider(n) for n in dict.fromkeys(names)] if names else [*config.providers]
-    if not chosen:
+    providers = [config.provider(n) for n in dict.fromkeys(names)] if names else [*config.providers]
+    if not providers:
         raise click.UsageError("no provider is configured: adapter providers add groq")
-    if len(chosen) > 1 and not names and not every:
-        listed = ", ".join(p.name for p in chosen)
+    if len(providers) > 1 and not names and not every:
+        listed = ", ".join(p.name for p in providers)
         raise click.UsageError(f"name one, or give --all: {listed}")
     live = sys.stdout.isatty() and not as_json
-    results = _run(chosen, _Table(chosen) if live else None)
+    results = _run(providers, _Table(providers) if live else None)
     if as_json:
-        click.echo(json_text([_row(p, results[p.name]) for p in chosen]))
+        click.echo(json_text([_row(p, results[p.name]) for p in providers]))
     elif not live:
-        click.echo("\n\n".join(_report(p, results[p.name]) for p in chosen))
+        click.echo("\n\n".join(_report(p, results[p.name]) for p in providers))
     else:
-        failed = [p for p in chosen if results[p.name][-1].status == "failed"]
+        failed = [p for p in providers if results[p.name][-1].status == "failed"]
         click.echo("".join(f"\n{_report(p, results[p.name])}\n" for p in failed), nl=False)
     ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
 

@@ -17,7 +17,7 @@ from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError
 from adapter.keys.precedence import sendable
 from adapter.secrets.secret import Secret
 
-__all__ = ["kept_in_keyring", "key_from_stdin", "key_typed", "keys", "on_terminal", "read_key"]
+__all__ = ["key_from_stdin", "key_typed", "keyring_entry", "keys", "on_terminal", "read_key"]
 
 MAX_BYTES = 64 * 1024
 
@@ -62,7 +62,7 @@ def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None
     if dry_run:
         report_diffs(diffs, dry_run)
         return
-    with kept_in_keyring(name, read_key(name, from_stdin=not on_terminal())):
+    with keyring_entry(name, read_key(name, from_stdin=not on_terminal())):
         changed = any(set_keyring(name, True, config, replace=replace).values())
     if changed:
         click.echo(f"provider {name} takes its key from the keyring now", err=True)
@@ -91,7 +91,7 @@ def unset_key(name: str, dry_run: bool) -> None:
 
 
 @contextmanager
-def kept_in_keyring(name: str, key: Secret) -> Iterator[None]:
+def keyring_entry(name: str, key: Secret) -> Iterator[None]:
     """Store a key while the files that name the keyring are written; take it back on an error."""
     before = _keyring("get_password", name)
     _keyring("set_password", name, str(key))

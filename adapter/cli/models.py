@@ -26,8 +26,8 @@ class ModelsGroup(click.Group):
     """A group whose first word may be a provider: what names no command goes to ``list``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        known = {*self.commands, *ctx.help_option_names}
-        if (args[:1] and args[0] in known) or (ctx.resilient_parsing and not args):
+        words = {*self.commands, *ctx.help_option_names}
+        if (args[:1] and args[0] in words) or (ctx.resilient_parsing and not args):
             return super().parse_args(ctx, args)
         return super().parse_args(ctx, ["list", *args])
 
@@ -60,31 +60,31 @@ def list_models(ctx: click.Context, provider: str | None, as_json: bool) -> None
     answer; the others are listed all the same.
     """
     from adapter.providers.discovery import discover
-    from adapter.providers.model_cache import remember
+    from adapter.providers.model_cache import cache_models
 
     config = load()
-    chosen = [config.provider(provider)] if provider else list(config.providers)
-    listed, failed = discover(chosen)
-    remember(listed, chosen)
-    if provider and failed:
-        raise failed[provider]
+    providers = [config.provider(provider)] if provider else list(config.providers)
+    lists, errors = discover(providers)
+    cache_models(lists, providers)
+    if provider and errors:
+        raise errors[provider]
     if as_json:
         rows = [
-            {"provider": p.name, "default_model": p.default_model, "models": listed[p.name]}
-            for p in chosen
-            if p.name in listed
+            {"provider": p.name, "default_model": p.default_model, "models": lists[p.name]}
+            for p in providers
+            if p.name in lists
         ]
         click.echo(json_text(rows))
-    elif not chosen:
+    elif not providers:
         click.echo(NOTHING, err=True)
     else:
-        for p in chosen:
-            for model in listed.get(p.name, ()):
+        for p in providers:
+            for model in lists.get(p.name, ()):
                 default = p.default_model in (model, model.removesuffix(":latest"))
                 click.echo(printable(f"{p.name}/{model}{' *' if default else ''}"))
-    for error in failed.values():
+    for error in errors.values():
         click.echo(printable(f"warning: {error}"), err=True)
-    ctx.exit(ExitCode.ERROR if failed else ExitCode.OK)
+    ctx.exit(ExitCode.ERROR if errors else ExitCode.OK)
 
 
 @models.command("default")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from adapter._text import did_you_mean, printable
-from adapter.cli.keys import kept_in_keyring, key_from_stdin, key_typed, on_terminal, read_key
+from adapter.cli.keys import key_from_stdin, key_typed, keyring_entry, on_terminal, read_key
 from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import report_diffs
 from adapter.config.checks import VARIABLE
@@ -19,33 +19,33 @@ from adapter.config.provider import base_url_fault
 from adapter.errors import ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE
-from adapter.providers.known import KNOWN
-from adapter.providers.registration import NewProvider, add, from_known, from_local, remove
+from adapter.providers.presets import PRESETS
+from adapter.providers.registration import NewProvider, add, from_local, from_preset, remove
 
 __all__ = ["add_provider", "discover_servers", "remove_provider"]
 
-KNOWN_NAMES = ", ".join(KNOWN)
+PRESET_NAMES = ", ".join(PRESETS)
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
 )
 
 
-def _known_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def _preset_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a known provider's name."""
-    return [name for name in KNOWN if name.startswith(incomplete)]
+    return [name for name in PRESETS if name.startswith(incomplete)]
 
 
 @click.command(
     "add",
     help=f"""Add a provider.
 
-    A known name needs no more: {KNOWN_NAMES}. On a terminal, what is missing is asked for; a key
+    A known name needs no more: {PRESET_NAMES}. On a terminal, what is missing is asked for; a key
     that is typed in goes to config.local.toml, which only you can read, or with --keyring to the
     OS keyring.
     """,
 )
-@click.argument("name", required=False, shell_complete=_known_word)
+@click.argument("name", required=False, shell_complete=_preset_word)
 @click.option("--base-url", metavar="URL", help="Up to and without /chat/completions.")
 @click.option("--api-key-env", metavar="VAR", help="The variable that holds the key.")
 @click.option("--api-key-stdin", is_flag=True, help="Read the key itself from stdin's first line.")
@@ -88,25 +88,25 @@ def add_provider(
     )
     if not new.base_url and not asking:
         raise click.UsageError(
-            f"{name} is no known provider{did_you_mean(name, KNOWN)}: give --base-url URL, "
-            f"or one of these names: {KNOWN_NAMES}"
+            f"{name} is no known provider{did_you_mean(name, PRESETS)}: give --base-url URL, "
+            f"or one of these names: {PRESET_NAMES}"
         )
     if api_key_stdin or keyring:
         new = new._replace(api_key_env=None, keyring=keyring)
     if api_key_stdin or keyring or (asking and not from_local):
         # what cannot be added is refused before a key is asked for
-        sure = new if new.base_url else new._replace(base_url="http://localhost")
-        add(sure, config, local=local, dry_run=True)
+        trial = new if new.base_url else new._replace(base_url="http://localhost")
+        add(trial, config, local=local, dry_run=True)
     if asking and not from_local:
         new = _ask(new)
     elif api_key_stdin and not keyring:
         new = new._replace(api_key=key_from_stdin(name))
-    stored: Any = nullcontext()
+    entry: Any = nullcontext()
     if keyring and not dry_run:
-        stored = kept_in_keyring(name, read_key(name, from_stdin=not asking))
-    with stored:
+        entry = keyring_entry(name, read_key(name, from_stdin=not asking))
+    with entry:
         report_diffs(add(new, config, local=local, dry_run=dry_run), dry_run)
-    _warn_of_known_key(new)
+    _warn_of_conventional_key(new)
     if not dry_run and new.api_key_env and load().getenv(new.api_key_env) is None:
         click.echo(f"its key is not set yet: export {new.api_key_env}=...", err=True)
 
@@ -114,7 +114,7 @@ def add_provider(
 def _ask_name(asking: bool) -> str:
     if not asking:
         raise click.UsageError("name the provider, as in: adapter providers add groq")
-    click.echo(f"Known: {KNOWN_NAMES}; or a name of your own", err=True)
+    click.echo(f"Known: {PRESET_NAMES}; or a name of your own", err=True)
     return str(click.prompt("Name", err=True))
 
 
@@ -122,7 +122,7 @@ def _template(name: str, config: Config, base_url: str | None, local: bool) -> N
     """Return what the name, and the options for the server, say about the new provider."""
     if local:
         return from_local(name, config)
-    new = from_known(name)
+    new = from_preset(name)
     if base_url and base_url.rstrip("/") != new.base_url.rstrip("/"):
         return new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
     return new
@@ -150,30 +150,30 @@ def _optional(question: str, **options: Any) -> str | None:
     return click.prompt(text, default="", err=True, show_default=False, **options) or None
 
 
-def _url(typed: str) -> str:
+def _url(text: str) -> str:
     """Return a base URL that was typed in; the error makes click ask again."""
-    if wrong := base_url_fault(typed.strip()):
+    if wrong := base_url_fault(text.strip()):
         raise click.UsageError("; ".join(wrong))
-    return typed.strip()
+    return text.strip()
 
 
-def _variable(typed: str) -> str:
+def _variable(text: str) -> str:
     """Return a variable's name, as :func:`_url` does a URL; the error does not show the value."""
-    if typed.strip() and not VARIABLE.fullmatch(typed.strip()):
+    if text.strip() and not VARIABLE.fullmatch(text.strip()):
         raise click.UsageError(
             "that is not the name of a variable, like GROQ_API_KEY; "
             "leave it empty to be asked for the key itself"
         )
-    return typed.strip()
+    return text.strip()
 
 
-def _warn_of_known_key(new: NewProvider) -> None:
+def _warn_of_conventional_key(new: NewProvider) -> None:
     """Warn that another server under a known name gets the key of that name, by convention."""
-    row = from_known(new.name)
+    row = from_preset(new.name)
     variable = default_variable(new.name)
     elsewhere = row.base_url.rstrip("/") != new.base_url.rstrip("/")
-    named = new.api_key or new.api_key_env or new.keyring
-    if elsewhere and row.api_key_env == variable and not named:
+    has_source = new.api_key or new.api_key_env or new.keyring
+    if elsewhere and row.api_key_env == variable and not has_source:
         click.echo(
             f"warning: ${variable}, when it is set, is sent to {printable(new.base_url)}; "
             "another name, or --api-key-env, avoids that",
@@ -213,13 +213,13 @@ def discover_servers(dry_run: bool) -> None:
     if not servers:
         click.echo("no server answers that is not configured already", err=True)
         return
-    taken = {provider.name for provider in config.providers}
+    names_in_use = {provider.name for provider in config.providers}
     for server in servers:
         models = ", ".join(server.models[:3]) + (", ..." if len(server.models) > 3 else "")
         click.echo(printable(f"{server.name}: {server.base_url} ({models or 'no models'})"))
         names = chain([server.name], (f"{server.name}-{number}" for number in count(2)))
-        name = next(n for n in names if n not in taken)
-        taken.add(name)
+        name = next(n for n in names if n not in names_in_use)
+        names_in_use.add(name)
         new = NewProvider(name, server.base_url, None, server.models[0] if server.models else None)
         why = "" if name == server.name else f" (the name {server.name} is taken)"
         if dry_run or not on_terminal():

@@ -87,14 +87,14 @@ class _Checkup:
         if self.proxy:
             return Step(SKIPPED, "an HTTP proxy does it")
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error)
             message = f"the name {self.host} is not known: {why}"
             return Step(
                 FAILED, message, f"check base_url: {self.provider.base_url}", ExitCode.UNREACHABLE
             )
-        return Step(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in found)))
+        return Step(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in addresses)))
 
     def connect(self) -> Step:
         """Connect to the server, or to the proxy that stands before it."""
@@ -142,8 +142,8 @@ class _Checkup:
                 raise
             self.error = error
             return Step(SKIPPED, "GET /models does not tell")
-        found = self.key and self.key.found
-        return Step(OK, "the key was not refused" if found else "no key needed")
+        has_key = self.key and self.key.found
+        return Step(OK, "the key was not refused" if has_key else "no key needed")
 
     def list_models(self) -> Step:
         if self.models is not None:
@@ -191,9 +191,9 @@ class _Checkup:
 
     def model_to_ask(self) -> str | None:
         """Return the model for the completion: the default, else the first that chats."""
-        listed = self.models or []
-        chats = [m for m in listed if not _NO_CHAT.search(m)]
-        return self.provider.default_model or next(iter(chats or listed), None)
+        models = self.models or []
+        chats = [m for m in models if not _NO_CHAT.search(m)]
+        return self.provider.default_model or next(iter(chats or models), None)
 
     def complete(self) -> Step:
         model = self.model_to_ask()

@@ -16,8 +16,8 @@ from adapter.config.loading import Config
 from adapter.config.provider import Provider, base_url_fault, is_this_machine, safe_url
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey
-from adapter.providers.known import KNOWN, LOCAL
 from adapter.providers.parallel import map_concurrently, run_within
+from adapter.providers.presets import LOCAL, PRESETS
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
 
@@ -123,12 +123,12 @@ def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
         data = _parse(body)
         if (error := _error_in(data, response.status_code)) is not None:
             raise _failure(target, *error)
-        found = _ids_in(data)
-        if found is None:
+        page_ids = _ids_in(data)
+        if page_ids is None:
             words = "the reply to GET /models is no list of models"
             raise _malformed(target, words, response.status_code, is_json=data is not None)
-        is_last = ids.keys() >= set(found)
-        ids.update(dict.fromkeys(found))
+        is_last = ids.keys() >= set(page_ids)
+        ids.update(dict.fromkeys(page_ids))
         page = None if is_last else _next_page(response, data)
     return list(ids)
 
@@ -259,8 +259,8 @@ def discover(
         except AdapterError as error:
             return error
 
-    asked = list(providers)
-    replies = dict(zip((p.name for p in asked), map_concurrently(ask, asked), strict=True))
+    providers = list(providers)
+    replies = dict(zip((p.name for p in providers), map_concurrently(ask, providers), strict=True))
     return (
         {name: reply for name, reply in replies.items() if isinstance(reply, list)},
         {name: reply for name, reply in replies.items() if isinstance(reply, AdapterError)},
@@ -275,7 +275,7 @@ def find_local(config: Config, ports: Mapping[str, int] | None = None) -> Iterat
     """
     candidates: dict[str, Provider] = {}
     for name in LOCAL if ports is None else [name for name in LOCAL if name in ports]:
-        base_url = KNOWN[name].base_url if ports is None else f"http://localhost:{ports[name]}/v1"
+        base_url = PRESETS[name].base_url if ports is None else f"http://localhost:{ports[name]}/v1"
         if base_url not in {p.base_url for p in candidates.values()}:
             candidates[name] = Provider(name, base_url)
     configured = {_server(p.base_url) for p in config.providers}

@@ -1,4 +1,4 @@
-"""The models each server listed last, kept for an hour for shell completion."""
+"""A cache of the models that each server listed last, for shell completion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adapter.errors import ConfigError
 if TYPE_CHECKING:
     from adapter.config.provider import Provider
 
-__all__ = ["SECONDS", "cache_file", "cached_models", "remember"]
+__all__ = ["SECONDS", "cache_file", "cache_models", "cached_models"]
 
 SECONDS = 3600.0
 """How long a list is used."""
@@ -26,9 +26,9 @@ MAX_BYTES = 4 * 1024 * 1024
 """A larger file is neither read nor written; the longest list known takes 30 kB."""
 
 
-def cache_file(environ: Mapping[str, str] | None = None) -> Path:
+def cache_file() -> Path:
     """Return the file, ``$XDG_CACHE_HOME/gptme-litellm/models.json`` (default ``~/.cache``)."""
-    base = xdg_folder("XDG_CACHE_HOME", default=".cache", environ=environ)
+    base = xdg_folder("XDG_CACHE_HOME", default=".cache")
     return Path(base, "gptme-litellm", "models.json")
 
 
@@ -39,14 +39,14 @@ def cached_models(provider: Provider) -> list[str] | None:
     return [m for m in models if isinstance(m, str)] if isinstance(models, list) else None
 
 
-def remember(found: Mapping[str, Sequence[str]], providers: Sequence[Provider]) -> None:
-    """Keep the models ``found``, by provider's name. A cache that cannot be written is no error."""
-    kept = {k: v for k, v in _read().items() if _is_fresh(v)}
+def cache_models(models: Mapping[str, Sequence[str]], providers: Sequence[Provider]) -> None:
+    """Store ``models``, by provider's name. A cache that cannot be written is no error."""
+    lists = {k: v for k, v in _read().items() if _is_fresh(v)}
     now = time.time()
     for provider in providers:
-        if provider.name in found:
-            kept[_key(provider)] = {"time": now, "models": list(found[provider.name])}
-    text = json.dumps({"format": FORMAT, "lists": kept})  # ASCII, so as long as its bytes
+        if provider.name in models:
+            lists[_key(provider)] = {"time": now, "models": list(models[provider.name])}
+    text = json.dumps({"format": FORMAT, "lists": lists})  # ASCII, so as long as its bytes
     if len(text) > MAX_BYTES:
         return
     try:

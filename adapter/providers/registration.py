@@ -23,14 +23,14 @@ from adapter.editing.edits import (
 from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.sources import KEY_SETTINGS
-from adapter.providers.known import KNOWN
+from adapter.providers.presets import PRESETS
 from adapter.secrets.secret import Secret
 
 __all__ = [
     "NewProvider",
     "add",
-    "from_known",
     "from_local",
+    "from_preset",
     "keys_before_keyring",
     "remove",
     "set_default_model",
@@ -136,9 +136,9 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
 
 
-def from_known(name: str) -> NewProvider:
+def from_preset(name: str) -> NewProvider:
     """Return what is known of a provider by its name; an empty ``base_url`` for an unknown one."""
-    row = KNOWN.get(name)
+    row = PRESETS.get(name)
     return NewProvider(name, row.base_url, row.api_key_env) if row else NewProvider(name, "")
 
 

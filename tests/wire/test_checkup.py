@@ -25,7 +25,7 @@ from adapter.errors import AdapterError
 from adapter.providers import model_cache
 from adapter.providers.checkup import STEPS, check, exit_code
 from adapter.providers.discovery import models_of
-from adapter.providers.model_cache import cache_file, cached_models, remember
+from adapter.providers.model_cache import cache_file, cache_models, cached_models
 from tests.command import PATIENCE, at_a_terminal, run, started
 from tests.recorder import Recorder, Reply, Request, recording_server
 
@@ -616,7 +616,7 @@ def test_a_cache_that_makes_no_sense(server: Recorder, write: Write, content: st
     cache_file().parent.mkdir(parents=True)
     cache_file().write_bytes(content.encode("utf-8", "surrogatepass"))
     assert cached_models(provider) is None
-    remember({"p": ["x"]}, [provider])
+    cache_models({"p": ["x"]}, [provider])
     assert cached_models(provider) == ["x"]
 
 
@@ -645,11 +645,11 @@ def test_a_cache_that_is_too_large_is_not_read_and_not_written(
 ) -> None:
     write(table(server.base_url))
     provider = load_config().provider("p")
-    remember({"p": ["x"]}, [provider])
+    cache_models({"p": ["x"]}, [provider])
     size = cache_file().stat().st_size
     monkeypatch.setattr(model_cache, "MAX_BYTES", size)
     assert cached_models(provider) == ["x"]
-    remember({"p": ["x" * 99]}, [provider])
+    cache_models({"p": ["x" * 99]}, [provider])
     assert cached_models(provider) == ["x"]
     monkeypatch.setattr(model_cache, "MAX_BYTES", size - 1)
     assert cached_models(provider) is None
@@ -661,12 +661,12 @@ def test_a_cache_that_is_too_large_is_not_read_and_not_written(
 def test_a_time_that_is_none(server: Recorder, write: Write, made: str) -> None:
     write(table(server.base_url))
     provider = load_config().provider("p")
-    remember({"p": ["x"]}, [provider])
+    cache_models({"p": ["x"]}, [provider])
     kept = json.loads(cache_file().read_text())
     text = json.dumps(kept | {"lists": {k: v | {"time": 0} for k, v in kept["lists"].items()}})
     cache_file().write_text(text.replace('"time": 0', f'"time": {made}'))
     assert cached_models(provider) is None
-    remember({"p": ["y"]}, [provider])
+    cache_models({"p": ["y"]}, [provider])
     assert cached_models(provider) == ["y"]
 
 
@@ -676,7 +676,7 @@ def test_a_model_in_the_cache_that_is_no_text_can_be_kept(server: Recorder, writ
     entry = {"time": time.time(), "models": ["\ud800"]}
     cache_file().parent.mkdir(parents=True)
     cache_file().write_text(json.dumps({"format": 1, "lists": {"other http://h": entry}}))
-    remember({"p": ["é"]}, [provider])
+    cache_models({"p": ["é"]}, [provider])
     assert cached_models(provider) == ["é"]
 
 

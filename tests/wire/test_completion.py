@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapter.config.loading import load_config
-from adapter.providers.model_cache import remember
+from adapter.providers.model_cache import cache_models
 from tests.command import PATIENCE, console_script, provider, run
 
 WORDS = [
@@ -34,7 +34,7 @@ WORDS = [
 def environ(write: Callable[..., Path], tmp_path: Path) -> dict[str, str]:
     write(provider("http://localhost:1/v1", "groq") + provider("http://localhost:2", "vllm-local"))
     providers = load_config().providers
-    remember({"groq": ["llama", "org/model"]}, providers)
+    cache_models({"groq": ["llama", "org/model"]}, providers)
     folder = tmp_path / "bin"
     folder.mkdir()
     console_script(folder)
@@ -182,7 +182,7 @@ def type_into_bash(environ: dict[str, str], keys: str, until: str) -> str:
 )
 def test_zsh_as_a_user_types(environ: dict[str, str], typed: str, until: str) -> None:
     """zsh's own completion system, which knows nothing of ours but the script."""
-    remember({"groq": ["llama", "a:b"]}, load_config().providers)
+    cache_models({"groq": ["llama", "a:b"]}, load_config().providers)
     setup = 'autoload -U compinit; compinit -u -D; eval "$(adapter completion zsh)"'
     # without its line editor's bracketed paste and its mark for a missing newline
     command = [shell("zsh"), "-f", "-i", "+o", "prompt_sp", "+o", "prompt_cr"]
@@ -193,7 +193,7 @@ def test_zsh_as_a_user_types(environ: dict[str, str], typed: str, until: str) ->
 @pytest.mark.parametrize("option", ["-m ", "--model "])
 def test_bash_completes_past_a_colon(environ: dict[str, str], option: str) -> None:
     """Readline breaks words at a colon: only what follows it is replaced."""
-    remember({"groq": ["llama3.2:1b", "llama3.2:3b"]}, load_config().providers)
+    cache_models({"groq": ["llama3.2:1b", "llama3.2:3b"]}, load_config().providers)
     typed = f"adapter {option}groq/llama3.2:1\t"
     shown = type_into_bash(environ, typed, "1b ")
     assert shown.endswith(f"adapter {option}groq/llama3.2:1b ")
@@ -202,7 +202,7 @@ def test_bash_completes_past_a_colon(environ: dict[str, str], option: str) -> No
 def test_what_a_server_calls_its_models_is_not_run(environ: dict[str, str]) -> None:
     """Bash inserts a completion as it is, so that `$(...)` would be run with the line."""
     evil = ["$(touch${IFS}made)", "`id`", "a;b", "a b", "x*", "a,b", "a\nb", "a'b", 'a"b', "fine"]
-    remember({"groq": evil}, load_config().providers)
+    cache_models({"groq": evil}, load_config().providers)
     asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_TYPED": "adapter -m groq/"}
     assert output(["adapter"], {**environ, **asked}) == "plain,groq/fine\n"
     shown = type_into_bash(environ, 'adapter -m groq/\t; echo en""d\n', "end\r\n")

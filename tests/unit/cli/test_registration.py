@@ -23,7 +23,7 @@ from adapter.config.loading import Config, load_config
 from adapter.editing.writing import LOCK
 from adapter.errors import AdapterError, ConfigError
 from adapter.providers.discovery import find_local
-from adapter.providers.known import KNOWN, LOCAL
+from adapter.providers.presets import LOCAL, PRESETS
 from adapter.providers.registration import NewProvider, add, remove
 from adapter.secrets.secret import Secret
 from adapter.sharing.applying import write_import
@@ -40,9 +40,9 @@ Write = Callable[..., Path]
 # ---- known providers
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", PRESETS)
 def test_what_is_known_agrees_with_the_examples_and_with_litellm(name: str) -> None:
-    row = KNOWN[name]
+    row = PRESETS[name]
     tables = [
         table
         for path in sorted((ROOT / "config_examples").glob("*.toml"))
@@ -59,7 +59,7 @@ def test_what_is_known_agrees_with_the_examples_and_with_litellm(name: str) -> N
 
 def test_the_names_of_the_issue_are_known() -> None:
     names = {"groq", "openrouter", "ollama", "vllm", "lmstudio", "requesty", "aimlapi", "chutes"}
-    assert {*names, "deepseek"} <= set(KNOWN)
+    assert {*names, "deepseek"} <= set(PRESETS)
 
 
 # ---- add
@@ -357,7 +357,7 @@ def test_a_known_key_that_another_server_would_get_is_told(config_dir: Path) -> 
 
 
 def test_known_names_are_told_wherever_one_is_wanted(config_dir: Path) -> None:
-    names = ", ".join(KNOWN)
+    names = ", ".join(PRESETS)
     assert names in " ".join(run("providers", "add", "--help").out.split())
     done = run("providers", "add", "grok")
     assert "grok is no known provider (did you mean 'groq'?): give --base-url URL, or" in done.err
@@ -485,7 +485,7 @@ def test_what_discover_prints_can_be_pasted(
     url = server.base_url
     for name in LOCAL:  # all other ports stay closed
         base_url = url if name == "ollama" else "http://127.0.0.1:1/v1"
-        monkeypatch.setitem(KNOWN, name, KNOWN[name]._replace(base_url=base_url))
+        monkeypatch.setitem(PRESETS, name, PRESETS[name]._replace(base_url=base_url))
     write(
         '[[providers]]\nname = "ollama"\nbase_url = "http://h"\n'
         '[[providers]]\nname = "ollama-2"\nbase_url = "http://h"\n'
