@@ -74,7 +74,8 @@ class OpenAICompatible(NamedTuple):
     @property
     def api_key_env(self) -> str | None:
         """The variable to set where none of ``keys`` is; Mistral's first one is for Azure."""
-        return next((name for name in self.keys if "AZURE" not in name), None)
+        names = (n for n in self.keys if "AZURE" not in n or self.prefix == "azure")
+        return next(names, None)
 
 
 def _rows(table: Mapping[str, Mapping[str, Any]]) -> Mapping[str, OpenAICompatible]:

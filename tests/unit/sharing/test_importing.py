@@ -26,7 +26,7 @@ from adapter.sharing.exporting import export
 from adapter.sharing.importing import plan_import
 from tests.command import run
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 WRITE_EXPECTED = "ADAPTER_WRITE_EXPECTED" in os.environ  # tests do not see it
 NAMES = sorted(path.stem for path in SAMPLES.glob("*.yaml"))
 
