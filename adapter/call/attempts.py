@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adapter.call.failures import add_note, add_text
-from adapter.call.known_targets import known_target, new_target
 from adapter.call.overrides import call_of
 from adapter.call.resolution import Resolution, resolve
 from adapter.call.streams import note_stream
-from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target
+from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target, target_of
+from adapter.config.loading import load_config
 from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
-from adapter.upstream.clients import private_client
-from adapter.upstream.loading import keep_model_id
-from adapter.upstream.redirects import guard_redirects
+from adapter.upstream.clients import bind_client
+from adapter.upstream.results import count_fallbacks
 
 __all__ = ["Function", "Plan"]
 
@@ -35,15 +34,11 @@ PRIMARY_ONLY = (
 """What a caller says about the first provider; it must not reach a fallback's."""
 
 
-_NO_EXTRAS: Mapping[str, Any] = {}
-
-
 class Function(NamedTuple):
     """How one LiteLLM function differs from the others; the rest is common to all.
 
     ``signature`` names the function whose parameters it takes (LiteLLM's async twins often say
-    only ``*args, **kwargs``). ``sdk`` is false where LiteLLM does not call through the OpenAI SDK
-    and so takes no client. ``bare`` is true where LiteLLM would send the prefix on the wire.
+    only ``*args, **kwargs``). ``sdk`` is false where LiteLLM does not call through the OpenAI SDK.
     ``chooses`` is true where a missing model is chosen from the configuration; elsewhere LiteLLM
     has a default of its own. ``keeps`` is true where the result keeps the request that was sent.
     """
@@ -52,24 +47,22 @@ class Function(NamedTuple):
     signature: str
     is_async: bool = False
     sdk: bool = True
-    bare: bool = False
     chooses: bool = False
     keeps: bool = False
 
 
-def _prepare(params: dict[str, Any], function: Function, target: Target) -> None:
-    """Change LiteLLM's arguments, and this process, to what a call of ours needs to be exact."""
-    guard_redirects(str(params["api_base"]))
-    if params["model"].startswith(f"{PREFIX}/"):
-        if function.sdk and "num_retries" in params:
-            # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
-            params["max_retries"] = params.pop("num_retries")
-        if function.sdk and "client" not in params:
-            params["client"] = private_client(params, function.is_async)
-            params.pop("project", None)  # the client has it; LiteLLM would put it into the body
-        keep_model_id(params, function.name)
-        if function.bare:
-            params.update(model=target.model, custom_llm_provider=PREFIX)
+def _prepare(params: dict[str, Any], function: Function, mode: str | None) -> None:
+    """Change LiteLLM's arguments to what a call of ours needs to be exact."""
+    if params["model"].startswith(f"{PREFIX}/") and function.sdk and "num_retries" in params:
+        # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
+        params["max_retries"] = params.pop("num_retries")
+    bind_client(params, function.name, function.is_async, mode)
+
+
+def _mode(target: Target) -> str | None:
+    """Return what the configuration says of a model: ``[plugin.litellm.models."NAME/ID"] mode``."""
+    mode = load_config().models.get(f"{target.name}/{target.model}", {}).get("mode")
+    return mode if isinstance(mode, str) else None
 
 
 def _is_ours(model: Any) -> bool:
@@ -110,10 +103,9 @@ class Plan:
         self._handled = sys.exc_info()[1]
         self._given = given
         model = given.get("model")
-        self._known = known_target(model) if model else None
-        self._first = _meaning(model) if model and self._known is None else None
+        self._first = _meaning(model) if model else None
         provider = self._first.provider if self._first else None
-        extras = provider.extras if provider else _NO_EXTRAS
+        extras = provider.extras if provider else {}
         if extras or not given.keys().isdisjoint(OWN_ATTEMPTS):
             self._take_fallbacks(extras)
 
@@ -146,16 +138,14 @@ class Plan:
         self.model, self.target = model or "", None
         if not model and not self._function.chooses:
             return given
-        target, self._known = self._known, None
+        first, self._first = self._first, None
+        resolution = first or resolve(model)
+        target = target_of(resolution)
         if target is None:
-            first, self._first = self._first, None
-            resolution = first or resolve(model)
-            target = new_target(model, resolution)
-            if target is None:
-                self.model = resolution.model
-                return {**given, "model": resolution.model}
+            self.model = resolution.model
+            return {**given, "model": resolution.model}
         params, target = call_of(target, given)
-        _prepare(params, self._function, target)
+        _prepare(params, self._function, _mode(target))
         self.model, self.target = model or target.name, target
         return params
 
@@ -189,10 +179,6 @@ class Plan:
             note_stream(result, self.target)
             if self._function.keeps:
                 scrub_result(result)
-        if self._failed and hasattr(result, "_hidden_params"):
-            from litellm.router_utils.add_retry_fallback_headers import (
-                add_fallback_headers_to_response,
-            )
-
-            add_fallback_headers_to_response(result, attempted_fallbacks=len(self._failed))
+        if self._failed:
+            count_fallbacks(result, len(self._failed))
         return result

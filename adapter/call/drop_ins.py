@@ -36,7 +36,7 @@ FUNCTIONS: Mapping[str, Function] = {
         *_pair("image_generation"),
         *_pair("transcription"),
         *_pair("speech", keeps=True),
-        Function("moderation", "moderation", bare=True),
+        Function("moderation", "moderation"),
         Function("amoderation", "amoderation", is_async=True),
         Function("batch_completion", "batch_completion", chooses=True),
     )

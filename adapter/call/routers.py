@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from adapter.call.overrides import translate_deployments
-from adapter.call.translation import PREFIX, model_list
+from adapter.call.translation import model_list
 from adapter.config.loading import load_config
-from adapter.upstream.clients import private_client
 from adapter.upstream.loading import load_litellm
-from adapter.upstream.redirects import guard_redirects
+from adapter.upstream.routers import make_router
 
 if TYPE_CHECKING:
     import litellm
@@ -33,28 +31,7 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
     deployments = (
         model_list(config, providers) if entries is None else translate_deployments(entries, config)
     )
-    for entry in deployments:
-        if base_url := entry["litellm_params"].get("api_base"):
-            guard_redirects(str(base_url))
     settings = {**config.settings.get("router_settings", {}), **kwargs}
     settings.pop("model_list", None)
-    made: litellm.Router = _router_class()(model_list=deployments, **settings)
+    made: litellm.Router = make_router(deployments, settings)
     return made
-
-
-@cache
-def _router_class() -> Any:
-    base = load_litellm().Router
-
-    class Router(base):  # type: ignore[misc, valid-type]  # LiteLLM is imported only when called
-        """LiteLLM's Router, whose clients do not carry ``OPENAI_*`` headers to other hosts."""
-
-        def _get_client(self, deployment: Any, kwargs: Any, client_type: str | None = None) -> Any:
-            made = super()._get_client(deployment, kwargs, client_type)
-            params = deployment["litellm_params"]
-            ours = params.get("api_base") and str(params.get("model")).startswith(f"{PREFIX}/")
-            if made is not None or client_type == "max_parallel_requests" or not ours:
-                return made
-            return private_client(params, is_async=client_type == "async")
-
-    return Router

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from functools import cache
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from adapter.call.failures import add_note
+from adapter.upstream.results import close_stream
 
 if TYPE_CHECKING:
     from adapter.call.translation import Target
@@ -26,11 +25,11 @@ class _Noted:
         try:
             return super().__next__()  # type: ignore[misc]  # the stream class follows in the MRO
         except StopIteration:
-            _release(self)
+            close_stream(self)
             raise
         except BaseException as error:
             if isinstance(error, Exception):
-                _release(self)
+                close_stream(self)
             add_note(error, self._adapter_target, handled)
             raise
 
@@ -43,20 +42,6 @@ class _Noted:
         except BaseException as error:
             add_note(error, self._adapter_target, handled)
             raise
-
-
-def _release(stream: Any) -> None:
-    """Close the connection of a stream that has ended: LiteLLM may leave it open.
-
-    It does for ``hosted_vllm``, and after an error of its own. The garbage collector would close it
-    at any moment, such as while httpcore holds the lock of its pool, which that needs: the process
-    would hang.
-    """
-    inner = getattr(stream, "completion_stream", None)
-    close = getattr(getattr(inner, "streaming_response", inner), "close", None)
-    if close is not None and not iscoroutinefunction(close):
-        with suppress(Exception):  # how the stream ended is what counts
-            close()
 
 
 @cache

@@ -1,100 +1,179 @@
-"""The OpenAI clients with which LiteLLM sends our requests: they say nothing of OpenAI's."""
+"""The client a call is sent with: it names no account of OpenAI's and keeps the model id.
+
+LiteLLM takes a client of the caller's (``client=``) for every function. Ours differ from those
+that LiteLLM makes in three things: no ``OPENAI_*`` header of the environment goes to another host
+(:func:`_client`), a redirect to another host is refused (``http``), and the model id on the wire is
+the one that was asked for, whatever LiteLLM's model map makes of it (:func:`_client_class`).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import time
+import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
-from adapter.keys.precedence import PLACEHOLDER_KEY
+from adapter.errors import AdapterError
+from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
+from adapter.upstream.http import Scope, guard_client, http_handler, scope
+from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 
-__all__ = ["private_client"]
+__all__ = ["bind_client"]
 
 DEFAULT_RETRIES = 2
 """LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""
 
-KEPT_SECONDS = 3600
-"""How long a client, and so its connections, is used; as long as LiteLLM uses one of its own."""
-
 REQUEST_SECONDS = 600
 """The SDK's default; each request of LiteLLM's carries a timeout of its own."""
 
+NO_BRIDGE = "_skip_responses_api_bridge"
+"""Tells ``litellm.completion`` to post to ``/chat/completions`` whatever its map says of the id."""
 
-def private_client(params: Mapping[str, Any], is_async: bool) -> Any:
-    """Return the OpenAI client for a call to a provider of ours, the same for the same ``params``.
+_CHAT = frozenset({"completion", "acompletion", "batch_completion"})
+_RESPONSES = frozenset({"responses", "aresponses"})
 
-    The OpenAI SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of
-    the environment into the headers of every request, whatever host it goes to; this client does
-    not. What the caller names itself (``organization=``, ``project=``) is kept. It is made as
-    LiteLLM makes one and stands in LiteLLM's own cache, which has one for each event loop, forgets
-    it after an hour or when there are too many, and closes it then. ``None`` for ``max_retries``
-    that are no number, which LiteLLM refuses when it makes its own.
+HTTP_CLASSES = frozenset(
+    {
+        *("cometapi", "compactifai", "databricks", "deepseek", "edenai", "fireworks_ai", "groq"),
+        *("heroku", "hosted_vllm", "huggingface", "lemonade", "minimax", "mistral", "nadir"),
+        *("openrouter", "ovhcloud", "together_ai", "xai"),
+    }
+)
+"""LiteLLM's provider classes that send with an ``HTTPHandler``, not with the OpenAI SDK."""
+
+OWN_CLIENT_CLASSES = frozenset(
+    {"aiohttp_openai", "amazon_nova", "cloudflare", "gradient_ai", "maritalk"}
+)
+"""Those that take no client: a redirect is followed as LiteLLM does, without the key."""
+
+
+def bind_client(
+    params: dict[str, Any], function: str, is_async: bool, mode: str | None = None
+) -> None:
+    """Give LiteLLM's arguments for ``function`` a client of ours; one of the caller's is guarded.
+
+    ``params["model"]`` is ``"<provider class>/<id>"``. ``mode`` is what the configuration says of
+    the model: ``"responses"`` lets LiteLLM ask ``/responses`` for a chat completion. Raises
+    :class:`AdapterError` where a client of the caller's cannot be guarded.
     """
-    import litellm  # loaded by whoever is about to call it
-
+    prefix, _, model = params["model"].partition("/")
+    base_url = str(params["api_base"])
+    if params.get("client") is not None:
+        _guard(params["client"], base_url)
+        if function in _CHAT and prefix == "openai" and mode != "responses":
+            params[NO_BRIDGE] = True
+        return
+    bridged = mode == "responses" and function in _CHAT and prefix == "openai"
+    if bridged:
+        params["model"] = f"openai/responses/{model}"
+    if bridged or function in _RESPONSES or prefix in HTTP_CLASSES:
+        session, verify = params.get("shared_session"), params.get("ssl_verify")
+        params["client"] = http_handler(base_url, is_async, session, verify)
+        if function in _RESPONSES:
+            # LiteLLM may make another id of it, but adds this to the body last
+            params["extra_body"] = {"model": model, **(params.get("extra_body") or {})}
+        return
+    if prefix not in OPENAI_COMPATIBLE or prefix in OWN_CLIENT_CLASSES:
+        return
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):
-        return None
-    retries = DEFAULT_RETRIES if retries is None else retries
-    base_url, session = params["api_base"], params.get("shared_session")
-    organization, project = params.get("organization") or None, params.get("project") or None
-    api_key = str(params.get("api_key") or PLACEHOLDER_KEY)
-    cache = litellm.in_memory_llm_clients_cache
-    name = _name(is_async, api_key, base_url, retries, organization, project, id(session))
-    client = _kept(cache, name)
-    if client is None:
-        client, ours = _new_client(
-            is_async,
-            session,
-            api_key=api_key,
-            base_url=base_url,
-            max_retries=retries,
-            organization=organization,
-            project=project,
-        )
-        cache.set_cache(name, client, ttl=KEPT_SECONDS, litellm_owned_client=ours)
-    return client
+        return  # LiteLLM refuses it where it makes a client
+    params["client"] = _client(params, is_async, model if prefix == "openai" else None)
+    params.pop("project", None)  # the client has it; LiteLLM would put it into the body
+    if prefix == "openai" and function in _CHAT:
+        params[NO_BRIDGE] = True
 
 
-def _kept(cache: Any, name: str) -> Any:
-    """Return what ``cache.get_cache(name)`` does, which would try to read the client as JSON."""
-    from asyncio import _get_running_loop as running_loop  # LiteLLM has loaded it
+def _client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any:
+    """Return the OpenAI client for a call to a provider of ours, the same for the same ``params``.
 
-    # which is what that returns without a loop, by an exception that takes longer than the rest
-    key = name if running_loop() is None else cache.update_cache_key_with_event_loop(name)
-    if time.time() > cache.ttl_dict.get(key, 0):
-        return cache.get_cache(name)  # one that has expired is closed by and by
-    cache.evicted_client_closer.reap()
-    return cache.cache_dict.get(key)
-
-
-@lru_cache(maxsize=1024)  # asked at each call
-def _name(is_async: bool, api_key: str, *others: Any) -> str:
-    """Return a client's key in LiteLLM's cache; such keys are shown, and this one shows no key."""
-    digest = hashlib.sha256(api_key.encode()).hexdigest()  # LiteLLM's own have it, too
-    return ",".join(map(repr, ("gptme-litellm", is_async, digest, *others)))
-
-
-def _new_client(is_async: bool, session: Any, **settings: Any) -> tuple[Any, bool]:
-    """Return a client, and whether it may be closed: not where the caller's session is in it."""
+    The SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of the
+    environment into the headers of every request, whatever host it goes to; this client does not.
+    What the caller names (``organization=``, ``project=``, ``litellm.organization``) is sent.
+    """
+    import litellm
     import openai
-    from litellm.main import openai_chat_completions as made_by
 
-    http = made_by._get_async_http_client(session) if is_async else made_by._get_sync_http_client()
-    omitted: Any = {
-        header: openai.Omit()
-        for name, header in (("organization", "OpenAI-Organization"), ("project", "OpenAI-Project"))
-        if settings[name] is None
+    retries = params.get("max_retries")
+    retries = DEFAULT_RETRIES if retries is None else retries
+    organization = params.get("organization") or litellm.organization or None
+    project = params.get("project") or None
+    base_url, session = str(params["api_base"]), params.get("shared_session")
+    api_key = Secret(params.get("api_key") or PLACEHOLDER_KEY)
+    handler = http_handler(base_url, is_async, session, params.get("ssl_verify"))
+    kept = scope(is_async).clients
+    # LiteLLM changes the organization and retries of a client; the id is of a handler that is kept
+    key = (base_url, api_key, retries, organization, project, model, id(handler))
+    client = kept.get(key)
+    if client is not None and client.handler is handler:
+        return client
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    omitted: dict[str, Any] = {
+        line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line
     }
-    cls: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
-    client = cls(
-        http_client=http,
+    if organization is None:
+        omitted["OpenAI-Organization"] = openai.Omit()
+    if project is None:
+        omitted["OpenAI-Project"] = openai.Omit()
+    client = _client_class(is_async)(
+        api_key=str(api_key),
+        base_url=base_url,
+        max_retries=retries,
+        organization=organization,
+        project=project,
         timeout=REQUEST_SECONDS,
+        http_client=handler.client,
         default_headers=omitted,
-        **settings,
     )
-    # the SDK's constructor has just read OPENAI_CUSTOM_HEADERS into this mapping
-    client._custom_headers = omitted
-    return client, made_by.owns_wrapped_http_client(http)
+    client.handler, client.model_id = handler, model
+    return Scope.keep(kept, key, client)
+
+
+@cache
+def _client_class(is_async: bool) -> Any:
+    """Return the SDK's client class, whose requests carry the model id that was asked for."""
+    import openai
+
+    base: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
+
+    class Client(base):  # type: ignore[misc]  # the SDK is imported only when called
+        """The SDK's client for one model id, kept with the HTTP client that it sends with."""
+
+        handler: Any = None
+        model_id: str | None = None
+
+        def post(
+            self, path: str, *, body: Any = None, options: Any = None, **others: Any
+        ) -> Any:
+            """Post as the SDK does; all of its functions that name a model come through here."""
+            options = dict(options or {})
+            if isinstance(body, Mapping):
+                body = {k: v for k, v in body.items() if k != NO_BRIDGE}
+                if self.model_id is not None and "model" in body:
+                    body["model"] = self.model_id
+            extra = options.get("extra_json")
+            if isinstance(extra, Mapping) and NO_BRIDGE in extra:
+                # a LiteLLM that no longer knows it takes it for a parameter of the server's
+                options["extra_json"] = {k: v for k, v in extra.items() if k != NO_BRIDGE}
+            return super().post(path, body=body, options=options, **others)
+
+    Client.__name__ = Client.__qualname__ = base.__name__
+    return Client
+
+
+def _guard(client: Any, base_url: str) -> None:
+    """Refuse redirects to another host for calls with a client that the caller made."""
+    import openai
+
+    if isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
+        http = getattr(client, "_client", None)  # the SDK has no public name for it
+    else:
+        http = getattr(client, "client", None)  # LiteLLM's handlers
+        if http is None:
+            return
+    if not hasattr(http, "event_hooks"):
+        raise AdapterError(
+            f"client= of this call cannot be kept from following redirects with openai "
+            f"{openai.__version__}: leave it out, or install openai<4"
+        )
+    guard_client(http, base_url)

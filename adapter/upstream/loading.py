@@ -10,7 +10,6 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from adapter.config.file_state import look_in_one_go
 from adapter.config.loading import load_config
 from adapter.errors import ConfigError
 from adapter.secrets.logs import scrub_logs
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "import_litellm",
-    "keep_model_id",
     "keep_off_huggingface",
     "load_for_command",
     "load_litellm",
@@ -83,7 +81,6 @@ def import_litellm() -> Any:
     litellm.suppress_debug_info = True
     keep_off_huggingface(litellm)
     scrub_logs(LOGGERS)
-    look_in_one_go()
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=_leave_to_parent)
     return litellm
@@ -99,28 +96,35 @@ def keep_off_huggingface(litellm: Any) -> None:
         litellm.disable_hf_tokenizer_download = True
 
 
-_left: list[Any] = []
-
-
 def _leave_to_parent() -> None:
-    """In a forked child: open connections are the parent's, and two must not talk on one.
+    """In a forked child, make LiteLLM's clients and log threads anew: the parent's are not here.
 
-    They are kept, not closed: to close an asynchronous one would reach into the parent's event
-    loop, which waits on a descriptor that both share. The threads that write LiteLLM's log are
-    not here either, and one of them, or of their callers, may have held a lock.
+    Open connections are the parent's, and two must not talk on one. They are kept, not closed: to
+    close an asynchronous one would reach into the parent's event loop, which waits on a descriptor
+    that both share. Of the threads that write LiteLLM's log, or of their callers, one may have held
+    a lock that nobody would let go here.
     """
     import litellm
-    from litellm.caching.evicted_client_closer import EvictedClientCloser
-    from litellm.constants import LOGGING_EXECUTOR_MAX_PENDING_TASKS, LOGGING_EXECUTOR_MAX_THREADS
-    from litellm.litellm_core_utils.thread_pool_executor import executor
 
-    cache = litellm.in_memory_llm_clients_cache
-    _left.append(dict(cache.cache_dict))
-    cache.flush_cache()
-    cache.evicted_client_closer = EvictedClientCloser()
-    type(executor).__init__(
-        executor, LOGGING_EXECUTOR_MAX_THREADS, LOGGING_EXECUTOR_MAX_PENDING_TASKS
-    )
+    with suppress(Exception):  # a child may be of a program that never calls LiteLLM again
+        cache = litellm.in_memory_llm_clients_cache
+        _parents.append((cache, getattr(cache, "evicted_client_closer", None)))
+        litellm.in_memory_llm_clients_cache = type(cache)()
+    with suppress(Exception):
+        from litellm.litellm_core_utils.thread_pool_executor import executor
+
+        _parents.append(dict(vars(executor)))
+        workers, pending = (
+            getattr(litellm.constants, name, default)
+            for name, default in (
+                ("LOGGING_EXECUTOR_MAX_THREADS", 100),
+                ("LOGGING_EXECUTOR_MAX_PENDING_TASKS", 1000),
+            )
+        )
+        type(executor).__init__(executor, workers, pending)
+
+
+_parents: list[Any] = []
 
 
 @contextmanager
@@ -134,26 +138,3 @@ def _collector_paused(pause: bool) -> Iterator[None]:
     finally:
         if pause:
             gc.enable()
-
-
-_kept: set[str] = set()
-
-
-def keep_model_id(params: dict[str, Any], function: str) -> None:
-    """Make LiteLLM send a model id that begins with ``responses/`` as it is.
-
-    LiteLLM takes that word for a marker of its own ("use the Responses API") and strips it. An id
-    registered as a chat model is left alone (not by 1.109's completions); its ``responses``
-    functions strip one marker always.
-    """
-    prefix, _, model = params["model"].partition("/")
-    if not model.startswith("responses/"):
-        return
-    if function.endswith("responses"):
-        params["model"] = f"{prefix}/responses/{model}"
-    elif model not in _kept:
-        owners = (prefix, f"text-completion-{prefix}")
-        load_litellm().register_model(
-            {f"{p}/{model}": {"mode": "chat", "litellm_provider": p} for p in owners}
-        )
-        _kept.add(model)

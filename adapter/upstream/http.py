@@ -1,0 +1,171 @@
+"""HTTP clients for requests to a provider: LiteLLM's own kind, never sent on to another host.
+
+httpx, with which LiteLLM and the OpenAI SDK follow redirects, takes away ``Authorization`` on the
+way to another host, and nothing else: an ``api-key`` header and the prompt would go there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Any
+
+from adapter.keys.precedence import without_keys
+
+__all__ = ["RedirectRefusedError", "Scope", "guard_client", "http_handler", "scope"]
+
+MOST_CLIENTS = 1000
+"""How many clients a scope keeps; then all are forgotten, and closed once no call uses them."""
+
+Origin = tuple[str, str, int | None]
+
+_guarded_origins: set[Origin] = set()
+"""The origins of base URLs that are called with a client of the caller's own."""
+
+
+class RedirectRefusedError(Exception):
+    """A server redirected a call to another host, which would get the prompt."""
+
+
+class Scope:
+    """The clients of one event loop, or of all threads: they must not be mixed."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[Any, Any] = {}
+        self.clients: dict[Any, Any] = {}
+
+    @staticmethod
+    def keep(kept: dict[Any, Any], key: Any, client: Any) -> Any:
+        """Return the client for ``key``: ``client``, unless another thread was quicker."""
+        if len(kept) >= MOST_CLIENTS:
+            kept.clear()
+        return kept.setdefault(key, client)
+
+
+_threads = Scope()
+_loops: dict[Any, Scope] = {}
+_parents: list[Any] = []
+
+
+def scope(is_async: bool) -> Scope:
+    """Return the clients that a call made here and now may use."""
+    if not is_async:
+        return _threads
+    loop = None
+    with suppress(RuntimeError):  # LiteLLM's Router asks for clients outside of a loop, too
+        loop = asyncio.get_running_loop()
+    known = _loops.get(loop)
+    if known is None:
+        for other in tuple(_loops):
+            if other is not None and other.is_closed():
+                _loops.pop(other, None)
+        known = _loops.setdefault(loop, Scope())
+    return known
+
+
+def _leave_to_parent() -> None:
+    """Give a forked child clients of its own: two processes must not talk on one connection.
+
+    The parent's are kept, not closed: closing would reach into what both share.
+    """
+    global _threads  # noqa: PLW0603 - the one scope of all threads
+    _parents.extend((_threads, dict(_loops)))
+    _threads = Scope()
+    _loops.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def http_handler(
+    base_url: str, is_async: bool, session: Any = None, ssl_verify: bool | str | None = None
+) -> Any:
+    """Return LiteLLM's ``HTTPHandler``, or its async twin, for requests to ``base_url``.
+
+    The same one for the same arguments; its ``client`` is the httpx client. A session that the
+    caller has set (``litellm.client_session``, ``litellm.aclient_session``) is used. ``session`` is
+    an aiohttp session of the caller's (``shared_session``).
+    """
+    import litellm
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+
+    kept = scope(is_async).handlers
+    own = litellm.aclient_session if is_async else litellm.client_session
+    key = (base_url, id(session), id(own), ssl_verify)
+    handler = kept.get(key)
+    if handler is not None:
+        return handler
+    if own is not None:
+        guard_client(own, base_url)
+    if is_async:
+        hooks = {"response": [_refuse_other_hosts_async]}
+        handler = AsyncHTTPHandler(
+            event_hooks=hooks, shared_session=session, ssl_verify=ssl_verify
+        )
+        if own is not None:
+            handler.client = own
+    else:
+        handler = HTTPHandler(client=own, ssl_verify=ssl_verify)
+        if own is None:
+            handler.client.event_hooks = {"response": [_refuse_other_hosts]}
+    return Scope.keep(kept, key, handler)
+
+
+def guard_client(client: Any, base_url: str) -> None:
+    """Refuse redirects to another host for calls to ``base_url`` with the caller's own httpx client.
+
+    Its other requests stay as they are: to other hosts, and those that hold neither key nor prompt.
+    """
+    import httpx
+
+    _guarded_origins.add(_origin(httpx.URL(base_url)))
+    hook = _refuse_calls_async if hasattr(client, "aclose") else _refuse_calls
+    hooks = client.event_hooks
+    if hook not in hooks.get("response", ()):
+        client.event_hooks = {**hooks, "response": [*hooks.get("response", ()), hook]}
+
+
+def _origin(url: Any) -> Origin:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _refuse_other_hosts(response: Any) -> None:
+    """Raise :class:`RedirectRefusedError` for a redirect to another host; an httpx response hook.
+
+    To the same scheme, host and port a redirect is followed, and from http to https on one host.
+    """
+    if not response.has_redirect_location:
+        return
+    url = response.request.url
+    try:
+        target = url.join(response.headers["location"])
+    except Exception:  # noqa: BLE001 - no URL: httpx says so itself, next
+        return
+    began, goes = _origin(url), _origin(target)
+    upgraded = (began, goes) == (("http", began[1], 80), ("https", began[1], 443))
+    if began != goes and not upgraded:
+        raise RedirectRefusedError(f"a redirect to {target.host} is not followed")
+
+
+async def _refuse_other_hosts_async(response: Any) -> None:
+    _refuse_other_hosts(response)
+
+
+def _refuse_calls(response: Any) -> None:
+    """Apply :func:`_refuse_other_hosts` to calls of ours that go through the caller's client."""
+    request = response.request
+    if _origin(request.url) in _guarded_origins and _is_call(request):
+        _refuse_other_hosts(response)
+
+
+async def _refuse_calls_async(response: Any) -> None:
+    _refuse_calls(response)
+
+
+def _is_call(request: Any) -> bool:
+    """Whether ``request`` has a prompt or a key in it."""
+    if request.method not in ("GET", "HEAD") or "authorization" in request.headers:
+        return True
+    return any(without_keys(value) != value for value in request.headers.values())

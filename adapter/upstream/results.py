@@ -1,0 +1,38 @@
+"""What LiteLLM's functions return: how many fallbacks it took, and streams that end cleanly."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from inspect import iscoroutinefunction
+from typing import Any
+
+__all__ = ["close_stream", "count_fallbacks"]
+
+
+def count_fallbacks(result: Any, fallbacks: int) -> None:
+    """Say on ``result``, as LiteLLM does, how many ``fallbacks`` were tried before it.
+
+    ``_hidden_params["additional_headers"]["x-litellm-attempted-fallbacks"]`` (LiteLLM's docs name
+    both). Where a result has no such place it stays as it is: an answer is never lost for this.
+    """
+    with suppress(Exception):
+        hidden = result._hidden_params
+        headers = {"x-litellm-attempted-fallbacks": fallbacks}
+        if isinstance(hidden, dict):
+            hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **headers}
+        else:  # a text completion's
+            hidden.additional_headers = {**(hidden.additional_headers or {}), **headers}
+
+
+def close_stream(stream: Any) -> None:
+    """Close the connection of a stream that has ended: LiteLLM may leave it open.
+
+    It does for ``hosted_vllm``, and after an error of its own. The garbage collector would close it
+    at any moment, such as while httpcore holds the lock of its pool, which that needs: the process
+    would hang.
+    """
+    inner = getattr(stream, "completion_stream", None)
+    close = getattr(getattr(inner, "streaming_response", inner), "close", None)
+    if close is not None and not iscoroutinefunction(close):
+        with suppress(Exception):  # how the stream ended is what counts
+            close()

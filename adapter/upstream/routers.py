@@ -1,0 +1,83 @@
+"""LiteLLM's Router, whose calls are sent with clients of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from typing import Any
+
+from adapter.errors import AdapterError
+from adapter.upstream.clients import bind_client
+from adapter.upstream.loading import load_litellm
+
+__all__ = ["make_router"]
+
+
+def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) -> Any:
+    """Return a ``litellm.Router`` over ``deployments``, made with the Router's own ``settings``.
+
+    From 1.110 on LiteLLM's Router takes no subclass and asks a host object for the function to
+    call; before that it asks itself for the client. Raises :class:`AdapterError` where the installed
+    LiteLLM does neither, for without our clients ``OPENAI_*`` headers would go to every host.
+    """
+    litellm = load_litellm()
+    arguments = {"model_list": deployments, **settings}
+    try:
+        from litellm.router_config import build_router_config, router_arguments
+        from litellm.router_python_host import PythonHost
+    except ImportError:
+        if not hasattr(litellm.Router, "_get_client"):
+            raise AdapterError(
+                "router() does not work with the installed LiteLLM, whose Router is another one: "
+                "install litellm<1.111, or a newer gptme-litellm"
+            ) from None
+        return _router_class(litellm.Router)(**arguments)
+    config = build_router_config(router_arguments(**arguments))
+    return litellm.Router.from_config(config, host=_host_class(PythonHost)())
+
+
+def _is_ours(params: Mapping[str, Any]) -> bool:
+    return bool(params.get("api_base")) and str(params.get("model")).startswith("openai/")
+
+
+@cache
+def _router_class(base: Any) -> Any:
+    class Router(base):  # type: ignore[misc]  # LiteLLM is imported only when called
+        """LiteLLM's Router before 1.110."""
+
+        def _get_client(self, deployment: Any, kwargs: Any, client_type: str | None = None) -> Any:
+            made = super()._get_client(deployment, kwargs, client_type)
+            params = dict(deployment["litellm_params"])
+            if str(params.get("model")).endswith("*"):  # a wildcard: the id is the caller's
+                params["model"] = kwargs.get("model", params["model"])
+            if made is not None or client_type == "max_parallel_requests" or not _is_ours(params):
+                return made
+            bind_client(params, "router", client_type == "async")
+            return params["client"]
+
+    return Router
+
+
+@cache
+def _host_class(base: Any) -> Any:
+    class Host(base):  # type: ignore[misc]  # as above
+        """What LiteLLM's Router from 1.110 on asks for the function that makes a call."""
+
+        __slots__ = ()
+
+        def invoke(self, op: str) -> Any:
+            return _bound(super().invoke(op), op)
+
+    return Host
+
+
+def _bound(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return LiteLLM's ``function`` with a client of ours where the call is to a base of its own."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _is_ours(kwargs):
+            bind_client(kwargs, name, name.startswith("a"))
+        return function(*args, **kwargs)
+
+    return call
