@@ -17,10 +17,8 @@ __all__ = ["own_steps", "profile"]
 def own_steps(quick: bool) -> dict[str, float]:
     """Return the seconds of each step of ours, called by itself many times."""
     from adapter import load_config, resolve, translate
-    from adapter.call.known_targets import known_target, new_target
-    from adapter.upstream.clients import private_client
+    from adapter.upstream.clients import bind_client
 
-    new_target("one", resolve("one"))
     config = load_config()
     provider, params = config.provider("one"), translate("one")
     parts: dict[str, Callable[[], Any]] = {
@@ -29,8 +27,7 @@ def own_steps(quick: bool) -> dict[str, float]:
         "key": provider.resolve_key,
         "translate, of a configuration in hand": lambda: translate("one", config),
         "translate: all of these": lambda: translate("one"),
-        "known_target: as in the call before, in place of these": lambda: known_target("one"),
-        "the OpenAI client without OpenAI's headers": lambda: private_client(params, False),
+        "the client to send with": lambda: bind_client(dict(params), "completion", False),
     }
     found = {}
     for label, part in parts.items():

@@ -14,6 +14,7 @@ from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target, target_of
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
+from adapter.upstream.caching import separate_cache
 from adapter.upstream.clients import bind_client
 from adapter.upstream.results import count_fallbacks
 
@@ -51,12 +52,13 @@ class Function(NamedTuple):
     keeps: bool = False
 
 
-def _prepare(params: dict[str, Any], function: Function, mode: str | None) -> None:
+def _prepare(params: dict[str, Any], function: Function, target: Target) -> None:
     """Change LiteLLM's arguments to what a call of ours needs to be exact."""
     if params["model"].startswith(f"{PREFIX}/") and function.sdk and "num_retries" in params:
         # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
         params["max_retries"] = params.pop("num_retries")
-    bind_client(params, function.name, function.is_async, mode)
+    separate_cache(params, target.name)
+    bind_client(params, function.name, function.is_async, _mode(target))
 
 
 def _mode(target: Target) -> str | None:
@@ -145,7 +147,7 @@ class Plan:
             self.model = resolution.model
             return {**given, "model": resolution.model}
         params, target = call_of(target, given)
-        _prepare(params, self._function, _mode(target))
+        _prepare(params, self._function, target)
         self.model, self.target = model or target.name, target
         return params
 

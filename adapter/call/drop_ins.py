@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from adapter.call.attempts import Function, Plan
@@ -54,12 +55,39 @@ def drop_in(name: str) -> Callable[..., Any]:
     make = _async if function.is_async else _batch if name == "batch_completion" else _sync
     made = make(function)
     made.__name__ = made.__qualname__ = name
+    made.__module__ = "adapter"  # where it is public, so that it can be pickled
+    made.__signature__ = _Signature(function.signature)  # type: ignore[attr-defined]  # PEP 362
     made.__doc__ = (
         f"``litellm.{name}`` for gptme's providers: same arguments, result and exceptions.\n\n"
         "``model`` may be a provider's name or ``provider/model``; any other goes to LiteLLM\n"
         "untouched. Arguments given here win over the configuration."
     )
     return made
+
+
+class _Signature(inspect.Signature):
+    """The signature of a LiteLLM function, which is imported when somebody looks at it."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self._function = function
+
+    @property
+    def _theirs(self) -> inspect.Signature:
+        return inspect.signature(getattr(load_litellm(), self._function))
+
+    @property
+    def parameters(self) -> MappingProxyType[str, inspect.Parameter]:
+        return self._theirs.parameters
+
+    @property
+    def return_annotation(self) -> Any:
+        return self._theirs.return_annotation
+
+    def replace(self, **changes: Any) -> inspect.Signature:
+        return self._theirs.replace(**changes)
 
 
 def _sync(function: Function) -> Callable[..., Any]:

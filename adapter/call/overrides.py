@@ -34,8 +34,9 @@ def call_of(target: Target, given: Mapping[str, Any]) -> tuple[dict[str, Any], T
         # as the rest would, for most calls
         params = dict(target.params)
         for name, value in given.items():
-            if value is not None and name != "model":
-                params[name] = value  # noqa: PERF403 - a comprehension is a call before 3.12
+            # None is not given where the configuration says something; else it is LiteLLM's to read
+            if (value is not None or name not in params) and name != "model":
+                params[name] = value
         return params, target
     params = with_overrides(target, given)
     return params, target_of_call(target, params)
@@ -86,7 +87,11 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     """
     if target is None:
         return dict(given)
-    given = {k: v for k, v in given.items() if v is not None and k != "model"}
+    given = {
+        k: v
+        for k, v in given.items()
+        if (v is not None or k not in (*_ELSEWHERE, *target.params)) and k != "model"
+    }
     bases = given.pop("base_url", None), given.pop("api_base", None)
     base = bases[0] or bases[1]
     if not given.get("api_key", True):

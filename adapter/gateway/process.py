@@ -22,8 +22,7 @@ from adapter.gateway.requests import ALWAYS_REFUSED, ROUTING_FIELDS
 from adapter.gateway.responses import App, Hidden, Message, Receive, Send
 from adapter.gateway.runtime import remove_files
 from adapter.gateway.settings import GuardSettings
-from adapter.upstream.proxy import limit_connecting, proxy_app, refused_fields
-from adapter.upstream.redirects import ANYWHERE, guard_redirects
+from adapter.upstream.proxy import proxy_app, refused_fields, send_with_own_clients
 
 __all__ = ["RedactedLog", "make_app", "run"]
 
@@ -108,7 +107,6 @@ def make_app(settings: GuardSettings, ready: Connection) -> App:
     except BaseException:
         _tell(ready, False)
         raise
-    guard_redirects(ANYWHERE)
     key = os.environ["LITELLM_MASTER_KEY"] if settings.master_key_only else None
     refused = ALWAYS_REFUSED if settings.client_credentials else ROUTING_FIELDS | refused_fields()
     return _reporting(Guard(app, hidden, settings, key=key, refused=refused), ready)
@@ -121,7 +119,7 @@ def _reporting(app: App, ready: Connection) -> App:
         async def report(message: Message) -> None:
             is_ready = message["type"] == "lifespan.startup.complete"
             if is_ready:
-                limit_connecting()
+                send_with_own_clients()
             await send(message)
             if is_ready or message["type"] == "lifespan.startup.failed":
                 _tell(ready, is_ready)

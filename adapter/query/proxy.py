@@ -11,9 +11,8 @@ from adapter.call.translation import Target
 from adapter.config.provider import base_url_fault, safe_url
 from adapter.errors import GatewayError
 from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
-from adapter.upstream.clients import private_client
+from adapter.upstream.clients import bind_client
 from adapter.upstream.loading import load_litellm
-from adapter.upstream.redirects import guard_redirects
 
 __all__ = ["completion", "proxy_target"]
 
@@ -56,11 +55,11 @@ def completion(target: Target, **arguments: Any) -> Any:
 
     The client is ours, so that no header of OpenAI's goes to the proxy. Raises LiteLLM's errors.
     """
-    guard_redirects(target.params["api_base"])
+    litellm = load_litellm()
     arguments = {**arguments, **target.params}
-    arguments["client"] = private_client(arguments, is_async=False)
+    bind_client(arguments, "completion", is_async=False)
     try:
-        result = load_litellm().completion(**arguments)
+        result = litellm.completion(**arguments)
     except BaseException as error:
         add_note(error, target)
         raise

@@ -30,7 +30,11 @@ NO_BRIDGE = "_skip_responses_api_bridge"
 """Tells ``litellm.completion`` to post to ``/chat/completions`` whatever its map says of the id."""
 
 _CHAT = frozenset({"completion", "acompletion", "batch_completion"})
+_TEXT = frozenset({"text_completion", "atext_completion"})
 _RESPONSES = frozenset({"responses", "aresponses"})
+
+EXACT_CLASSES = frozenset({"openai", "litellm_proxy"})
+"""LiteLLM's provider classes for servers whose model ids are their own: sent as they are."""
 
 HTTP_CLASSES = frozenset(
     {
@@ -58,14 +62,15 @@ def bind_client(
     """
     prefix, _, model = params["model"].partition("/")
     base_url = str(params["api_base"])
+    exact_chat = prefix in EXACT_CLASSES and function in _CHAT
     if params.get("client") is not None:
         _guard(params["client"], base_url)
-        if function in _CHAT and prefix == "openai" and mode != "responses":
+        if exact_chat and mode != "responses":
             params[NO_BRIDGE] = True
         return
-    bridged = mode == "responses" and function in _CHAT and prefix == "openai"
+    bridged = exact_chat and mode == "responses"
     if bridged:
-        params["model"] = f"openai/responses/{model}"
+        params["model"] = f"{prefix}/responses/{model}"
     if bridged or function in _RESPONSES or prefix in HTTP_CLASSES:
         session, verify = params.get("shared_session"), params.get("ssl_verify")
         params["client"] = http_handler(base_url, is_async, session, verify)
@@ -78,9 +83,12 @@ def bind_client(
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):
         return  # LiteLLM refuses it where it makes a client
-    params["client"] = _client(params, is_async, model if prefix == "openai" else None)
+    params["client"] = _client(params, is_async, model if prefix in EXACT_CLASSES else None)
     params.pop("project", None)  # the client has it; LiteLLM would put it into the body
-    if prefix == "openai" and function in _CHAT:
+    if prefix == "openai" and function in _TEXT:
+        # LiteLLM asks /chat/completions for ids that it knows as chat models
+        params["model"] = f"text-completion-openai/{model}"
+    if exact_chat or function in _TEXT:
         params[NO_BRIDGE] = True
 
 
@@ -92,7 +100,6 @@ def _client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any
     What the caller names (``organization=``, ``project=``, ``litellm.organization``) is sent.
     """
     import litellm
-    import openai
 
     retries = params.get("max_retries")
     retries = DEFAULT_RETRIES if retries is None else retries
@@ -107,14 +114,6 @@ def _client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any
     client = kept.get(key)
     if client is not None and client.handler is handler:
         return client
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-    omitted: dict[str, Any] = {
-        line.partition(":")[0].strip(): openai.Omit() for line in lines if ":" in line
-    }
-    if organization is None:
-        omitted["OpenAI-Organization"] = openai.Omit()
-    if project is None:
-        omitted["OpenAI-Project"] = openai.Omit()
     client = _client_class(is_async)(
         api_key=str(api_key),
         base_url=base_url,
@@ -123,10 +122,30 @@ def _client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any
         project=project,
         timeout=REQUEST_SECONDS,
         http_client=handler.client,
-        default_headers=omitted,
+        default_headers=_without_environment(api_key, organization, project),
     )
     client.handler, client.model_id = handler, model
     return Scope.keep(kept, key, client)
+
+
+def _without_environment(
+    api_key: str, organization: str | None, project: str | None
+) -> dict[str, Any]:
+    """Return default headers that leave out what the SDK takes from ``OPENAI_*`` variables."""
+    import openai
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]  # as the SDK does
+    if organization is None:
+        names.append("OpenAI-Organization")
+    if project is None:
+        names.append("OpenAI-Project")
+    sent = {
+        "Accept": "application/json",
+        "Authorization": f"Bearer {api_key}",
+        "Content-Type": "application/json",
+    }
+    return {name: sent.get(name, openai.Omit()) for name in names}
 
 
 @cache
@@ -142,9 +161,7 @@ def _client_class(is_async: bool) -> Any:
         handler: Any = None
         model_id: str | None = None
 
-        def post(
-            self, path: str, *, body: Any = None, options: Any = None, **others: Any
-        ) -> Any:
+        def post(self, path: str, *, body: Any = None, options: Any = None, **others: Any) -> Any:
             """Post as the SDK does; all of its functions that name a model come through here."""
             options = dict(options or {})
             if isinstance(body, Mapping):

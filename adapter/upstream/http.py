@@ -101,9 +101,7 @@ def http_handler(
         guard_client(own, base_url)
     if is_async:
         hooks = {"response": [_refuse_other_hosts_async]}
-        handler = AsyncHTTPHandler(
-            event_hooks=hooks, shared_session=session, ssl_verify=ssl_verify
-        )
+        handler = AsyncHTTPHandler(event_hooks=hooks, shared_session=session, ssl_verify=ssl_verify)
         if own is not None:
             handler.client = own
     else:
@@ -114,7 +112,7 @@ def http_handler(
 
 
 def guard_client(client: Any, base_url: str) -> None:
-    """Refuse redirects to another host for calls to ``base_url`` with the caller's own httpx client.
+    """Refuse redirects to another host for calls to ``base_url`` with a caller's httpx client.
 
     Its other requests stay as they are: to other hosts, and those that hold neither key nor prompt.
     """

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy: its ASGI application, and the one setting of a call that it has no word for."""
+"""LiteLLM's proxy: its ASGI application, and how its calls are sent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import gc
 import sys
 from typing import Any
 
-from adapter.upstream.clients import REQUEST_SECONDS
+from adapter.upstream.clients import REQUEST_SECONDS, bind_client
 from adapter.upstream.loading import keep_off_huggingface
 
-__all__ = ["limit_connecting", "proxy_app", "refused_fields"]
+__all__ = ["proxy_app", "refused_fields", "send_with_own_clients"]
 
 CONNECT_SECONDS = 10.0
 """How long a connection to a provider may take, as in a query of the command."""
@@ -32,8 +32,8 @@ def proxy_app() -> Any:
     return app
 
 
-def limit_connecting() -> None:
-    """Give each connection to a provider at most ``CONNECT_SECONDS`` of a call's time.
+def send_with_own_clients() -> None:
+    """Send the proxy's calls with clients of ours, and connect within ``CONNECT_SECONDS``.
 
     To be called when the proxy has read its configuration, which replaces the callbacks.
     """
@@ -41,16 +41,20 @@ def limit_connecting() -> None:
     import litellm
     from litellm.integrations.custom_logger import CustomLogger
 
-    class ConnectLimit(CustomLogger):  # type: ignore[misc]  # LiteLLM is not type-checked
+    class OwnClients(CustomLogger):  # type: ignore[misc]  # LiteLLM is not type-checked
         async def async_pre_call_deployment_hook(
             self, kwargs: dict[str, Any], call_type: Any
         ) -> dict[str, Any]:
             seconds = kwargs.get("timeout") or REQUEST_SECONDS
             if isinstance(seconds, int | float):
                 kwargs["timeout"] = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+            function = getattr(call_type, "value", "")
+            if function and kwargs.get("api_base") and "/" in str(kwargs.get("model")):
+                mode = (kwargs.get("model_info") or {}).get("mode")
+                bind_client(kwargs, function, is_async=True, mode=mode)
             return kwargs
 
-    litellm.callbacks.append(ConnectLimit())
+    litellm.callbacks.append(OwnClients())
 
 
 def refused_fields() -> frozenset[str]:

@@ -17,8 +17,8 @@ def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) 
     """Return a ``litellm.Router`` over ``deployments``, made with the Router's own ``settings``.
 
     From 1.110 on LiteLLM's Router takes no subclass and asks a host object for the function to
-    call; before that it asks itself for the client. Raises :class:`AdapterError` where the installed
-    LiteLLM does neither, for without our clients ``OPENAI_*`` headers would go to every host.
+    call; before that it asks itself for the client. Raises :class:`AdapterError` where the
+    installed LiteLLM does neither: without our clients ``OPENAI_*`` headers would go to every host.
     """
     litellm = load_litellm()
     arguments = {"model_list": deployments, **settings}
@@ -72,7 +72,7 @@ def _host_class(base: Any) -> Any:
 
 
 def _bound(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return LiteLLM's ``function`` with a client of ours where the call is to a base of its own."""
+    """Return LiteLLM's ``function`` with a client of ours for calls to a base of their own."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -1,16 +1,18 @@
-"""The OpenAI clients that requests are sent with: made and kept as LiteLLM does."""
+"""The clients that requests are sent with: made once, kept, and guarded."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import litellm
-import openai
 import pytest
 
 import adapter
+from adapter.upstream.http import scope
 from tests.command import provider
 from tests.recorder import Recorder
 
@@ -24,10 +26,14 @@ def config(write: Callable[..., Path], server: Recorder, monkeypatch: pytest.Mon
     monkeypatch.setenv("P_KEY", KEY)
 
 
-def kept() -> list[str]:
-    """The names under which LiteLLM's cache keeps clients of the OpenAI SDK."""
-    cached = litellm.in_memory_llm_clients_cache.cache_dict
-    return [name for name, client in cached.items() if isinstance(client, openai.OpenAI)]
+@pytest.fixture(autouse=True)
+def forget_clients() -> None:
+    kept().clear()
+
+
+def kept() -> dict[Any, Any]:
+    """The clients of the OpenAI SDK that synchronous calls have in common."""
+    return scope(is_async=False).clients
 
 
 def test_one_client_serves_the_same_call_again_and_its_name_shows_no_key() -> None:
@@ -86,15 +92,12 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
 
 
 def test_a_session_of_the_callers_is_used_and_is_not_closed(
-    session: httpx.Client, server: Recorder, monkeypatch: pytest.MonkeyPatch
+    session: httpx.Client, server: Recorder
 ) -> None:
-    cache = litellm.in_memory_llm_clients_cache
-    monkeypatch.setattr(cache.evicted_client_closer, "_grace_seconds", 0.0)
-
     adapter.completion("p", messages=MESSAGES)
-    for key in kept():
-        cache._remove_key(key)
-    cache.evicted_client_closer.reap()
+    kept().clear()
+    scope(is_async=False).handlers.clear()
+    gc.collect()
 
     assert server.requests[0].headers["x-session"] == "the caller's"
     assert not session.is_closed

@@ -19,9 +19,16 @@ import litellm
 import pytest
 
 import adapter
+<<<<<<< HEAD
 from adapter.secrets.errors import scrub_error
 from adapter.secrets.logs import scrub_logs
 from adapter.secrets.scrubber import MOST, register, scrub
+=======
+from adapter.keys.precedence import KEYS_OF_LONG, LONG_TEXT, MOST_GUARDED, guarded, without_keys
+from adapter.secrets.errors import hide_keys
+from adapter.secrets.logs import hide_keys_in_logs
+from adapter.upstream.http import RedirectRefusedError
+>>>>>>> 49fbae0 (Keep clients in a cache of our own, model ids as they are, and LiteLLM's answers apart by provider)
 from tests.command import provider
 from tests.recorder import Recorder, Reply
 
@@ -234,15 +241,17 @@ def test_a_log_has_one_filter_however_often_it_is_set() -> None:
 
 
 def test_requests_of_the_callers_own_are_redirected(
-    base: str, server: Recorder, other_server: Recorder
+    base: str, server: Recorder, other_server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image of the same host, say: neither a prompt nor a key is in it."""
-    adapter.completion("p", messages=MESSAGES)
-    away = {"Location": f"{other_server.base_url}/models"}
-    server.script = lambda request: Reply(302, {}, away)
+    with httpx.Client(follow_redirects=True) as session:
+        monkeypatch.setattr(litellm, "client_session", session)
+        adapter.completion("p", messages=MESSAGES)
+        away = {"Location": f"{other_server.base_url}/models"}
+        server.script = lambda request: Reply(302, {}, away)
 
-    assert httpx.get(f"{base}/x", follow_redirects=True).status_code == 200
-    for headers in ({"api-key": KEY}, {"Authorization": "Bearer x"}):
-        with pytest.raises(httpx.HTTPError, match="is not followed"):
-            httpx.get(f"{base}/x", headers=headers, follow_redirects=True)
+        assert session.get(f"{base}/x").status_code == 200
+        for headers in ({"api-key": KEY}, {"Authorization": "Bearer x"}):
+            with pytest.raises(RedirectRefusedError, match="is not followed"):
+                session.get(f"{base}/x", headers=headers)
     assert len(other_server.requests) == 1
