@@ -86,7 +86,7 @@ class _Signature(inspect.Signature):
     def return_annotation(self) -> Any:
         return self._theirs.return_annotation
 
-    def replace(self, **changes: Any) -> inspect.Signature:
+    def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]  # any change
         return self._theirs.replace(**changes)
 
 

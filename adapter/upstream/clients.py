@@ -14,11 +14,12 @@ from functools import cache
 from typing import Any
 
 from adapter.errors import AdapterError
-from adapter.keys.precedence import PLACEHOLDER_KEY, Secret
+from adapter.keys.precedence import PLACEHOLDER_KEY
+from adapter.secrets.secret import Secret
 from adapter.upstream.http import Scope, guard_client, http_handler, scope
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
 
-__all__ = ["bind_client"]
+__all__ = ["NO_BRIDGE", "bind_client"]
 
 DEFAULT_RETRIES = 2
 """LiteLLM's own default for ``max_retries`` (``litellm.llms.openai``)."""

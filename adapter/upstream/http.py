@@ -7,11 +7,12 @@ way to another host, and nothing else: an ``api-key`` header and the prompt woul
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from contextlib import suppress
 from typing import Any
 
-from adapter.keys.precedence import without_keys
+from adapter.secrets.scrubber import scrub
 
 __all__ = ["RedirectRefusedError", "Scope", "guard_client", "http_handler", "scope"]
 
@@ -59,9 +60,25 @@ def scope(is_async: bool) -> Scope:
     if known is None:
         for other in tuple(_loops):
             if other is not None and other.is_closed():
-                _loops.pop(other, None)
+                _close(_loops.pop(other, None))
         known = _loops.setdefault(loop, Scope())
     return known
+
+
+def _close(ended: Scope | None) -> None:
+    """Close the connections of an event loop that has ended, which can no longer do so itself.
+
+    aiohttp would tell of each as "Unclosed client session" when it is collected.
+    """
+    for handler in tuple(ended.handlers.values()) if ended else ():
+        with suppress(Exception):  # no public name: where it is gone, aiohttp tells
+            handler._dispose_wrapped_aiohttp_session()
+
+
+@atexit.register
+def _close_all() -> None:
+    for loop in tuple(_loops):
+        _close(_loops.pop(loop, None))
 
 
 def _leave_to_parent() -> None:
@@ -166,4 +183,4 @@ def _is_call(request: Any) -> bool:
     """Whether ``request`` has a prompt or a key in it."""
     if request.method not in ("GET", "HEAD") or "authorization" in request.headers:
         return True
-    return any(without_keys(value) != value for value in request.headers.values())
+    return any(scrub(value) != value for value in request.headers.values())

@@ -7,10 +7,19 @@ from functools import cache, wraps
 from typing import Any
 
 from adapter.errors import AdapterError
-from adapter.upstream.clients import bind_client
+from adapter.upstream.clients import NO_BRIDGE, bind_client
 from adapter.upstream.loading import load_litellm
 
 __all__ = ["make_router"]
+
+
+CALLS = frozenset(
+    {
+        *("completion", "text_completion", "embedding", "responses", "moderation"),
+        *("image_generation", "transcription", "speech"),
+    }
+)
+"""LiteLLM's functions that send a request; each has a twin with an ``a`` before its name."""
 
 
 def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) -> Any:
@@ -23,7 +32,8 @@ def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) 
     litellm = load_litellm()
     arguments = {"model_list": deployments, **settings}
     try:
-        from litellm.router_config import build_router_config, router_arguments
+        from litellm.router import router_arguments
+        from litellm.router_config import build_router_config
         from litellm.router_python_host import PythonHost
     except ImportError:
         if not hasattr(litellm.Router, "_get_client"):
@@ -52,7 +62,11 @@ def _router_class(base: Any) -> Any:
                 params["model"] = kwargs.get("model", params["model"])
             if made is not None or client_type == "max_parallel_requests" or not _is_ours(params):
                 return made
-            bind_client(params, "router", client_type == "async")
+            # the messages of a chat completion are among the arguments by now
+            function = "completion" if "messages" in kwargs else "router"
+            bind_client(params, function, client_type == "async")
+            if NO_BRIDGE in params:
+                kwargs[NO_BRIDGE] = True  # they go on to LiteLLM's function
             return params["client"]
 
     return Router
@@ -66,7 +80,8 @@ def _host_class(base: Any) -> Any:
         __slots__ = ()
 
         def invoke(self, op: str) -> Any:
-            return _bound(super().invoke(op), op)
+            function = super().invoke(op)
+            return _bound(function, op) if op.removeprefix("a") in CALLS else function
 
     return Host
 

@@ -19,16 +19,10 @@ import litellm
 import pytest
 
 import adapter
-<<<<<<< HEAD
 from adapter.secrets.errors import scrub_error
 from adapter.secrets.logs import scrub_logs
 from adapter.secrets.scrubber import MOST, register, scrub
-=======
-from adapter.keys.precedence import KEYS_OF_LONG, LONG_TEXT, MOST_GUARDED, guarded, without_keys
-from adapter.secrets.errors import hide_keys
-from adapter.secrets.logs import hide_keys_in_logs
 from adapter.upstream.http import RedirectRefusedError
->>>>>>> 49fbae0 (Keep clients in a cache of our own, model ids as they are, and LiteLLM's answers apart by provider)
 from tests.command import provider
 from tests.recorder import Recorder, Reply
 
