@@ -17,6 +17,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """Return ``text`` with control characters escaped, so that no file can drive a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 

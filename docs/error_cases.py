@@ -17,9 +17,9 @@ from unittest import mock
 from adapter import embedded
 from adapter.call.resolution import resolve
 from adapter.cli.main import run
-from adapter.config.files import LONGEST_INTEGER, MAX_VALUES
+from adapter.config.checks import OUR_TABLES
+from adapter.config.files import MAX_INTEGER_BITS, MAX_VALUES
 from adapter.config.loading import Config, load_config
-from adapter.config.plugin_checks import OUR_TABLES
 from adapter.config.provider import Provider
 from adapter.errors import AdapterError, ConfigError, Problem
 from adapter.gateway import lifecycle as gateway
@@ -47,7 +47,7 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         TABLE + "timeout\n",
         "x = " + "[" * 9000,
         "x = " + "[" * 101 + "]" * 101,
-        f"x = {1 << LONGEST_INTEGER}\n",
+        f"x = {1 << MAX_INTEGER_BITS}\n",
         f"x = [{'1,' * MAX_VALUES}]\n",
         b'name = "\xff"\n',
         b"#" * (4 * 1024 * 1024 + 1),
@@ -102,6 +102,9 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         "[plugin]\nlitellm = 1\n",
         *(f"[plugin.litellm]\n{name} = 1\n" for name in OUR_TABLES),
         TABLE + '[plugin.litellm.models]\n"groq/x" = 1\n',
+        TABLE + '[plugin.litellm.models."groq/x"]\nmode = 1\n',
+        TABLE + "[plugin.litellm.models.groq]\nmode = 'chat'\n",
+        "[plugin.litellm.router_settings]\nmodel_group_alias = 1\n",
         TABLE + '[plugin.litellm.models."grok/x"]\nmode = "chat"\n',
         "[plugin.litellm.worker]\nmode = true\n",
         "[plugin.litellm.worker]\nidle_minutes = 0\n",

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter.call.resolution import EMBEDDED, Resolution, resolve
+from adapter.config.checks import KEY_PREFIX
 from adapter.config.loading import Config, load_config
-from adapter.config.plugin_checks import KEY_PREFIX
 from adapter.config.provider import Provider
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret

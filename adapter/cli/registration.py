@@ -13,7 +13,6 @@ from adapter._text import did_you_mean, printable
 from adapter.cli.keys import key_from_stdin, key_typed, keyring_entry, on_terminal, read_key
 from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import report_diffs
-from adapter.config.checks import VARIABLE
 from adapter.config.loading import Config
 from adapter.config.provider import base_url_fault
 from adapter.errors import ConfigError
@@ -21,6 +20,7 @@ from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE
 from adapter.providers.presets import PRESETS
 from adapter.providers.registration import NewProvider, add, from_local, from_preset, remove
+from adapter.secrets.references import is_variable
 
 __all__ = ["add_provider", "discover_servers", "remove_provider"]
 
@@ -159,7 +159,7 @@ def _url(text: str) -> str:
 
 def _variable(text: str) -> str:
     """Return a variable's name, as :func:`_url` does a URL; the error does not show the value."""
-    if text.strip() and not VARIABLE.fullmatch(text.strip()):
+    if text.strip() and not is_variable(text.strip()):
         raise click.UsageError(
             "that is not the name of a variable, like GROQ_API_KEY; "
             "leave it empty to be asked for the key itself"

@@ -1,218 +1,372 @@
 """What can be wrong in a configuration: every problem and warning, with its fix.
 
-Rules about one file are in :func:`check_document`, rules about the merged whole in
-:func:`check_merged`, those about our own tables in ``plugin_checks``. Each problem names file,
-line, provider, field and fix, and shows no key.
+:func:`check_document` has the rules about one file, :func:`check_merged` those about all of them
+together. Each problem names file, line, provider, field and fix, and shows no key.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter._text import did_you_mean
 from adapter.config.files import Document
-from adapter.config.plugin_checks import OUR_TABLES, RESERVED, SECTIONS, check_extras, header_of
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
 from adapter.errors import Problem
 from adapter.keys.precedence import sources_in
+from adapter.keys.sources import KEY_SETTINGS
+from adapter.secrets.references import is_variable
 
-__all__ = ["OUR_TABLES", "SECTIONS", "check_document", "check_merged"]
+__all__ = [
+    "KEY_PREFIX",
+    "OUR_TABLES",
+    "RESERVED",
+    "SECTIONS",
+    "Entry",
+    "check_document",
+    "check_merged",
+]
 
-ALIASES = "router_settings.model_group_alias"
-"""LiteLLM's own, which is looked into here, too."""
+SECTIONS = ("router_settings", "litellm_settings", "general_settings")
+"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+OUR_TABLES = ("providers", "models", *SECTIONS, "worker", "gateway")
+"""The tables ``[plugin.litellm]`` may hold."""
+
+RESERVED = {
+    "model": "default_model",
+    "api_base": "base_url",
+    "base_url": "base_url",
+    "api_key": "api_key_env",
+    "api_key_env": "api_key_env",
+}
+"""LiteLLM parameters that gptme's own fields already say; given twice they could disagree."""
+
+KEY_PREFIX = "api_key_"
+"""What every setting begins with that says where a key is; no parameter of LiteLLM's does."""
+
+MOST_COMPARED = 100_000
+"""Pairs of names, each of which takes microseconds."""
+
+OURS = ("plugin", "litellm")
+PROVIDERS = (*OURS, "providers")
 
 NO_BASE_URL = 'add base_url = "https://.../v1"'
 
 EXAMPLE = 'e.g. [[providers]] name = "groq", base_url = "https://api.groq.com/openai/v1"'
 
+_BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Kind(NamedTuple):
+    """What a value may be, in words, and whether one is that."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+_TABLE = Kind("a table", lambda v: isinstance(v, dict))
+_TEXT = Kind("a string", lambda v: isinstance(v, str))
+_SCALAR = Kind("a string to be used", lambda v: isinstance(v, str | int | float))
+_SWITCH = Kind("true or false", lambda v: isinstance(v, bool))
+_AMOUNT = Kind(
+    "a number above 0",
+    lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v > 0,
+)
+_BYTES = Kind(
+    "a whole number above 0",
+    lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0,
+)
+_PATH = Kind(
+    "an absolute path", lambda v: isinstance(v, str) and os.path.isabs(os.path.expanduser(v))
+)
+_COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bool(v.strip())))
+_ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
+_MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
+_CLIENT = Kind('"openai" or "hosted_vllm"', lambda v: v in ("openai", "hosted_vllm"))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+class Rule(NamedTuple):
+    """Of which kind the value at ``path`` must be, where there is one; ``*`` is any name.
+
+    In ``fix``, ``{path}`` and ``{name}`` are the whole path and its last name.
+    """
+
+    path: str
+    kind: Kind
+    fix: str
+    warning: bool = False
+
+
+_ALIASES = "plugin.litellm.router_settings.model_group_alias"
+_PARAMS = "plugin.litellm.providers.*"
+
+_RULES = (
+    Rule("env", _TABLE, 'write [env] and NAME = "value" under it'),
+    Rule("env.*", _SCALAR, "quote it", warning=True),  # gptme takes the table
+    Rule("models", _TABLE, 'write [models] and default = "provider/model" under it'),
+    Rule("models.default", _TEXT, 'write default = "provider/model"'),
+    Rule("plugin", _TABLE, "write [plugin.litellm]"),
+    Rule("plugin.litellm", _TABLE, "write [plugin.litellm]"),
+    *(Rule(f"plugin.litellm.{table}", _TABLE, "write [{path}]") for table in OUR_TABLES),
+    Rule(_ALIASES, _TABLE, "write [{path}]"),
+    Rule("plugin.litellm.models.*", _TABLE, "write [{path}]"),
+    Rule("plugin.litellm.models.*.mode", _TEXT, 'write mode = "chat", or the like'),
+    Rule("plugin.litellm.worker.mode", _MODE, 'write mode = "auto", "on" or "off"'),
+    Rule("plugin.litellm.worker.idle_minutes", _AMOUNT, "write minutes, like idle_minutes = 10"),
+    Rule("plugin.litellm.gateway.routes", _ROUTES, 'write routes = "all", or ["/v1/files"]'),
+    Rule(
+        "plugin.litellm.gateway.max_request_bytes",
+        _BYTES,
+        "write it like max_request_bytes = 67108864",
+    ),
+    Rule(_PARAMS, _TABLE, "write [{path}]"),
+    Rule(f"{_PARAMS}.extra_headers", _TABLE, 'write extra_headers = { NAME = "$VAR" }'),
+    Rule(f"{_PARAMS}.extra_headers.*", _TEXT, 'write {name} = "..."'),
+    Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
+    Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
+    Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
+    # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
+    Rule(f"{_PARAMS}.custom_llm_provider", _CLIENT, 'use "hosted_vllm", or leave it out'),
+)
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "plugin.litellm": OUR_TABLES,
+    "plugin.litellm.worker": ("mode", "idle_minutes"),
+    "plugin.litellm.gateway": ("routes", "max_request_bytes"),
+}
+"""Table -> the names that it may hold; another one has no effect."""
+
 
 def check_document(document: Document) -> Iterator[Problem]:
     """Yield what is wrong in one file taken by itself."""
-    yield from _check_tables(document)
+    for rule in _RULES:
+        for path, value in _matches(document.data, rule.path.split(".")):
+            if not rule.kind.fits(value):
+                shown = _dotted(path)
+                fix = rule.fix.replace("{path}", shown).replace("{name}", path[-1])
+                message = f"{shown} must be {rule.kind.words}"
+                yield _problem(document, path, message, fix, rule.warning)
+    for table, names in _NAMES.items():
+        for path, _ in _matches(document.data, [*table.split("."), "*"]):
+            if path[-1] not in names:
+                message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
+                yield _problem(document, path, message, f"known are {', '.join(names)}", True)
+    for path, params in _matches(document.data, [*PROVIDERS, "*"]):
+        if isinstance(params, dict):
+            yield from _check_params(document, path, params)
+    yield from _check_entries(document)
+
+
+def _matches(
+    value: Any, pattern: Sequence[str], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each path in ``value`` that ``pattern`` fits, with what stands there."""
+    if not pattern:
+        yield path, value
+    elif isinstance(value, dict):
+        for name in value if pattern[0] == "*" else {pattern[0]} & value.keys():
+            yield from _matches(value[name], pattern[1:], (*path, name))
+
+
+def _dotted(path: Sequence[str]) -> str:
+    """Return a path as TOML has it in a header."""
+    bare = re.compile(r"[\w-]+")
+    return ".".join(
+        name if bare.fullmatch(name) else json.dumps(name, ensure_ascii=False) for name in path
+    )
+
+
+def _problem(
+    document: Document, path: tuple[str, ...], message: str, fix: str, warning: bool = False
+) -> Problem:
+    """Return a problem of what stands at ``path``, which may be in the table of a provider."""
+    provider = path[3] if path[:3] == PROVIDERS and len(path) > 4 else None
+    return Problem(document.path, document.line(*path), provider, message, fix, warning)
+
+
+def _check_params(
+    document: Document, path: tuple[str, ...], params: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong among a provider's parameters."""
+    for key in params:
+        if key in RESERVED:
+            message, fix = f"{key} cannot be set in {_dotted(path)}", f"set {RESERVED[key]} in its"
+            yield _problem(document, (*path, key), message, f"{fix} [[providers]] table")
+        elif key.startswith(KEY_PREFIX) and key not in KEY_SETTINGS:
+            # no warning: it would be sent to the provider, and the key looked for elsewhere
+            message = f"unknown setting {key!r} in {_dotted(path)}{did_you_mean(key, KEY_SETTINGS)}"
+            fix = f"known are {', '.join(KEY_SETTINGS)}"
+            yield _problem(document, (*path, key), message, fix)
+    headers = params.get("extra_headers")
+    for header, value in headers.items() if isinstance(headers, dict) else ():
+        if isinstance(value, str) and (braces := _BRACES.search(value)):
+            whole = braces[0] == value
+            fix = f'write "${braces[1]}"'
+            yield _problem(
+                document,
+                (*path, "extra_headers", header),
+                f'the header {header} is sent with the text "{braces[0]}" in it',
+                fix if whole else 'put the whole value into a variable and write "$VAR"',
+                warning=True,
+            )
+
+
+def _check_entries(document: Document) -> Iterator[Problem]:
     entries = document.data.get("providers", [])
+    line = document.line("providers")
     if not isinstance(entries, list):
-        line, fix = document.line(key="providers"), f"write [[providers]] for each one, {EXAMPLE}"
+        fix = f"write [[providers]] for each one, {EXAMPLE}"
         yield Problem(document.path, line, None, "providers is not an array of tables", fix)
         return
     seen: dict[str, int] = {}
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
             fix = f"write each provider as a table, {EXAMPLE}"
-            line = document.line(key="providers")
             yield Problem(document.path, line, None, f"providers[{index}] is not a table", fix)
             continue
-        yield from _check_entry(document, index, entry)
         name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            continue
-        if name in seen:
-            first = document.line(seen[name]) or "an earlier line"
-            yield Problem(
-                document.path,
-                document.line(index, "name"),
-                name,
-                f"name is used twice in this file (first on line {first})",
-                "rename one of the two or remove it",
-            )
-        seen.setdefault(name, index)
-    if document.mode & 0o044 and os.name == "posix":
-        yield from _check_mode(document, entries)
+        shown = name if isinstance(name, str) and name else None
+        for key, message, fix, warning in _entry_faults(document, entry, shown):
+            at = document.line("providers", index, key)
+            yield Problem(document.path, at, shown, message, fix, warning)
+        if shown in seen:
+            first = document.line("providers", seen[shown]) or "an earlier line"
+            message = f"name is used twice in this file (first on line {first})"
+            at = document.line("providers", index, "name")
+            yield Problem(document.path, at, shown, message, "rename one of the two or remove it")
+        elif shown:
+            seen[shown] = index
 
 
-def _check_entry(document: Document, index: int, entry: Mapping[str, Any]) -> Iterator[Problem]:
-    name = entry.get("name")
-    shown = name if isinstance(name, str) and name else None
-
-    def problem(field: str, message: str, fix: str, warning: bool = False) -> Problem:
-        line = document.line(index, field)
-        return Problem(document.path, line, shown, message, fix, warning)
-
+def _entry_faults(
+    document: Document, entry: Mapping[str, Any], shown: str | None
+) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield the field, message and fix of what is wrong in one provider, and whether it warns."""
     for key, value in entry.items():
         if key not in FIELDS:
             meant = RESERVED.get(key)
             hint = f" (did you mean {meant!r}?)" if meant else did_you_mean(key, FIELDS)
             fix = f"LiteLLM parameters go to [plugin.litellm.providers.{shown or 'NAME'}]"
-            yield problem(
-                key,
-                f"unknown field {key!r} in [[providers]]{hint}; gptme skips the provider",
-                f"write {meant}" if meant else fix,
-                warning=True,
-            )
+            message = f"unknown field {key!r} in [[providers]]{hint}; gptme skips the provider"
+            yield key, message, f"write {meant}" if meant else fix, True
         elif not isinstance(value, str):
             kind = type(value).__name__
-            yield problem(key, f"{key} must be a string, not {kind}", f'write {key} = "..."')
+            yield key, f"{key} must be a string, not {kind}", f'write {key} = "..."', False
+    name, url, variable = (entry.get(key) for key in ("name", "base_url", "api_key_env"))
     if name is None:
         fix = 'add name = "...", which is used as the part before the first / of a model'
-        yield problem("name", "name is missing", fix)
+        yield "name", "name is missing", fix, False
     elif isinstance(name, str) and (fault := name_fault(name)):
-        yield problem("name", fault, 'use a name like "groq" or "vllm-local"')
-    if shown is None and entry.get("base_url") in (None, ""):
+        yield "name", fault, 'use a name like "groq" or "vllm-local"', False
+    if shown is None and url in (None, ""):
         # where there is a name, another file may give it
-        yield problem("base_url", "base_url is missing", NO_BASE_URL)
-    variable = entry.get("api_key_env")
-    if isinstance(variable, str) and variable and not VARIABLE.fullmatch(variable):
+        yield "base_url", "base_url is missing", NO_BASE_URL, False
+    if isinstance(url, str) and url and (wrong := base_url_fault(url)):
+        yield "base_url", *wrong, False
+    if isinstance(variable, str) and variable and not is_variable(variable):
         # the value is not shown: it may well be a key, put into the wrong field
         fix = 'name an environment variable, like api_key_env = "GROQ_API_KEY"'
-        yield problem("api_key_env", "api_key_env is not the name of a variable", fix)
-    url = entry.get("base_url")
-    if isinstance(url, str) and url and (wrong := base_url_fault(url)):
-        yield problem("base_url", *wrong)
+        yield "api_key_env", "api_key_env is not the name of a variable", fix, False
+    if entry.get("api_key") and document.info.st_mode & 0o044 and os.name == "posix":
+        message = "api_key stands in a file that other users can read"
+        yield "api_key", message, f"chmod 600 {document.path}, or use api_key_env", True
 
 
-def _check_mode(document: Document, entries: Sequence[Any]) -> Iterator[Problem]:
-    for index, entry in enumerate(entries):
-        if isinstance(entry, dict) and entry.get("api_key"):
-            yield Problem(
-                document.path,
-                document.line(index, "api_key"),
-                str(entry.get("name", "")) or None,
-                "api_key stands in a file that other users can read",
-                f"chmod 600 {document.path}, or use api_key_env",
-                warning=True,
-            )
+@dataclass
+class Entry:
+    """A provider as all files together have it, and where each field was given last."""
 
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, tuple[Document, int]] = field(default_factory=dict)
+    origin: tuple[str, ...] = ()
 
-def _check_tables(document: Document) -> Iterator[Problem]:
-    """Yield values of the wrong type among the other tables that are read here."""
-    expected: tuple[tuple[str, type, str], ...] = (
-        ("env", dict, 'write [env] and NAME = "value" under it'),
-        ("models", dict, 'write [models] and default = "provider/model" under it'),
-        ("models.default", str, 'write default = "provider/model"'),
-        ("plugin", dict, "write [plugin.litellm]"),
-        ("plugin.litellm", dict, "write [plugin.litellm]"),
-        *(
-            (f"plugin.litellm.{t}", dict, f"write [plugin.litellm.{t}]")
-            for t in (*OUR_TABLES, ALIASES)
-        ),
-    )
-    for path, kind, fix in expected:
-        value: Any = document.data
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None and not isinstance(value, kind):
-            want = "a table" if kind is dict else "a string"
-            line = document.line(key=path) or document.line(key=path.rpartition(".")[2])
-            yield Problem(document.path, line, None, f"{path} must be {want}", fix)
-    env = document.data.get("env")
-    for key, value in env.items() if isinstance(env, dict) else ():
-        if not isinstance(value, str | int | float):
-            line = document.line(key=f"env.{key}") or document.line(key=key)
-            # gptme takes the table, so it is no error here
-            what = f"env.{key} is no string, and is not used"
-            yield Problem(document.path, line, None, what, "quote it", warning=True)
+    def add(self, document: Document, index: int, values: Mapping[str, Any]) -> None:
+        """Lay the table at ``index`` in ``document`` over what earlier ones say."""
+        self.values.update(values)
+        self.places.update(dict.fromkeys(values, (document, index)))
+        self.origin = tuple(dict.fromkeys((*self.origin, document.path)))
+
+    def line(self, key: str) -> tuple[str, int | None]:
+        """Return the file and line of a field, or of the provider where no file has it."""
+        document, index = self.places.get(key, self.places["name"])
+        return document.path, document.line("providers", index, key)
 
 
 def check_merged(
-    documents: Sequence[Document],
-    tables: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]],
-    ours: Mapping[str, Any],
+    documents: Sequence[Document], entries: Mapping[str, Entry], extras: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Yield what is wrong in the merged whole: no base_url, extras for nobody, key sources."""
-    at = {d.path: d for d in documents}
-    extras = ours.get("providers")
-    for name, (values, origin) in tables.items():
-        params = extras.get(name) if isinstance(extras, dict) else None
+    for name, entry in entries.items():
+        params = extras.get(name)
         settings = dict(params) if isinstance(params, dict) else {}
-        settings.update({key: values.get(key) for key in ("api_key", "api_key_env")})
+        settings.update({key: entry.values.get(key) for key in ("api_key", "api_key_env")})
         sources = list(sources_in(settings))
-        url = values.get("base_url")
+        url = entry.values.get("base_url")
         if url in (None, ""):
-            line = _line_of(at[origin[0]], name, "base_url")
-            yield Problem(origin[0], line, name, "base_url is missing", NO_BASE_URL)
+            yield Problem(*entry.line("base_url"), name, "base_url is missing", NO_BASE_URL)
         elif isinstance(url, str) and sources and not base_url_fault(url):
             parts = urlsplit(url)
             if parts.scheme == "http" and not is_private_host(parts.hostname or ""):
-                where = next(p for p in reversed(origin) if _gives(at[p], name, "base_url"))
-                yield Problem(
-                    where,
-                    _line_of(at[where], name, "base_url"),
-                    name,
-                    f"the key is sent to {parts.hostname} over plain http, readable on the way",
-                    "use https",
-                    warning=True,
-                )
-        yield from _check_sources(documents, name, sources)
-    yield from check_extras(documents, tables, ours)
+                message = f"the key is sent to {parts.hostname} over plain http, readable on the"
+                where = entry.line("base_url")
+                yield Problem(*where, name, f"{message} way", "use https", warning=True)
+        yield from _check_sources(documents, name, entry, sources)
+    for document in documents:
+        yield from _check_names(document, entries)
 
 
 def _check_sources(
-    documents: Sequence[Document], name: str, sources: Sequence[str]
+    documents: Sequence[Document], name: str, entry: Entry, sources: Sequence[str]
 ) -> Iterator[Problem]:
     """Yield the key sources without effect, but for those that a later file overrides."""
 
-    def file_of(source: str) -> int:
-        setting = ("plugin", "litellm", "providers", name, source)
-        given = (
-            _gives(d, name, source) if source in FIELDS else d.at(*setting) is not None
-            for d in documents
-        )
-        return max(index for index, gives in enumerate(given) if gives)
+    def place(source: str) -> tuple[int, int | None]:
+        if source in FIELDS:
+            document, index = entry.places[source]
+            return documents.index(document), document.line("providers", index, source)
+        path = (*PROVIDERS, name, source)
+        rank = max(i for i, d in enumerate(documents) if d.at(*path) is not None)
+        return rank, documents[rank].line(*path)
 
     for weaker in sources[1:]:
-        if file_of(sources[0]) > (index := file_of(weaker)):
-            continue
-        if weaker in FIELDS:
-            path, line = documents[index].path, _line_of(documents[index], name, weaker)
-        else:
-            path, line = header_of(documents, "providers", name, holding=(weaker,))
-        message = f"{weaker} is not used, since {sources[0]} comes first"
-        yield Problem(path, line, name, message, "remove one of the two", warning=True)
+        rank, line = place(weaker)
+        if place(sources[0])[0] <= rank:
+            message = f"{weaker} is not used, since {sources[0]} comes first"
+            path = documents[rank].path
+            yield Problem(path, line, name, message, "remove one of the two", warning=True)
 
 
-def _line_of(document: Document, name: str, key: str) -> int | None:
-    entries = document.data["providers"]
-    index = next(i for i, e in enumerate(entries) if isinstance(e, dict) and e.get("name") == name)
-    return document.line(index, key)
+def _check_names(document: Document, entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    """Yield what a file says under ``[plugin.litellm]`` of providers that are in no file."""
+    wrong = [
+        (path, fix)
+        for table, fix in (
+            ("providers", "correct the name, or add the provider"),
+            ("models", 'name a model of a provider: [plugin.litellm.models."NAME/ID"]'),
+        )
+        for path, _ in _matches(document.data, [*OURS, table, "*"])
+        if _provider_of(path) not in entries
+    ]
+    few = len(entries) * len(wrong) <= MOST_COMPARED
+    for path, fix in wrong:
+        name = _provider_of(path)
+        message = f"{_dotted(path)}: no provider is named {name!r}"
+        message += did_you_mean(name, entries) if few else ""
+        message = message if name else f"{_dotted(path)} names no model of a provider"
+        yield _problem(document, path, message, fix, warning=True)
 
 
-def _gives(document: Document, name: str, key: str) -> bool:
-    entries = document.data.get("providers")
-    return isinstance(entries, list) and any(
-        isinstance(e, dict) and e.get("name") == name and e.get(key) for e in entries
-    )
+def _provider_of(path: Sequence[str]) -> str:
+    """Return the provider that a table is about; of a model's it stands before a slash."""
+    provider, slash, _ = path[3].partition("/")
+    return path[3] if path[2] == "providers" else provider if slash else ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from adapter._files import NotRegularError, read_regular, reason, xdg_folder
-from adapter.config.toml_lines import bare, places
+from adapter._tables import value_at
 from adapter.errors import Problem
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_NAMES",
-    "LONGEST_INTEGER",
-    "PATH_VARIABLES",
+    "MAX_INTEGER_BITS",
     "SECRETS_FILE",
     "Document",
     "config_paths",
@@ -34,7 +35,6 @@ __all__ = [
     "read_document",
     "secrets_file",
     "shared_file",
-    "value_at",
 ]
 
 SECRETS_FILE = "config.local.toml"
@@ -42,9 +42,6 @@ SECRETS_FILE = "config.local.toml"
 FILE_NAMES = ("config.runtime.toml", "config.toml", "gptme.toml", SECRETS_FILE)
 """Lowest precedence first: the two that gptme 0.35 reads, the name in its specification, and its
 file for secrets."""
-
-PATH_VARIABLES = ("ADAPTER_CONFIG", "XDG_CONFIG_HOME", "HOME")
-"""What the files' paths depend on."""
 
 MAX_BYTES = 4 * 1024 * 1024
 """Larger files are refused: no hand-written configuration comes near, and parsing takes memory."""
@@ -54,50 +51,67 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_VALUES = 100_000
 """Of all tables together; ten thousand providers take half of it."""
 
-LONGEST_INTEGER = 64
+MAX_INTEGER_BITS = 64
 """In bits, as in TOML 1.0; Python would not even print those of a few thousand digits."""
 
+LONGEST_LINE = 300
+MOST_PARTS = 6
+"""Within which a key is found, in characters of a line and parts of a dotted key."""
 
-class Document(NamedTuple):
-    """One parsed file: its path, its text (for line numbers), its tables, and its mode bits."""
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One parsed file: its path, its text (for line numbers), its tables, its mode and owner."""
 
     path: str
-    text: str
-    data: Mapping[str, Any]
-    mode: int
-
-    def __repr__(self) -> str:
-        return f"Document({self.path!r})"  # the text may hold keys
+    text: str = field(repr=False)  # it may hold keys
+    data: Mapping[str, Any] = field(repr=False)
+    info: os.stat_result = field(repr=False)
 
     def at(self, *keys: str) -> Any:
-        """Return what stands under ``keys``, as :func:`value_at` does."""
+        """Return what stands under ``keys``, table by table, or ``None``."""
         return value_at(self.data, keys)
 
-    def line(self, provider: int | None = None, key: str | None = None) -> int | None:
-        """Return the line (from 1) of a top-level key, of the nth provider, or of a key in it.
+    def line(self, *path: str | int) -> int | None:
+        """Return the line (from 1) of what stands at ``path``, or of what encloses it.
 
-        TOML keeps no positions, so this looks for the usual spellings and returns the nearest
-        enclosing line, or ``None`` where there is none.
+        ``"providers", 1, "name"`` is the name of the second provider. TOML parsers tell no lines,
+        so this looks for the usual spellings; ``None`` where not even the first name is found.
         """
-        found = places(self.text)
-        name = bare(key or "")
-        if provider is None:
-            return found.get(("", name))
-        head = found.get((provider, ""))
-        if head is None:
-            return found.get(("=", "providers"))
-        return (found.get((provider, name)) if key is not None else None) or head
-
-    def header(self, name: str) -> int | None:
-        """Return the line of the first header ``[name]``, or of a table in it."""
-        return places(self.text).get(("[", bare(name)))
+        lines = _lines(self.text)
+        ends = range(len(path), 0, -1)
+        return next((lines[path[:end]] for end in ends if path[:end] in lines), None)
 
 
-def value_at(value: Any, keys: Iterable[str]) -> Any:
-    """Return what stands under ``keys`` in ``value``, table by table, or ``None``."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+_PART = r"""(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_KEY = re.compile(rf"(\[{{0,2}})\s*({_PART}(?:\s*\.\s*{_PART})*)\s*[\]=]")
+"""A header, ``[a."b.c"]`` or ``[[a]]``, or a key with what it is given, at a line's beginning."""
+
+
+@lru_cache(maxsize=4)  # a file may have thousands of problems, each with its line
+def _lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Return the line, from 1, that each key and table stands on first.
+
+    Lines are an editor's: ``splitlines`` also splits at U+2028 and others.
+    """
+    lines: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    providers = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        match = _KEY.match(line[:LONGEST_LINE].lstrip())
+        if match is None:
+            continue
+        parts = [part.strip("\"'") for part in re.findall(_PART, match[2])[:MOST_PARTS]]
+        if not match[1]:
+            path = (*table, *parts)
+        elif match[1] == "[[" and parts == ["providers"]:
+            path = table = ("providers", providers)
+            providers += 1
+        else:
+            path = table = tuple(parts)
+        for end in range(1, len(path) + 1):
+            lines.setdefault(path[:end], number)
+    return lines
 
 
 def config_paths(
@@ -113,14 +127,11 @@ def config_paths(
     named = environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)
     if path is not None or named:
         return (os.path.abspath(os.path.expanduser(named or "")),), True
-    folder = _xdg_folder(environ)
+    base = xdg_folder("XDG_CONFIG_HOME", default=".config", environ=environ)
+    folder = os.path.join(base, "gptme")
     if not os.path.isdir(folder):
         folder = gptme_folder(environ)
     return tuple(os.path.join(folder, name) for name in FILE_NAMES), False
-
-
-def _xdg_folder(environ: Mapping[str, str]) -> str:
-    return os.path.join(xdg_folder("XDG_CONFIG_HOME", default=".config", environ=environ), "gptme")
 
 
 def gptme_folder(environ: Mapping[str, str] | None = None) -> str:
@@ -131,8 +142,7 @@ def gptme_folder(environ: Mapping[str, str] | None = None) -> str:
 def read_document(path: str, *, required: bool) -> Document | Problem | None:
     """Read and parse one TOML file: the document, what is wrong with it, or ``None`` (absent).
 
-    UTF-8 with or without BOM, LF or CRLF line ends. Refuses what is not a regular file without
-    opening it, so that a FIFO in its place cannot hang the program.
+    UTF-8 with or without BOM, LF or CRLF line ends.
     """
     try:
         raw, info = read_regular(path, MAX_BYTES)
@@ -148,10 +158,10 @@ def read_document(path: str, *, required: bool) -> Document | Problem | None:
     if len(raw) > MAX_BYTES:
         size = f"{info.st_size:,} bytes is too large for a configuration file"
         return Problem(path, None, None, size, f"keep it under {MAX_BYTES:,} bytes")
-    return _parse(path, raw, info.st_mode)
+    return _parse(path, raw, info)
 
 
-def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
+def _parse(path: str, raw: bytes, info: os.stat_result) -> Document | Problem:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -163,15 +173,18 @@ def _parse(path: str, raw: bytes, mode: int) -> Document | Problem:
     except tomli.TOMLDecodeError as error:
         # tomli's own message ends in "(at line 3, column 7)", which the problem says already
         message = re.sub(r" \(at [^()]*\)$", "", str(error))
-        line = getattr(error, "lineno", None) or _line_in(str(error)) or text.count("\n") + 1
+        at = re.search(r"\bline (\d+)", str(error))
+        line = int(at[1]) if at else text.count("\n") + 1
         return Problem(path, line, None, f"not valid TOML: {message}", "correct the syntax there")
-    except (ValueError, RecursionError) as error:
-        # ValueError: an integer of thousands of digits; RecursionError: thousands of brackets
-        what = TOO_DEEP if isinstance(error, RecursionError) else str(error)
-        return Problem(path, None, None, f"not usable TOML: {what}", "simplify the file")
-    if too_much := excess(data):
+    except RecursionError:  # thousands of brackets
+        too_much: str | None = TOO_DEEP
+    except ValueError as error:  # an integer of thousands of digits
+        too_much = str(error)
+    else:
+        too_much = excess(data)
+    if too_much:
         return Problem(path, None, None, f"not usable TOML: {too_much}", "simplify the file")
-    return Document(path, text, data, mode)
+    return Document(path, text, data, info)
 
 
 def excess(data: Mapping[str, Any]) -> str | None:
@@ -184,8 +197,8 @@ def excess(data: Mapping[str, Any]) -> str | None:
             return TOO_DEEP
         if count > MAX_VALUES:
             return f"more than {MAX_VALUES:,} values"
-        if any(isinstance(v, int) and v.bit_length() > LONGEST_INTEGER for v in level):
-            return f"an integer of more than {LONGEST_INTEGER} bits"
+        if any(isinstance(v, int) and v.bit_length() > MAX_INTEGER_BITS for v in level):
+            return f"an integer of more than {MAX_INTEGER_BITS} bits"
         inner = [
             v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)
         ]
@@ -193,27 +206,22 @@ def excess(data: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _line_in(message: str) -> int | None:
-    found = re.search(r"\bline (\d+)", message)
-    return int(found.group(1)) if found else None
-
-
 def documents(paths: Iterable[str]) -> Iterator[Document]:
     """Yield those of the files that are there and can be read, in their order."""
     for path in paths:
-        found = read_document(path, required=False)
-        if isinstance(found, Document):
-            yield found
+        document = read_document(path, required=False)
+        if isinstance(document, Document):
+            yield document
 
 
 def files_with(name: str, paths: Iterable[str]) -> list[str]:
     """Return the files that hold a provider, or its ``[plugin.litellm.providers.NAME]`` alone."""
-    found = []
-    for document in documents(paths):
-        named = any(table.get("name") == name for table in document.data.get("providers", []))
-        if named or document.at("plugin", "litellm", "providers", name) is not None:
-            found.append(document.path)
-    return found
+    return [
+        document.path
+        for document in documents(paths)
+        if any(table.get("name") == name for table in document.data.get("providers", []))
+        or document.at("plugin", "litellm", "providers", name) is not None
+    ]
 
 
 def shared_file() -> Path:

@@ -7,26 +7,33 @@ gptme's five fields stands under ``[plugin.litellm]``, which gptme leaves alone.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
-from adapter.config.checks import OUR_TABLES, check_document, check_merged
-from adapter.config.file_state import State, are_still, encoded, settled, state_of
+from adapter._locks import ForkSafeLock
+from adapter._tables import leaves, merge, value_at
+from adapter.config.checks import OUR_TABLES, Entry, check_document, check_merged
 from adapter.config.files import Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
 from adapter.errors import ConfigError, Problem, UnknownProviderError
 from adapter.keys.precedence import lookup
+from adapter.secrets.references import is_variable, referenced_variable
 from adapter.secrets.secret import Secret
 
 __all__ = ["Config", "load_config"]
 
-States = tuple[State | None, ...]
+FileState = tuple[int, ...]
+"""Mode, inode, size and times of change of a file; empty where one more change might not show."""
+
+GRAIN_NS = 20_000_000
+"""Two changes of a file this near, in nanoseconds, may bear one time: Linux before 6.13 and other
+systems date them by a clock that takes steps of up to 16 ms (Git: a racily clean file)."""
+
+READS = 20
+"""How often files that keep changing are read before the last reading counts."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,12 @@ class Config:
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     files: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
-    states: States = field(default=(), repr=False, compare=False)
+    states: tuple[FileState | None, ...] = field(default=(), repr=False, compare=False)
     warnings: tuple[Problem, ...] = ()
     _by_name: Mapping[str, Provider] = field(init=False, repr=False, compare=False)
-    _encoded: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {p.name: p for p in self.providers})
-        object.__setattr__(self, "_encoded", tuple(map(encoded, self.paths)))
 
     def find(self, name: str) -> Provider | None:
         """Return the provider of exactly that name, or ``None``; the cost does not grow."""
@@ -62,14 +67,13 @@ class Config:
 
     def provider(self, name: str) -> Provider:
         """Return the provider of exactly that name, or raise :class:`UnknownProviderError`."""
-        found = self._by_name.get(name)
-        if found is None:
+        if name not in self._by_name:
             raise UnknownProviderError(name, self._by_name)
-        return found
+        return self._by_name[name]
 
     def has_changed(self) -> bool:
         """Whether one of the files is not as it was read, or is there now and was not."""
-        return not are_still(self._encoded, self.states)
+        return _states(self.paths) != self.states
 
     def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
         """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
@@ -77,29 +81,14 @@ class Config:
 
     def references(self) -> tuple[str, ...]:
         """Return the variables that LiteLLM's settings name as ``os.environ/VAR``, sorted."""
-        extras = [dict(provider.extras) for provider in self.providers]
-        text = json.dumps([dict(self.settings), extras], default=str)
-        return tuple(sorted(set(_REFERENCE.findall(text))))
+        values = leaves([self.settings, *(provider.extras for provider in self.providers)])
+        variables = {referenced_variable(leaf) for _, leaf in values}
+        return tuple(sorted(v for v in variables if v and is_variable(v)))
 
-
-_REFERENCE = re.compile(r"os\.environ/(\w+)")
 
 _cache: dict[tuple[tuple[str, ...], bool], Config] = {}
 
-_reading = Lock()
-
-
-def _new_lock() -> None:
-    """In a forked child: a thread that was reading there is not here to let the lock go."""
-    global _reading  # noqa: PLW0603 - the one lock of this process
-    _reading = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_new_lock)
-
-READS = 20
-"""How often files that keep changing are read before the last reading counts."""
+_reading = ForkSafeLock()
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
@@ -120,14 +109,28 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     return cached
 
 
+def _states(paths: Sequence[str]) -> tuple[FileState | None, ...]:
+    return tuple(map(_state, paths))
+
+
+def _state(path: str) -> FileState | None:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return info.st_mode, info.st_ino, info.st_size, info.st_ctime_ns, info.st_mtime_ns
+
+
 def _read_together(paths: Sequence[str], required: bool) -> Config:
     """Read ``paths`` as they were at one moment: one before and one after a change fit neither."""
     for last in (*[False] * (READS - 1), True):
         now = time.time_ns()
         states = _states(paths)
-        kept = tuple(settled(state, now) for state in states)
+        settled = tuple(
+            () if s and any(abs(now - time) < GRAIN_NS for time in s[3:]) else s for s in states
+        )
         try:
-            config = read_config(paths, required, kept)
+            config = read_config(paths, required, settled)
         except ConfigError:
             if last or states == _states(paths):
                 raise
@@ -137,55 +140,53 @@ def _read_together(paths: Sequence[str], required: bool) -> Config:
     return config
 
 
-def _states(paths: Sequence[str]) -> States:
-    return tuple(map(state_of, map(encoded, paths)))
-
-
-def read_config(paths: Sequence[str], required: bool, states: States) -> Config:
+def read_config(
+    paths: Sequence[str], required: bool, states: tuple[FileState | None, ...]
+) -> Config:
     """Read, check and merge ``paths``; with ``required`` a missing one is an error."""
-    found = _read(paths, required, states)
-    if isinstance(found, Config):
-        return found
-    raise ConfigError(found)  # from a frame that does not hold the files' text, for it has keys
+    config = _read(paths, required, states)
+    if isinstance(config, Config):
+        return config
+    raise ConfigError(config)  # from a frame that does not hold the files' text, for it has keys
 
 
-def _read(paths: Sequence[str], required: bool, states: States) -> Config | list[Problem]:
+def _read(
+    paths: Sequence[str], required: bool, states: tuple[FileState | None, ...]
+) -> Config | list[Problem]:
     """Return the configuration, or all that is wrong, the errors first."""
     documents: list[Document] = []
     problems: list[Problem] = []
     for path in paths:
-        found = read_document(path, required=required)
-        if isinstance(found, Problem):
-            problems.append(found)
-        elif found is not None:
-            documents.append(found)
-            problems += check_document(found)
-    tables = _merge_providers(documents)
+        document = read_document(path, required=required)
+        if isinstance(document, Problem):
+            problems.append(document)
+        elif document is not None:
+            documents.append(document)
+            problems += check_document(document)
+    entries = _merge_entries(documents)
     merged: dict[str, Any] = {}
     for document in documents:
-        merged = _merge_tables(merged, document.data)
-    ours = _table(_table(merged, "plugin"), "litellm")
-    env = {
-        k: Secret(v) for k, v in _table(merged, "env").items() if isinstance(v, str | int | float)
-    }
-    problems += check_merged(documents, tables, ours)
+        merged = merge(merged, document.data)
+    extras = _table(merged, "plugin", "litellm", "providers")
+    problems += check_merged(documents, entries, extras)
     if any(not p.warning for p in problems):
         return sorted(problems, key=lambda p: p.warning)
-    extras = _table(ours, "providers")
+    env = _table(merged, "env")
+    secret_env = {k: Secret(v) for k, v in env.items() if isinstance(v, str | int | float)}
     return Config(
         providers=tuple(
             Provider(
-                **{f: values[f] for f in FIELDS if values.get(f)},
+                **{f: entry.values[f] for f in FIELDS if entry.values.get(f)},
                 extras=extras.get(name, {}),
-                origin=origin,
-                env=env,
+                origin=entry.origin,
+                env=secret_env,
             )
-            for name, (values, origin) in tables.items()
+            for name, entry in entries.items()
         ),
-        env=env,
+        env=secret_env,
         default_model=_table(merged, "models").get("default") or None,
-        settings=_settings(ours),
-        models=_table(ours, "models"),
+        settings=_settings(_table(merged, "plugin", "litellm")),
+        models=_table(merged, "plugin", "litellm", "models"),
         files=tuple(d.path for d in documents),
         paths=tuple(paths),
         states=states,
@@ -202,35 +203,18 @@ def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
     return {name: wrap_secrets(section, (name,)) for name, section in given.items()}
 
 
-def _merge_providers(
-    documents: Sequence[Document],
-) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
-    """Return name -> (fields, files it came from): later files win field by field."""
-    tables: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
+def _merge_entries(documents: Sequence[Document]) -> dict[str, Entry]:
+    """Return name -> what the files say of that provider: later files win field by field."""
+    merged: dict[str, Entry] = {}
     for document in documents:
         entries = document.data.get("providers")
-        for entry in entries if isinstance(entries, list) else []:
-            name = entry.get("name") if isinstance(entry, dict) else None
-            if not isinstance(name, str) or not name:
-                continue  # reported by check_document
-            values, origin = tables.get(name, ({}, ()))
-            seen = origin if document.path in origin else (*origin, document.path)
-            tables[name] = ({**values, **entry}, seen)
-    return tables
-
-
-def _merge_tables(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it, tables key by key, everything else replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _merge_tables(old, value)
-        else:
-            merged[key] = value
+        for index, values in enumerate(entries if isinstance(entries, list) else []):
+            name = values.get("name") if isinstance(values, dict) else None
+            if isinstance(name, str) and name:  # else reported by check_document
+                merged.setdefault(name, Entry()).add(document, index, values)
     return merged
 
 
-def _table(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
+def _table(parent: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    value = value_at(parent, path)
     return value if isinstance(value, dict) else {}

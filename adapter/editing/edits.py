@@ -16,7 +16,8 @@ import tomlkit
 import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
-from adapter.config.files import read_document, value_at
+from adapter._tables import value_at
+from adapter.config.files import read_document
 from adapter.config.provider import FIELDS
 from adapter.editing.diffs import masked_diff
 from adapter.editing.toml_text import changed, provider_arrays

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapter.call.resolution import local_provider
-from adapter.config.checks import VARIABLE
 from adapter.config.files import documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
 from adapter.config.provider import base_url_fault, name_fault
@@ -24,6 +23,7 @@ from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.providers.presets import PRESETS
+from adapter.secrets.references import is_variable
 from adapter.secrets.secret import Secret
 
 __all__ = [
@@ -109,7 +109,7 @@ def _check(provider: NewProvider, config: Config, target: str) -> None:
         problems.append(Problem(target, None, None, fault, fix))
     if wrong := base_url_fault(provider.base_url):
         problems.append(Problem(target, None, provider.name or None, *wrong))
-    if provider.api_key_env and not VARIABLE.fullmatch(provider.api_key_env):
+    if provider.api_key_env and not is_variable(provider.api_key_env):
         # the value is not shown: it may well be a key
         what = "what was given for --api-key-env is not the name of a variable"
         fix = "name a variable, like GROQ_API_KEY; a key itself is read by --api-key-stdin"
@@ -167,7 +167,7 @@ def keys_before_keyring(name: str, config: Config) -> list[Problem]:
         for number, table in enumerate(document.data.get("providers", [])):
             if table.get("name") == name:
                 there = [field for field in fields if table.get(field)]
-                places += [(f, document.path, document.line(number, f)) for f in there]
+                places += [(f, document.path, document.line("providers", number, f)) for f in there]
         extras = ("plugin", "litellm", "providers", name)
         places += [(s, document.path, None) for s in settings if document.at(*extras, s)]
     fix = "remove it there and run this again, or give --replace"

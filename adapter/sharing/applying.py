@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapter._tables import value_at
 from adapter.call.translation import api_base
-from adapter.config.files import SECRETS_FILE, documents, value_at
+from adapter.config.files import SECRETS_FILE, documents
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, safe_url
 from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_providers

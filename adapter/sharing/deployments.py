@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapter._text import did_you_mean
-from adapter.config.plugin_checks import KEY_PREFIX
+from adapter.config.checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
 from adapter.secrets.references import is_variable, reference_to, referenced_variable

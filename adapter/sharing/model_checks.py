@@ -37,4 +37,6 @@ def check_default_model(config: Config) -> Iterator[Problem]:
     if (document := next(giving, None)) is not None:
         message = f"models.default is {model!r}, but no provider is named {head!r}{hint}"
         fix = "correct the name, or add the provider"
-        yield Problem(document.path, document.line(key="default"), None, message, fix, warning=True)
+        yield Problem(
+            document.path, document.line("models", "default"), None, message, fix, warning=True
+        )

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from adapter.config.checks import SECTIONS
-from adapter.config.files import LONGEST_INTEGER
+from adapter.config.files import MAX_INTEGER_BITS
 from adapter.secrets.policy import has_secret
 from adapter.secrets.references import referenced_variable
 from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS
@@ -218,7 +218,7 @@ def writable(value: Any) -> Any:
     if isinstance(value, list):
         return [v for v in map(writable, value) if v is not None]
     cannot = isinstance(value, bytes) or (isinstance(value, float) and not isfinite(value))
-    cannot |= isinstance(value, int) and value.bit_length() > LONGEST_INTEGER
+    cannot |= isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS
     return None if cannot else value
 
 

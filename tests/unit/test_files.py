@@ -117,8 +117,8 @@ def test_a_file_is_utf8_with_or_without_bom_and_with_either_line_end(
     found = document_of(tmp_path / "c.toml", bom + end.join(line.encode() for line in lines))
 
     assert found.data == {"providers": [{"name": "ünï", "base_url": "https://h/v1"}]}
-    assert found.line(0) == 2
-    assert found.line(0, "base_url") == 4
+    assert found.line("providers", 0) == 2
+    assert found.line("providers", 0, "base_url") == 4
 
 
 def test_an_empty_file_is_a_document(tmp_path: Path) -> None:
@@ -255,36 +255,45 @@ name = "a"
 'api_key_env' = "B"
 [plugin.litellm.providers.b]
 timeout = 3
+[ plugin . "litellm" ]  # [x]
+worker.mode = "on"
+models."b/x-1.5".mode = "chat"
 """.replace("[ [ providers ] ]", "[[ providers ]]")
 
 
 @pytest.mark.parametrize(
-    ("provider", "key", "line"),
+    ("path", "line"),
     [
-        (None, "models", 2),
-        (None, "default", 3),
-        (None, "plugin", 12),
-        (None, "absent", None),
-        (0, None, 5),
-        (0, "name", 6),
-        (0, "base_url", 7),
-        (0, "api_key_env", 5),
-        (1, None, 9),
-        (1, "name", 10),
-        (1, "api_key_env", 11),
-        (1, "timeout", 9),
-        (2, "name", None),
+        (("models",), 2),
+        (("models", "default"), 3),
+        (("models", "other"), 2),
+        (("plugin",), 12),
+        (("absent",), None),
+        (("providers",), 5),
+        (("providers", 0), 5),
+        (("providers", 0, "name"), 6),
+        (("providers", 0, "base_url"), 7),
+        (("providers", 0, "api_key_env"), 5),
+        (("providers", 1), 9),
+        (("providers", 1, "name"), 10),
+        (("providers", 1, "api_key_env"), 11),
+        (("providers", 1, "timeout"), 9),
+        (("providers", 2, "name"), 5),
+        (("plugin", "litellm", "providers", "b", "timeout"), 13),
+        (("plugin", "litellm", "providers", "b", "rpm"), 12),
+        (("plugin", "litellm", "models", "b/x-1.5", "mode"), 16),
+        (("plugin", "litellm", "worker", "mode"), 15),
     ],
 )
 def test_a_thing_is_found_on_its_line_or_the_nearest_enclosing_one(
-    provider: int | None, key: str | None, line: int | None, tmp_path: Path
+    path: tuple[str | int, ...], line: int | None, tmp_path: Path
 ) -> None:
     found = document_of(tmp_path / "c.toml", SPELLINGS.encode())
 
-    assert found.line(provider, key) == line
+    assert found.line(*path) == line
 
 
 def test_providers_written_inline_are_found_on_the_line_of_the_array(tmp_path: Path) -> None:
     found = document_of(tmp_path / "c.toml", b'a = 1\nproviders = [{name = "p"}, {name = "q"}]\n')
 
-    assert [found.line(0, "name"), found.line(1)] == [2, 2]
+    assert [found.line("providers", 0, "name"), found.line("providers", 1)] == [2, 2]

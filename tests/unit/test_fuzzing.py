@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapter.config.plugin_checks import OUR_TABLES
+from adapter.config.checks import OUR_TABLES
 from adapter.config.provider import FIELDS
 from adapter.editing.edits import remove_provider, set_provider
 from adapter.editing.toml_text import changed

@@ -152,7 +152,7 @@ def test_which_files_are_read_is_told_of_what_is_none(kind: str, config_dir: Pat
     done = run("config", "path")
 
     assert (done.code, done.err) == (0, "")
-    assert len(done.out.splitlines()) == 3
+    assert len(done.out.splitlines()) == 4
     assert "gptme.toml  (" in done.out
 
 
