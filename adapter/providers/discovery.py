@@ -103,8 +103,9 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
 
     network.repair_no_proxy()
     direct = is_this_machine(network.address_of(provider.base_url)[0])
-    plain = direct and provider.base_url.startswith("http:")  # certificates take 25 ms to load
-    verify = False if plain else network.tls(provider.extras.get("ssl_verify"))
+    # certificates take 25 ms to load, and a request in plain http has none to check
+    is_https = provider.base_url.startswith("https:")
+    verify = network.tls(provider.extras.get("ssl_verify")) if is_https else False
     try:
         return httpx.Client(headers=headers, timeout=timeout, verify=verify, trust_env=not direct)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
