@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.config.loading import load_config
 from adapter.errors import ConfigError
 from adapter.secrets.logs import scrub_logs
+from adapter.upstream.network import repair_no_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,7 @@ def load_litellm() -> Any:
     if _loaded is None:
         with _lock:
             if _loaded is None:
+                repair_no_proxy()
                 _loaded = import_litellm()
                 with suppress(ConfigError):  # raised again by the call that needs a provider
                     settings = load_config().settings.get("litellm_settings", {})

@@ -65,7 +65,10 @@ def proxy_of(url: str) -> Proxy | None:
 
 
 def connect_advice(base_url: str) -> str:
-    """Return what to check where a server cannot be reached: its proxy, if there is one."""
+    """Return what to check where a server cannot be reached: its proxy or trusted certificates."""
+    file = os.environ.get("SSL_CERT_FILE")
+    if base_url.startswith("https:") and file and not os.path.exists(file):  # LiteLLM ignores it
+        return f"$SSL_CERT_FILE names {printable(file)}, which is not there: correct or unset it"
     if (proxy := proxy_of(base_url)) is None:
         return f"check base_url and the network: {base_url}"
     return (

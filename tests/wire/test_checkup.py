@@ -159,6 +159,10 @@ def test_a_certificate_of_ones_own(
     assert "certificate cannot be verified: self" in found["TLS"]["message"]
     assert "SSL_CERT_FILE" in found["TLS"]["fix"]
     monkeypatch.setenv("SSL_CERT_FILE", str(https[1].with_name("none.pem")))
+    asked = run("-m", "p/m", "hi")
+    assert asked.code == 6
+    assert "$SSL_CERT_FILE names" in asked.err
+    assert "which is not there: correct or unset it" in asked.err
     code, found = steps()
     assert (code, failing(found)) == (2, "TLS")
     assert "$SSL_CERT_FILE names" in found["TLS"]["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.command import PATIENCE, Outcome, provider, run
+from tests.command import PATIENCE, Outcome, provider, run, run_apart
 from tests.recorder import ANSWER, Recorder, Reply, Request, chat_chunk, chat_stream
 
 Write = Callable[..., Path]
@@ -488,3 +489,26 @@ def test_a_tool_call_cut_short_is_not_printed(server: Recorder) -> None:
     code, out, _ = run("-m", "p", "hi")
 
     assert (code, out) == (7, "")
+
+
+def test_a_proxy_that_is_not_there_is_named_by_its_variable(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(provider("http://elsewhere.example/v1", api_key_env="P_KEY", default_model="m"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:1")
+    done = run("-m", "p", "hi")
+    assert done.code == 6
+    assert "through the proxy http://127.0.0.1:1 of $HTTP_PROXY" in done.err
+    assert "secret" not in done.err
+
+
+def test_an_ipv6_address_in_no_proxy_is_no_fault_of_the_provider(
+    write: Write, server: Recorder
+) -> None:
+    """httpx takes it without brackets and raises InvalidURL for any request otherwise."""
+    write(provider("http://elsewhere.example/v1", api_key_env="P_KEY", default_model="m"))
+    proxy = {"HTTP_PROXY": server.origin, "NO_PROXY": "localhost,[::1]", "no_proxy": "[::1]"}
+    done = run_apart({**os.environ, **proxy}, "-m", "p", "hi")
+    assert (done.returncode, done.stdout) == (0, f"{ANSWER}\n"), done.stderr
+    assert server.only.key == KEY
