@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["Facts", "facts_of"]
+__all__ = ["Facts", "error_words", "facts_of"]
 
 
 class Facts(NamedTuple):
@@ -58,7 +58,7 @@ def _message(error: BaseException) -> str:
     """Return what the server said, else LiteLLM's words without its class names."""
     for cause in causes(error):
         response = getattr(cause, "response", None)
-        text = _error_text(response) if response is not None else None
+        text = _response_words(response) if response is not None else None
         if text:
             return text
     # an error under status 200 has its words in the innermost of LiteLLM's exceptions only
@@ -73,15 +73,20 @@ def _message(error: BaseException) -> str:
     return next(filter(None, lines), "no reason was given" if str(error) else type(error).__name__)
 
 
-def _error_text(response: Any) -> str | None:
+def _response_words(response: Any) -> str | None:
     try:
         body = json.loads(response.text)
     except Exception:  # noqa: BLE001 - an unread stream, not JSON: no message to take
         return None
-    found = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(found, dict):
-        found = found.get("message") or found.get("detail")
-    if isinstance(found, str) and found.startswith("litellm."):
+    return error_words(body)
+
+
+def error_words(body: Any) -> str | None:
+    """Return the message in the JSON body of an error, or ``None``."""
+    words = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(words, dict):
+        words = words.get("message") or words.get("detail")
+    if isinstance(words, str) and words.startswith("litellm."):
         # a LiteLLM proxy's: its class names, and what its router tried
-        found = found.partition("\n\nLiteLLM: ")[0].rpartition("Exception - ")[2]
-    return found if isinstance(found, str) else None
+        words = words.partition("\n\nLiteLLM: ")[0].rpartition("Exception - ")[2]
+    return words if isinstance(words, str) else None

@@ -6,10 +6,11 @@ httpx sends the requests, as LiteLLM's do, and is imported when one is sent: it 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from adapter.call.facts import Facts
+from adapter.call.facts import Facts, error_words
 from adapter.call.failures import explain, explain_facts, where
 from adapter.call.translation import Target, api_base
 from adapter.config.loading import Config
@@ -196,15 +197,13 @@ def _error_in(data: Any, status: int) -> tuple[int | None, str] | None:
     """Return status and words of an error, which some servers send under status 200."""
     table = data if isinstance(data, dict) else {}
     error = table.get("error") or (table if table.get("object") == "error" else None)
-    if status == 200 and not error:
+    words = error_words(data) or "to GET /models"
+    if status != 200:
+        return status, words
+    if not error:
         return None
-    error = error or table
-    words = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-    code = error.get("code") if isinstance(error, dict) else None
-    if status == 200:
-        told = str(code)
-        status = int(told) if told.isascii() and told.isdigit() and 400 <= int(told) < 600 else 0
-    return status or None, str(words or "to GET /models")
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else None, words
 
 
 def _failure(target: Target, status: int | None, words: str) -> ListingError:
