@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO
 
-__all__ = ["NotRegularError", "open_regular", "read_regular", "reason", "xdg_folder"]
+__all__ = [
+    "NotRegularError",
+    "open_regular",
+    "read_regular",
+    "reason",
+    "write_access",
+    "xdg_folder",
+]
 
 
 class NotRegularError(OSError):
@@ -45,6 +52,26 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> tuple[bytes, os.st
     """
     with open_regular(path) as file:
         return file.read(limit + 1), os.fstat(file.fileno())
+
+
+def write_access(path: str) -> str | None:
+    """Return which file or folder lets another user put something else at ``path``, in words.
+
+    That is one that belongs to another user than this one and root, or that a group or everybody
+    may write; a folder where only owners may remove files (the sticky bit) lets nobody replace one.
+    Links are followed. ``None`` where nobody can, and where files have no owners (Windows).
+    """
+    if os.name != "posix":
+        return None
+    real = os.path.realpath(path)
+    for place in dict.fromkeys((real, os.path.dirname(real), os.path.dirname(path))):
+        info = os.stat(place)
+        if info.st_uid not in (0, os.getuid()):
+            return f"{place} belongs to another user"
+        sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+        if info.st_mode & 0o022 and not sticky:
+            return f"{place} can be written by other users"
+    return None
 
 
 def reason(error: Exception) -> str:

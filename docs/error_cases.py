@@ -70,6 +70,9 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         provider(api_key_env="gsk-a-key"),
         provider(api_key_env="GROQ_API_KEY", api_key="gsk_1"),
         provider(api_key="gsk_1"),
+        provider(api_key="$GROQ_API_KEY"),
+        provider(api_key="Bearer gsk_1"),
+        provider(name="my-llm") + provider(name="my_llm"),
         provider(api_base=URL),
         'providers = "groq"\n',
         'providers = ["groq"]\n',
@@ -138,11 +141,11 @@ REFUSED = (
 """Command lines with something wrong, where `groq` is configured and stdin is empty."""
 
 
-def problems(content: str | bytes, folder: Path) -> Iterator[Problem]:
+def problems(content: str | bytes, folder: Path, mode: int = 0o644) -> Iterator[Problem]:
     """Yield what is said about a file; one with ``api_key`` can be read by others."""
     path = folder / "gptme.toml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    path.chmod(0o644)
+    path.chmod(mode)
     try:
         yield from load_config(path).warnings
     except ConfigError as error:
@@ -158,6 +161,7 @@ def unreadable(folder: Path) -> Iterator[Problem]:
             load_config(path)
         except ConfigError as error:
             yield from error.problems
+    yield from problems(TABLE + OURS + 'api_key_cmd = "pass groq"\n', folder, mode=0o666)
 
 
 def raised(call: Callable[[], object]) -> AdapterError:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from adapter._text import did_you_mean, printable
 from adapter.call.facts import Facts, facts_of
 from adapter.errors import AdapterError, ExitCode
+from adapter.keys.precedence import how_to_set
 from adapter.secrets.errors import scrub_error
 from adapter.secrets.policy import is_secret
 from adapter.secrets.scrubber import Scrubber, scrub
@@ -152,7 +153,7 @@ def where(target: Target | None, model: str = "") -> str:
 def _advice(code: ExitCode, target: Target | None) -> str:
     if code == ExitCode.AUTHENTICATION and target is not None:
         if not target.key.found:
-            return f"no key was found: export {target.key.variable}=..."
+            return f"no key was found: {how_to_set(target.key.variable or '')}"
         return f"check the {target.key}"
     return {
         ExitCode.AUTHENTICATION: "check the key's environment variable",

@@ -10,21 +10,24 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from adapter._files import write_access
 from adapter._text import did_you_mean
 from adapter.config.files import Document
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
 from adapter.errors import Problem
-from adapter.keys.precedence import sources_in
+from adapter.keys.precedence import default_variable, sources_in
 from adapter.keys.sources import KEY_SETTINGS
-from adapter.secrets.references import is_variable
+from adapter.secrets.references import is_variable, referenced_variable, variable_of
 
 __all__ = [
     "KEY_PREFIX",
     "OUR_TABLES",
+    "PROVIDERS",
     "RESERVED",
     "SECTIONS",
     "Entry",
@@ -161,10 +164,21 @@ def check_document(document: Document) -> Iterator[Problem]:
             if path[-1] not in names:
                 message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
                 yield _problem(document, path, message, f"known are {', '.join(names)}", True)
+    fault = None
     for path, params in _matches(document.data, [*PROVIDERS, "*"]):
         if isinstance(params, dict):
             yield from _check_params(document, path, params)
+            if "api_key_cmd" in params and (fault := fault or _write_fault(document)):
+                message = f"api_key_cmd is not run, since {fault}"
+                fix = "make it yours alone (chmod go-w, chown)"
+                yield _problem(document, (*path, "api_key_cmd"), message, fix, warning=True)
     yield from _check_entries(document)
+
+
+def _write_fault(document: Document) -> str | None:
+    with suppress(OSError):  # it went away just now
+        return write_access(document.path)
+    return None
 
 
 def _matches(
@@ -236,7 +250,8 @@ def _check_entries(document: Document) -> Iterator[Problem]:
             continue
         name = entry.get("name")
         shown = name if isinstance(name, str) and name else None
-        for key, message, fix, warning in _entry_faults(document, entry, shown):
+        faults = *_entry_faults(entry, shown), *_key_faults(document, entry)
+        for key, message, fix, warning in faults:
             at = document.line("providers", index, key)
             yield Problem(document.path, at, shown, message, fix, warning)
         if shown in seen:
@@ -248,10 +263,12 @@ def _check_entries(document: Document) -> Iterator[Problem]:
             seen[shown] = index
 
 
-def _entry_faults(
-    document: Document, entry: Mapping[str, Any], shown: str | None
-) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield the field, message and fix of what is wrong in one provider, and whether it warns."""
+Fault = tuple[str, str, str, bool]
+"""The field of a provider that is wrong, the message, the fix, and whether it is a warning."""
+
+
+def _entry_faults(entry: Mapping[str, Any], shown: str | None) -> Iterator[Fault]:
+    """Yield what is wrong with the names of a provider's fields and the types of their values."""
     for key, value in entry.items():
         if key not in FIELDS:
             meant = RESERVED.get(key)
@@ -262,7 +279,7 @@ def _entry_faults(
         elif not isinstance(value, str):
             kind = type(value).__name__
             yield key, f"{key} must be a string, not {kind}", f'write {key} = "..."', False
-    name, url, variable = (entry.get(key) for key in ("name", "base_url", "api_key_env"))
+    name, url = entry.get("name"), entry.get("base_url")
     if name is None:
         fix = 'add name = "...", which is used as the part before the first / of a model'
         yield "name", "name is missing", fix, False
@@ -273,13 +290,35 @@ def _entry_faults(
         yield "base_url", "base_url is missing", NO_BASE_URL, False
     if isinstance(url, str) and url and (wrong := base_url_fault(url)):
         yield "base_url", *wrong, False
+
+
+def _key_faults(document: Document, entry: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what is wrong with where a provider's key is said to be."""
+    key, variable = entry.get("api_key"), entry.get("api_key_env")
     if isinstance(variable, str) and variable and not is_variable(variable):
         # the value is not shown: it may well be a key, put into the wrong field
         fix = 'name an environment variable, like api_key_env = "GROQ_API_KEY"'
         yield "api_key_env", "api_key_env is not the name of a variable", fix, False
-    if entry.get("api_key") and document.info.st_mode & 0o044 and os.name == "posix":
+    if isinstance(key, str) and (advice := _key_advice(key)):
+        yield "api_key", *advice, True
+    if key and document.info.st_mode & 0o044 and os.name == "posix":
         message = "api_key stands in a file that other users can read"
         yield "api_key", message, f"chmod 600 {document.path}, or use api_key_env", True
+
+
+def _key_advice(key: str) -> tuple[str, str] | None:
+    """Return what is wrong with what stands in place of a key, which is not shown, and the fix."""
+    text = key.strip()
+    braces = _BRACES.fullmatch(text)
+    variable = braces[1] if braces else variable_of(text) or referenced_variable(text)
+    if variable is not None:
+        # a key may begin with $, too, but has small letters then
+        shown = variable if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else "NAME_OF_VARIABLE"
+        message = "api_key is sent as it stands, though it looks like a variable"
+        return message, f'write api_key_env = "{shown}"'
+    if re.match(r"bearer\s", text, re.IGNORECASE):
+        return "api_key begins with Bearer, which is sent twice then", "write the key alone"
+    return None
 
 
 @dataclass
@@ -306,6 +345,7 @@ def check_merged(
     documents: Sequence[Document], entries: Mapping[str, Entry], extras: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Yield what is wrong in the merged whole: no base_url, extras for nobody, key sources."""
+    owners: dict[str, str] = {}
     for name, entry in entries.items():
         params = extras.get(name)
         settings = dict(params) if isinstance(params, dict) else {}
@@ -321,6 +361,10 @@ def check_merged(
                 where = entry.line("base_url")
                 yield Problem(*where, name, f"{message} way", "use https", warning=True)
         yield from _check_sources(documents, name, entry, sources)
+        if not sources and (other := owners.setdefault(default_variable(name), name)) != name:
+            message = f"its key is that of provider {other!r}: both take ${default_variable(name)}"
+            fix = "give one of the two a variable of its own (api_key_env)"
+            yield Problem(*entry.line("name"), name, message, fix, warning=True)
     for document in documents:
         yield from _check_names(document, entries)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from adapter._locks import ForkSafeLock
 from adapter._tables import leaves, merge, value_at
-from adapter.config.checks import OUR_TABLES, Entry, check_document, check_merged
+from adapter.config.checks import OUR_TABLES, PROVIDERS, Entry, check_document, check_merged
 from adapter.config.files import Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
 from adapter.errors import ConfigError, Problem, UnknownProviderError
@@ -180,6 +180,7 @@ def _read(
                 extras=extras.get(name, {}),
                 origin=entry.origin,
                 env=secret_env,
+                command_file=_command_file(documents, name),
             )
             for name, entry in entries.items()
         ),
@@ -192,6 +193,11 @@ def _read(
         states=states,
         warnings=tuple(problems),
     )
+
+
+def _command_file(documents: Sequence[Document], name: str) -> str | None:
+    path = (*PROVIDERS, name, "api_key_cmd")
+    return next((d.path for d in reversed(documents) if d.at(*path)), None)
 
 
 def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:

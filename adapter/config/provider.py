@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from adapter._files import reason, write_access
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import KeySource, ResolvedKey, find_key, key_source, lookup, names_of
+from adapter.keys.precedence import KeySource, ResolvedKey, find_key, key_source, lookup
 from adapter.secrets.references import variable_of
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import MASK, Secret
@@ -37,7 +38,8 @@ class Provider:
     """An OpenAI-compatible endpoint under a name.
 
     ``extras`` are the LiteLLM parameters of ``[plugin.litellm.providers.NAME]``. ``origin`` is
-    the file, or files, that the provider was read from. Its ``repr`` never shows a key.
+    the file, or files, that the provider was read from, ``command_file`` the one that has its
+    ``api_key_cmd``. Its ``repr`` never shows a key.
     """
 
     name: str
@@ -48,14 +50,13 @@ class Provider:
     extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
     origin: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, compare=False)
+    command_file: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.api_key and not isinstance(self.api_key, Secret):
             object.__setattr__(self, "api_key", Secret(self.api_key))
         if self.extras:
-            from adapter.secrets.policy import (
-                wrap_secrets,  # milliseconds, which most providers need not
-            )
+            from adapter.secrets.policy import wrap_secrets  # it compiles for milliseconds
 
             object.__setattr__(self, "extras", wrap_secrets(self.extras))
 
@@ -77,13 +78,6 @@ class Provider:
         return self._source.asks
 
     @property
-    def key_variables(self) -> tuple[str, ...] | None:
-        """The variables that the key depends on, or ``None`` where it depends on something else."""
-        if (variable := self._source.variable) is not None:
-            return names_of(variable)
-        return () if self.api_key else None
-
-    @property
     def _key_settings(self) -> dict[str, Any]:
         return {**self.extras, "api_key": self.api_key, "api_key_env": self.api_key_env}
 
@@ -95,9 +89,25 @@ class Provider:
         """Return the key's value and source, read now, so that a rotated key is picked up.
 
         ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
-        the source that is named (a variable, command, file or keyring) gives no key.
+        the source that is named (a variable, command, file or keyring) gives no key, or where
+        another user could have written the command.
         """
+        if self.command_file and self._source.setting == "api_key_cmd":
+            self._check_command_file(self.command_file)
         return find_key(self.name, self._key_settings, self.env, environ)
+
+    def _check_command_file(self, path: str) -> None:
+        try:
+            fault = write_access(path)
+        except OSError as error:
+            fault = f"{path}: {reason(error)}"
+        if fault:
+            raise MissingKeyError(
+                f"the command for the key of provider {self.name!r} is not run: {fault}, so it may "
+                "be somebody else's. Make that yours alone (chmod go-w, chown)",
+                provider=self.name,
+                variable="api_key_cmd",
+            )
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.

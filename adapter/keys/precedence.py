@@ -8,6 +8,7 @@ sources of :mod:`adapter.keys.sources` come before the conventional variable.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from adapter._text import one_line
 from adapter.errors import MissingKeyError
 from adapter.keys.sources import KEY_SETTINGS, read_key
+from adapter.secrets.references import is_variable
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import Secret
 
@@ -24,9 +26,9 @@ __all__ = [
     "ResolvedKey",
     "default_variable",
     "find_key",
+    "how_to_set",
     "key_source",
     "lookup",
-    "names_of",
     "sendable",
     "sources_in",
 ]
@@ -103,22 +105,27 @@ def lookup(
     a frame that may be shown with its locals does not hold all variables then.
     """
     read = (os.environ if environ is None else environ).get
-    prefixed, bare = names_of(variable)
-    for value in (read(prefixed), read(bare), table.get(bare)):
+    bare = variable.removeprefix("GPTME_")
+    for value in (read(f"GPTME_{bare}"), read(bare), table.get(bare)):
         if value and (stripped := value.strip()):
             return stripped
     return None
 
 
-def names_of(variable: str) -> tuple[str, str]:
-    """Return the names under which ``variable`` is looked for in the environment, in order."""
-    bare = variable.removeprefix("GPTME_")
-    return f"GPTME_{bare}", bare
-
-
 def default_variable(provider: str) -> str:
     """Return the conventional variable of a provider: ``vllm-local`` -> ``VLLM_LOCAL_API_KEY``."""
     return f"{provider.upper().replace('-', '_')}_API_KEY"
+
+
+def how_to_set(variable: str) -> str:
+    """Return what to do so that a provider's key is in ``variable``, or in one that a shell sets.
+
+    The conventional variable of ``api.example.com`` is one that no shell can export.
+    """
+    if is_variable(variable):
+        return f"export {variable}=..."
+    name = re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", variable)
+    return f'add api_key_env = "{name}" to the provider, and export {name}=...'
 
 
 def sources_in(settings: Mapping[str, Any]) -> Iterator[str]:

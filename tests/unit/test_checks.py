@@ -198,6 +198,16 @@ WARNINGS = [
          "api_key_cmd is not used, since api_key comes first", "remove one of the two"),
     Case("two settings", f'{GOOD}{EXTRAS}\napi_key_keyring = true\napi_key_file = "/k"\n', 5, "p",
          "api_key_keyring is not used, since api_key_file comes first", "remove one of the two"),
+    *(
+        Case(f"key {text}", provider(f"api_key = '{text}'"), 4, "p",
+             "api_key is sent as it stands, though it looks like a variable", f'"{shown}"')
+        for text, shown in [("$P_KEY", "P_KEY"), ("${P_KEY}", "P_KEY"), (" $P_KEY ", "P_KEY"),
+                            ("os.environ/P_KEY", "P_KEY"), ("$ecretOfMine", "NAME_OF_VARIABLE")]
+    ),
+    Case("key after Bearer", provider(f'api_key = "Bearer {SECRET}"'), 4, "p",
+         "api_key begins with Bearer, which is sent twice then", "write the key alone"),
+    Case("one variable for two", GOOD + provider(name='"P"'), 5, "P",
+         "its key is that of provider 'p': both take $P_API_KEY", "(api_key_env)"),
     Case("plain http, variable", provider('api_key_env = "K"', url='"http://8.8.8.8/v1"'), 3, "p",
          "the key is sent to 8.8.8.8 over plain http", "use https"),
 ]  # fmt: skip
@@ -266,6 +276,9 @@ def test_a_file_with_a_key_that_others_can_read_is_a_warning(
         (f"{GOOD}{EXTRAS}\ntimeout = 3\nextra_headers = {{ A = 'b' }}\n", 0o644),
         (f"{GOOD}{EXTRAS}\nextra_headers = {{ A = '$VAR', B = '{{VAR}}', C = '$' }}\n", 0o644),
         (f"{GOOD}{EXTRAS}\nextra_headers = {{}}\n", 0o644),
+        (provider("api_key = '$2b$10$hashed'"), 0o600),
+        (GOOD + provider('api_key_env = "P_API_KEY"', name='"P"'), 0o644),
+        (GOOD + provider(name='"p-p"') + provider('api_key = "k"', name='"p_p"'), 0o600),
         (f'{GOOD}{EXTRAS}\napi_key_file = "~/.keys/p"\napi_key_keyring = false\n', 0o644),
         (provider("api_key = ' '") + f'{EXTRAS}\napi_key_cmd = ["pass"]\n', 0o600),
         (f"{PLAIN}{EXTRAS}\napi_key_keyring = false\n", 0o644),

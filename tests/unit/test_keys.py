@@ -17,6 +17,7 @@ from adapter.keys.precedence import (
     ResolvedKey,
     default_variable,
     find_key,
+    how_to_set,
     key_source,
     lookup,
 )
@@ -213,3 +214,25 @@ def test_masked_parameters_hide_the_key_and_nothing_else() -> None:
 
     assert mask_secrets(params) == {"model": "m", "api_key": "***", "timeout": 3}
     assert params["api_key"] == KEY
+
+
+def test_another_mapping_may_stand_in_for_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P_API_KEY", "first")
+    monkeypatch.setattr(os, "environ", {"P_API_KEY": "second"})
+
+    assert find_key("p", {}, {}).value == "second"
+
+
+@pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("GROQ_API_KEY", "export GROQ_API_KEY=..."),
+        ("API.EXAMPLE.COM_API_KEY", 'add api_key_env = "API_EXAMPLE_COM_API_KEY" to the provider'),
+        ("01_AI_API_KEY", "and export _01_AI_API_KEY=..."),
+        ("K\u00c4SE_API_KEY", "and export K_SE_API_KEY=..."),
+    ],
+)
+def test_the_variable_that_is_advised_is_one_that_a_shell_can_export(
+    variable: str, advice: str
+) -> None:
+    assert advice in how_to_set(variable)

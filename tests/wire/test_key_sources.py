@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -213,6 +214,84 @@ def test_an_interrupt_ends_the_command_too(
     os.close(reader)
 
 
+def writable_file(path: Path) -> None:
+    path.chmod(0o606)
+
+
+def writable_by_a_group(path: Path) -> None:
+    path.chmod(0o660)
+
+
+def writable_folder(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+def anothers_file(path: Path) -> None:
+    os.chown(path, 12345, -1)
+
+
+def link_into_a_writable_folder(path: Path) -> None:
+    shared = path.parent.parent / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    path.rename(shared / "mine.toml")
+    path.symlink_to(shared / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    "expose",
+    [
+        *(writable_file, writable_by_a_group, writable_folder, link_into_a_writable_folder),
+        pytest.param(
+            anothers_file,
+            marks=pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away"),
+        ),
+    ],
+)
+def test_a_command_that_others_may_have_written_is_not_run(
+    expose: Callable[[Path], None],
+    configure: Callable[..., None],
+    server: Recorder,
+    config_dir: Path,
+    tmp_path: Path,
+) -> None:
+    ran = tmp_path / "ran"
+    configure(f"api_key_cmd = 'touch {ran}; echo sk-of-somebody'")
+    expose(config_dir / "gptme.toml")
+
+    done = run("-m", "p", "hi")
+    checked = run("config", "check")
+
+    assert done.code == 3
+    assert "the command for the key of provider 'p' is not run: " in done.err
+    assert "(chmod go-w, chown)" in done.err
+    assert checked.code == 0
+    assert re.search(r"gptme.toml:7: provider 'p': api_key_cmd is not run, since ", checked.out)
+    assert not ran.exists()
+    assert not server.requests
+
+
+def test_a_command_in_a_folder_that_others_may_only_add_to_is_run(
+    configure: Callable[..., None], server: Recorder, config_dir: Path
+) -> None:
+    """As in /tmp, where nobody can replace the files of others."""
+    configure("api_key_cmd = 'echo sk-mine'")
+    config_dir.chmod(0o1777)
+
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-mine"
+
+
+def test_other_keys_of_a_file_that_others_may_write_are_used(
+    configure: Callable[..., None], server: Recorder, config_dir: Path
+) -> None:
+    configure("api_key_cmd = 'false'", fields='api_key = "sk-direct"')
+    (config_dir / "gptme.toml").chmod(0o666)
+
+    assert run("-m", "p", "hi").code == 0
+    assert server.only.key == "sk-direct"
+
+
 def test_without_process_groups(
     configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +350,7 @@ def test_a_file_that_gives_no_key(
 def test_a_relative_file_is_refused(configure: Callable[..., None]) -> None:
     private(Path("key"), "sk-of-the-working-folder")
     configure('api_key_file = "key"')
-    assert "is no absolute path" in run("-m", "p", "hi").err
+    assert "must be an absolute path" in run("-m", "p", "hi").err
 
 
 ORDER = [
@@ -313,9 +392,7 @@ def test_values_of_a_wrong_type(configure: Callable[..., None], setting: str) ->
     configure(setting)
     done = run("providers", "list")
     assert done.code == 2
-    assert (
-        f"{setting.partition(' ')[0]} in plugin.litellm.providers.p has a wrong value" in done.err
-    )
+    assert f"plugin.litellm.providers.p.{setting.partition(' ')[0]} must be " in done.err
 
 
 def test_headers_take_their_value_from_variables(
