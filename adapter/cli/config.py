@@ -96,7 +96,7 @@ def export_config(
 
 
 @config.command("import")
-@click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path))
+@click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
 @click.option(
     "--to",
@@ -115,7 +115,7 @@ def export_config(
 @click.option(
     "--include-secrets",
     is_flag=True,
-    help="Write keys that stand in CONFIG.YAML to config.local.toml, mode 0600.",
+    help="Write keys that stand in SOURCE to config.local.toml, mode 0600.",
 )
 @config_option
 @click.pass_context
@@ -129,6 +129,9 @@ def import_config(
     include_secrets: bool,
 ) -> None:
     """Turn a LiteLLM config.yaml into [[providers]].
+
+    SOURCE may also be opencode.json, aichat's or Continue's config.yaml, crush.json or llm's
+    extra-openai-models.yaml: a file is known by its content.
 
     Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
     was written: the file cannot be read, or a provider that differs would be overwritten.

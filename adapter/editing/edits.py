@@ -77,8 +77,9 @@ def edit_all(edits: Sequence[Edit], *, dry_run: bool = False) -> dict[str, str]:
     diffs: dict[str, str] = {}
     files: list[tuple[Path, bytes, int]] = []
     with ExitStack() as locks:
-        for folder in sorted({target.parent for target in targets} if not dry_run else ()):
-            locks.enter_context(locked(folder / "*.toml"))
+        one_of_each = {target.parent: target for target in targets}
+        for _, target in sorted(one_of_each.items() if not dry_run else ()):
+            locks.enter_context(locked(target))
         for target, (path, change, secret) in zip(targets, edits, strict=True):
             old = _read(target)
             bom, newline = _layout(target)

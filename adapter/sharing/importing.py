@@ -19,8 +19,9 @@ from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable, referenced_variable
 from adapter.secrets.secret import Secret
 from adapter.sharing.deployments import Deployment, EntryReader, RefusedError
-from adapter.sharing.litellm_yaml import ConfigYaml, Place, read_config_yaml
+from adapter.sharing.litellm_yaml import ConfigYaml, Place
 from adapter.sharing.naming import Naming
+from adapter.sharing.other_formats import read_source
 from adapter.sharing.settings import Report, Settings, read_settings, split_secrets, writable
 
 __all__ = ["Import", "ImportedProvider", "plan_import"]
@@ -95,14 +96,15 @@ def plan_import(
 ) -> Import:
     """Return what the file becomes, beside the providers of ``config``; nothing is written.
 
-    Nothing in the file is executed or fetched. ``compatible`` takes entries under which LiteLLM
-    speaks another API by their maker's OpenAI-compatible one. Raises :class:`ConfigError` for a
-    file that LiteLLM could not read either.
+    The file is a LiteLLM ``config.yaml`` or what another tool configures
+    (:mod:`adapter.sharing.other_formats`). Nothing in it is executed or fetched. ``compatible``
+    takes entries under which LiteLLM speaks another API by their maker's OpenAI-compatible one.
+    Raises :class:`ConfigError` for a file that LiteLLM could not read either.
     """
     environ = os.environ if environ is None else environ
     config = config or Config()
-    source = read_config_yaml(path)
-    report = Report()
+    source = read_source(path)
+    report = Report([f"{place}: {text}" for place, text in source.lost])
     for place, text in source.notes:
         report.note(text, place)
     deployments = _deployments(source, environ, compatible, report)

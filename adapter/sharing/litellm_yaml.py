@@ -58,13 +58,14 @@ class ConfigYaml:
     """A file with all it includes; its values may be keys, which no ``repr`` shows.
 
     ``entries`` has the place of each item of ``model_list``, ``sections`` that of each top-level
-    key, ``notes`` what a reader should know about the file.
+    key, ``notes`` what a reader should know about the file, ``lost`` what has no place in it.
     """
 
     data: Mapping[str, Any]
     entries: tuple[Place, ...]
     sections: Mapping[str, Place] = field(default_factory=dict)
     notes: tuple[tuple[Place, str], ...] = ()
+    lost: tuple[tuple[Place, str], ...] = ()
 
     def place(self, section: str) -> str:
         """Return where a section stands, with its name, to begin a line of a report."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from adapter.call.translation import api_base
 from adapter.config.loading import Config
-from adapter.config.provider import Provider, name_fault
+from adapter.config.provider import Provider, is_private_host, name_fault
 from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable
 from adapter.sharing.deployments import Deployment
@@ -124,8 +124,8 @@ class Naming:
         variable = default_variable(name)
         if deployment.literal is not None and not is_variable(variable):
             return False
-        others = (self._variables, self._conventional, _VENDORS_VARIABLES)
-        return not any(variable in names for names in others)
+        vendors = frozenset() if _is_local(name, deployment) else _VENDORS_VARIABLES
+        return not any(variable in v for v in (self._variables, self._conventional, vendors))
 
     def _is_free(self, name: str, deployment: Deployment) -> bool:
         """Return whether a ``model_name`` can be a provider's name.
@@ -137,6 +137,16 @@ class Naming:
         if usable and deployment.own_base and name == deployment.prefix:
             return True
         return usable and self._has_free_variable(name, deployment)
+
+
+def _is_local(name: str, deployment: Deployment) -> bool:
+    """Return whether ``name`` is that of software for one's own machine, and it runs on one's own.
+
+    Its variable then belongs to such a server: ``OLLAMA_API_KEY`` to the Ollama at home.
+    """
+    rows = {**OPENAI_COMPATIBLE, **COMPATIBLE_BASES}
+    host = urlsplit(deployment.base_url).hostname or ""
+    return name in rows and rows[name].key_optional and is_private_host(host)
 
 
 def _base_name(url: str) -> str:

@@ -34,7 +34,7 @@ NAMES = sorted(path.stem for path in SAMPLES.glob("*.yaml"))
 @pytest.fixture
 def samples() -> Path:
     """A copy of the samples as the working folder, so that reports have short names in them."""
-    for path in SAMPLES.iterdir():
+    for path in SAMPLES.glob("*.*"):
         shutil.copy(path, path.name)
     return Path.cwd()
 

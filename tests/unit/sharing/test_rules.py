@@ -262,7 +262,7 @@ def test_the_report_ends_with_the_command_that_takes_them() -> None:
 # ---- names
 
 
-@pytest.mark.parametrize("name", ["openai", "groq", "anthropic", "ollama", "openai/*", "azure/*"])
+@pytest.mark.parametrize("name", ["openai", "groq", "anthropic", "openai/*", "azure/*"])
 @pytest.mark.parametrize("key", ["EMPTY", "sk-0123456789abcdefghij"])
 @pytest.mark.parametrize("base", ["http://10.0.0.1:8000/v1", "https://vllm.corp.example/v1"])
 def test_no_server_gets_a_name_whose_variable_is_a_vendors(name: str, key: str, base: str) -> None:
@@ -271,6 +271,13 @@ def test_no_server_gets_a_name_whose_variable_is_a_vendors(name: str, key: str, 
         made = plan(entry(name, model, api_base=base, api_key=key))
         (provider,) = made.providers
         assert provider.name in ("host-10-0-0-1-8000", "vllm-corp-example"), args
+
+
+def test_a_local_server_may_be_called_like_its_software() -> None:
+    local = entry("ollama", "openai/m", api_base="http://10.0.0.1:11434/v1", api_key="none")
+    assert only(local).name == "ollama"
+    public = entry("ollama", "openai/m", api_base="https://llm.example/v1", api_key="none")
+    assert only(public).name == "llm-example"
 
 
 def test_a_vendors_own_base_keeps_its_name() -> None:
