@@ -215,8 +215,9 @@ def _failure(target: Target, status: int | None, words: str) -> ListingError:
 
 def _ids_in(data: Any) -> list[str] | None:
     """Return the printable ids of a list of models, ``None`` for what is no list."""
-    entries = data.get("data", data.get("models")) if isinstance(data, dict) else data
-    if not isinstance(entries, list):
+    lists = [data.get("data"), data.get("models")] if isinstance(data, dict) else [data]
+    entries = next((item for item in lists if isinstance(item, list)), None)
+    if entries is None:
         return None
     ids = [_id_of(entry) for entry in entries]
     return [i for i in ids if i and i.isprintable()]
@@ -242,7 +243,8 @@ def _next_page(response: httpx.Response, data: Any) -> httpx.URL | None:
             return url.copy_merge_params({parameter: str(token)})
     if data.get("has_more") is True and (last := data.get("last_id")):
         # Anthropic's entries have a "type", OpenAI's an "object"
-        first = next(iter(data.get("data") or ()), None)
+        entries = data.get("data")
+        first = entries[0] if isinstance(entries, list) and entries else None
         is_anthropic = isinstance(first, dict) and "type" in first
         return url.copy_merge_params({"after_id" if is_anthropic else "after": str(last)})
     return None

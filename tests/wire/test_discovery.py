@@ -53,6 +53,7 @@ def test_this_machine_is_not_asked_through_a_proxy(
         ({"models": [{"name": "x"}]}, ["x"]),
         ({"models": [{"name": "Big One", "model": "big"}, {"model": "x"}]}, ["big", "x"]),
         ({"data": [{"id": 7, "name": "x"}, {"id": "", "model": "y"}]}, ["x", "y"]),
+        ({"data": None, "models": [{"name": "x"}]}, ["x"]),
         ({"error": None, "data": [{"id": "x"}, {"id": "x"}]}, ["x"]),
         ([{"id": "x"}, "y"], ["x", "y"]),
         ({"data": [{"id": "ok"}, {"id": "evil\x1b[2J"}, {"id": 7}, {}, None]}, ["ok"]),
