@@ -19,15 +19,15 @@ from adapter.gateway.requests import (
 )
 from adapter.gateway.responses import (
     App,
-    Hidden,
     Message,
     Receive,
     Send,
-    redacted,
+    scrubbed,
     send_error,
     with_retry_after,
 )
 from adapter.gateway.settings import GuardSettings
+from adapter.secrets.scrubber import Scrubber
 
 __all__ = ["PUBLIC", "Guard"]
 
@@ -69,14 +69,14 @@ class Guard:
     def __init__(
         self,
         app: App,
-        hidden: Hidden,
+        scrubber: Scrubber,
         settings: GuardSettings,
         *,
         key: str | None = None,
         refused: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._hidden = hidden
+        self._scrubber = scrubber
         self._settings = settings
         self._key = None if key is None else key.encode()
         self._refused = refused
@@ -89,7 +89,7 @@ class Guard:
         try:
             scope = self._checked(scope)
             if scope["type"] == "websocket":
-                await self._app(scope, receive, redacted(send, self._hidden))
+                await self._app(scope, receive, scrubbed(send, self._scrubber))
                 return
             body = await read_body(scope, receive, self._settings.max_request_bytes)
             if body is None:  # the client has left
@@ -100,7 +100,7 @@ class Guard:
         except RequestRefusedError as error:
             await send_error(scope["type"], error.status, str(error), send)
             return
-        send = with_retry_after(redacted(send, self._hidden))
+        send = with_retry_after(scrubbed(send, self._scrubber))
         await _answer(self._app, scope, body, receive, send)
 
     def _checked(self, scope: Message) -> Message:

@@ -17,7 +17,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,7 @@ def start_gateway(
         file = RuntimeFile()
         yaml_path = file.folder / f"gateway-{port}.yaml"
         log = file.folder / f"gateway-{port}.log" if detach else None
+        process = None
         try:
             proxy = proxy_config(config)
             with open(create_file(yaml_path), "wb") as yaml_file:
@@ -109,6 +110,7 @@ def start_gateway(
             own = config.settings.get("gateway", {})
             guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own))
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
+            _wait(_address(host), port, log)
             salt = secrets.token_hex(16)
             gateway = file.publish(
                 url=f"http://{_address(host)}:{port}",
@@ -124,6 +126,8 @@ def start_gateway(
                 started=time.time(),
             )
         except BaseException as error:
+            if process is not None:
+                _kill(process)
             file.close(discard=True)
             yaml_path.unlink(missing_ok=True)
             if isinstance(error, OSError):
@@ -192,12 +196,13 @@ def _launch(
     log: Path | None,
     settings: dict[str, Any],
 ) -> subprocess.Popen[bytes]:
-    """Start the proxy's process and return when it answers. It then holds the lock of ``file``.
+    """Start the proxy's process, which gets the socket and the lock of ``file``.
 
-    It ends when its stdin does. Raises :class:`GatewayError`.
+    It ends when its stdin does.
     """
-    receiver, sender = Pipe(duplex=False)
-    descriptors = {"listener": listener.fileno(), "lock": file.fd, "ready": sender.fileno()}
+    descriptors = {"listener": listener.fileno(), "lock": file.fd}
+    path = [*map(str, sys.path), str(Path(__file__).parents[2])]
+    line = json.dumps({**settings, **descriptors, "sys_path": path})
     output = 2 if log is None else create_file(log)
     try:
         process = subprocess.Popen(
@@ -211,43 +216,36 @@ def _launch(
             cwd="/",  # LiteLLM puts the working folder on the module path
             start_new_session=True,  # Ctrl-C is for this process, which tells the child
         )
-    except BaseException:
-        receiver.close()
-        raise
     finally:
-        sender.close()
         if log is not None:
             os.close(output)
+        listener.close()  # a connection that nobody answers any more is then reset
     assert process.stdin is not None
-    try:
-        with suppress(BrokenPipeError):  # it died at once, which the loop below sees
-            path = [*map(str, sys.path), str(Path(__file__).parents[2])]
-            line = json.dumps({**settings, **descriptors, "sys_path": path})
-            process.stdin.write(line.encode() + b"\n")
-        _wait(receiver, settings["workers"], log)
-    except BaseException:
-        process.kill()
-        process.wait()
-        process.stdin.close()
-        raise
-    finally:
-        receiver.close()
+    with suppress(BrokenPipeError):  # it died at once, which whoever waits for it sees
+        process.stdin.write(line.encode() + b"\n")
     return process
 
 
-def _wait(receiver: Any, workers: int, log: Path | None) -> None:
-    """Wait until each worker says that it answers. Raises :class:`GatewayError` if one fails."""
-    deadline = time.monotonic() + START_SECONDS
-    for _ in range(workers):
-        if not receiver.poll(max(0.0, deadline - time.monotonic())):
-            raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s")
-        try:
-            is_ready = receiver.recv()
-        except EOFError:
-            is_ready = False
-        if not is_ready:
-            where = f"; its log is {log}" if log else ""
-            raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}")
+def _wait(host: str, port: int, log: Path | None) -> None:
+    """Wait until the gateway answers a probe. Raises :class:`GatewayError` if it ends first."""
+    connection = HTTPConnection(host.strip("[]"), port, timeout=START_SECONDS)
+    try:
+        connection.request("GET", "/health/liveliness")
+        connection.getresponse()
+    except TimeoutError:
+        raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s") from None
+    except (OSError, HTTPException):
+        where = f"; its log is {log}" if log else ""
+        raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}") from None
+    finally:
+        connection.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _last_error(log: Path | None) -> str:

@@ -13,18 +13,18 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
 from adapter._text import printable
 from adapter.gateway.guard import Guard
 from adapter.gateway.requests import ALWAYS_REFUSED, ROUTING_FIELDS
-from adapter.gateway.responses import App, Hidden, Message, Receive, Send
+from adapter.gateway.responses import App
 from adapter.gateway.runtime import remove_files
 from adapter.gateway.settings import GuardSettings
-from adapter.upstream.proxy import proxy_app, refused_fields, send_with_own_clients
+from adapter.secrets.scrubber import Scrubber
+from adapter.upstream.proxy import proxy_app, refused_fields
 
-__all__ = ["RedactedLog", "make_app", "run"]
+__all__ = ["ScrubbedLog", "make_app", "run"]
 
 GRACE_SECONDS = 5
 """How long an answer under way may go on after SIGTERM."""
@@ -36,39 +36,38 @@ HEALTH_SECONDS = 60
 """How long a worker may be too busy to say that it lives; then uvicorn replaces it."""
 
 
-def run(listener: int, lock: int, ready: int, workers: int, guard: Mapping[str, Any]) -> None:
+def run(listener: int, lock: int, workers: int, guard: Mapping[str, Any]) -> None:
     """Serve until SIGTERM, or until the parent of an attached gateway is gone.
 
-    ``listener``, ``lock`` and ``ready`` are descriptors: of the socket, of the locked runtime file
-    and of the pipe on which each worker says once that it answers. With more than one worker this
-    process answers nothing; uvicorn's supervisor starts them, puts another in the place of one that
-    ends, and ends them all.
+    ``listener`` and ``lock`` are descriptors, of the socket and of the locked runtime file. With
+    more than one worker this process answers nothing; uvicorn's supervisor starts them, puts
+    another in the place of one that ends, and ends them all.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    for fd in (listener, lock, ready):
+    for fd in (listener, lock):
         os.set_inheritable(fd, False)  # nobody but this process keeps the lock
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again when it is done
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     config = uvicorn.Config(
-        partial(make_app, GuardSettings(**guard), Connection(ready, readable=False)),
+        partial(make_app, GuardSettings(**guard)),
         factory=True,
         lifespan="on",
         workers=workers,
         http="h11",  # the same on every machine
-        log_config=None,  # its own would write past RedactedLog
+        log_config=None,  # its own would write past ScrubbedLog
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=HEALTH_SECONDS,
     )
     sockets = [socket.socket(fileno=listener)]
     try:
         if workers == 1:
             uvicorn.Server(config).run(sockets)
         else:
-            config.timeout_worker_healthcheck = HEALTH_SECONDS
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker has died
             Multiprocess(config, sockets).run()
@@ -92,66 +91,35 @@ def _end_with_parent() -> None:
     os._exit(1)  # it hangs
 
 
-def make_app(settings: GuardSettings, ready: Connection) -> App:
-    """Return LiteLLM's proxy behind the guard; what this process writes holds no key from now on.
+def make_app(settings: GuardSettings) -> App:
+    """Return LiteLLM's proxy behind the guard.
 
-    ``ready`` is sent ``True`` when the proxy has started, ``False`` when it has failed to.
+    What this process writes holds no key from now on.
     """
     if multiprocessing.parent_process() is not None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    hidden = Hidden(settings.secrets)
-    sys.stdout = RedactedLog(sys.stdout, hidden)
-    sys.stderr = RedactedLog(sys.stderr, hidden)
-    try:
-        app = proxy_app()
-    except BaseException:
-        _tell(ready, False)
-        raise
+    scrubber = Scrubber(settings.secrets)
+    sys.stdout = ScrubbedLog(sys.stdout, scrubber)
+    sys.stderr = ScrubbedLog(sys.stderr, scrubber)
+    app = proxy_app()
     key = os.environ["LITELLM_MASTER_KEY"] if settings.master_key_only else None
     refused = ALWAYS_REFUSED if settings.client_credentials else ROUTING_FIELDS | refused_fields()
-    return _reporting(Guard(app, hidden, settings, key=key, refused=refused), ready)
+    return Guard(app, scrubber, settings, key=key, refused=refused)
 
 
-def _reporting(app: App, ready: Connection) -> App:
-    """Return ``app``, which tells ``ready`` whether it has started."""
-
-    async def answer(scope: Message, receive: Receive, send: Send) -> None:
-        async def report(message: Message) -> None:
-            is_ready = message["type"] == "lifespan.startup.complete"
-            if is_ready:
-                send_with_own_clients()
-            await send(message)
-            if is_ready or message["type"] == "lifespan.startup.failed":
-                _tell(ready, is_ready)
-
-        await app(scope, receive, report if scope["type"] == "lifespan" else send)
-
-    return answer
-
-
-def _tell(ready: Connection, is_ready: bool) -> None:
-    try:
-        ready.send(is_ready)
-    except OSError:  # of a worker that replaces another: nobody waits any more
-        pass
-    finally:
-        ready.close()
-
-
-class RedactedLog:
+class ScrubbedLog:
     """A text stream for what LiteLLM logs, which may be a server's words.
 
     It writes no key, and no control character but the end of a line.
     """
 
-    def __init__(self, stream: TextIO, hidden: Hidden) -> None:
+    def __init__(self, stream: TextIO, scrubber: Scrubber) -> None:
         self._stream = stream
-        self._hidden = hidden
+        self._scrubber = scrubber
 
     def write(self, text: str) -> int:
-        shown = self._hidden.clean(text.encode("utf-8", "surrogatepass"))
-        plain = _COLOURS.sub("", shown.decode("utf-8", "surrogatepass"))
-        return self._stream.write(printable(plain))
+        plain = _COLOURS.sub("", text)  # first: they could stand within a key
+        return self._stream.write(printable(self._scrubber.text(plain)))
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:

@@ -19,11 +19,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from adapter._install import install_extra
+from adapter._tables import leaves
 from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError, MissingKeyError
 from adapter.keys.precedence import PLACEHOLDER_KEY
 from adapter.secrets.policy import is_certain, is_secret
-from adapter.secrets.references import reference_to
+from adapter.secrets.references import reference_to, referenced_variable
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import Secret
 from adapter.sharing.exporting import entries, sections
@@ -188,7 +189,7 @@ def guard_settings(
     """
     settings = content["general_settings"]
     others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
-    secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ, ())}
+    secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ)}
     routes = own.get("routes", ())
     return GuardSettings(
         local_only=is_loopback(host),
@@ -204,26 +205,18 @@ def guard_settings(
     )
 
 
-def _secrets(value: Any, environ: Mapping[str, str], path: tuple[str, ...]) -> Iterator[str]:
+def _secrets(content: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the keys and passwords in LiteLLM's configuration and in the variables it names.
 
     They are taken out of answers: of what stands there literally, only what is certain to be one.
     """
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _secrets(item, environ, (*path, str(name)))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _secrets(item, environ, path)
-    elif isinstance(value, str):
-        variable = value.removeprefix("os.environ/")
-        if variable == value:
-            secret = is_certain(path, value)
-        else:
-            value = environ.get(variable, "")
-            secret = is_secret((*path, variable), value)
-        if secret:
-            yield value
+    for path, value in leaves(content):
+        variable = referenced_variable(value)
+        if variable is None:
+            if isinstance(value, str) and is_certain(path, value):
+                yield value
+        elif is_secret((*path, variable), secret := environ.get(variable, "")):
+            yield secret
 
 
 def fingerprint(config: Config, salt: str) -> str:
@@ -277,8 +270,8 @@ def _own_master_key(config: Config) -> Secret:
     if not key:
         setting = config.settings.get("general_settings", {}).get("master_key")
         if isinstance(setting, str):
-            variable = setting.removeprefix("os.environ/")
-            key = config.getenv(variable) if variable != setting else setting
+            variable = referenced_variable(setting)
+            key = config.getenv(variable) if variable else setting
     return Secret(key or "")
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable
 from operator import itemgetter
@@ -30,17 +31,19 @@ SHORTEST = 8
 """In characters, of a secret that is looked for: a shorter one may be a word of the text."""
 
 MOST = 1000
-"""How many secrets a scrubber knows; the one added longest ago is forgotten first."""
+"""How many keys this process knows; the one read longest ago is forgotten first."""
 
 
 class Scrubber:
     """Puts ``***`` in place of secrets, in each form in which a text may hold them.
 
-    The forms are the secret itself, within JSON, and within a URL. No lock guards it: one could be
+    The forms are the secret itself, within JSON, and within a URL. Of more than ``limit`` secrets
+    the one added longest ago is forgotten first. No lock guards it: one could be
     asked for by the thread that holds it, where the garbage collector has something logged.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = (), limit: int = sys.maxsize) -> None:
+        self._limit = limit
         self._added: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._ticks = itertools.count()
         self._beginnings: tuple[list[bytes], frozenset[int], int] | None = None
@@ -55,9 +58,9 @@ class Scrubber:
         self._added[secret] = next(self._ticks), entry[1] if entry else _forms(secret)
         if entry is None:
             self._beginnings = None
-        if len(self._added) > MOST:
+        if len(self._added) > self._limit:
             latest = sorted(self._added.items(), key=itemgetter(1), reverse=True)
-            for oldest, _ in latest[MOST:]:
+            for oldest, _ in latest[self._limit :]:
                 self._added.pop(oldest, None)
 
     def text(self, text: str) -> str:
@@ -111,7 +114,7 @@ class ScrubbedBytes:
         return data[:end]
 
 
-_process = Scrubber()
+_process = Scrubber(limit=MOST)
 
 
 def register(secret: str) -> Secret:

@@ -9,7 +9,7 @@ from typing import Any
 from adapter.upstream.clients import REQUEST_SECONDS, bind_client
 from adapter.upstream.loading import keep_off_huggingface
 
-__all__ = ["proxy_app", "refused_fields", "send_with_own_clients"]
+__all__ = ["proxy_app", "refused_fields"]
 
 CONNECT_SECONDS = 10.0
 """How long a connection to a provider may take, as in a query of the command."""
@@ -18,7 +18,8 @@ CONNECT_SECONDS = 10.0
 def proxy_app() -> Any:
     """Import LiteLLM's proxy, which takes seconds, and return its ASGI application.
 
-    It reads ``$CONFIG_FILE_PATH`` when its lifespan begins.
+    It reads ``$CONFIG_FILE_PATH`` when its lifespan begins, which replaces LiteLLM's callbacks:
+    ours are added then.
     """
     path = list(sys.path)
     gc.disable()  # an import makes many objects and no garbage
@@ -29,14 +30,20 @@ def proxy_app() -> Any:
     gc.freeze()
     sys.path[:] = path  # LiteLLM's import puts folders on it
     keep_off_huggingface(litellm)  # before its configuration is read, which may say otherwise
-    return app
+
+    async def app_with_callbacks(scope: Any, receive: Any, send: Any) -> None:
+        async def pass_on(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                _send_with_own_clients()
+            await send(message)
+
+        await app(scope, receive, pass_on if scope["type"] == "lifespan" else send)
+
+    return app_with_callbacks
 
 
-def send_with_own_clients() -> None:
-    """Send the proxy's calls with clients of ours, and connect within ``CONNECT_SECONDS``.
-
-    To be called when the proxy has read its configuration, which replaces the callbacks.
-    """
+def _send_with_own_clients() -> None:
+    """Send the proxy's calls with clients of ours, and connect within ``CONNECT_SECONDS``."""
     import httpx
     import litellm
     from litellm.integrations.custom_logger import CustomLogger

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import pytest
 from adapter.config.loading import load_config
 from adapter.gateway.runtime import Gateway, is_alive, running
 from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
-from tests.recorder import Recorder, recording_server
+from tests.recorder import Recorder, Reply, chat_reply, chat_stream, recording_server
 from tests.waiting import come_to, is_running
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -276,6 +277,26 @@ def test_it_lists_the_configured_models_only(setup: Setup) -> None:
     assert listed == ["groq", "hurried", "refused", "vllm-local"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_does_not_follow_a_server_to_another_host(setup: Setup, stream: bool) -> None:
+    """The prompt and the configured headers would go there."""
+    target = f"{setup.first.origin}/v1/chat/completions"
+    setup.second.script = lambda request: Reply(307, b"", {"Location": target})
+    status, _ = setup.ask(setup.gateway.key, chat("vllm-local", stream=stream))
+    assert status >= 400
+    assert setup.second.requests
+    assert not setup.first.requests
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-5-codex", "o1-pro", "responses/x", "gpt-mini-latest", "a:b"]
+)
+def test_a_model_id_arrives_as_it_is(setup: Setup, model: str) -> None:
+    status, data = setup.ask(setup.gateway.key, chat(f"groq/{model}"))
+    assert (status, setup.first.only.path) == (200, "/v1/chat/completions"), data
+    assert setup.first.only.body["model"] == model
+
+
 # ---- who may ask
 
 
@@ -489,3 +510,82 @@ def test_a_crash_at_start_is_one_message(setup: Setup, tmp_path: Path, workers: 
     assert "its log is" in done.stderr
     assert "Traceback" not in done.stderr
     assert load_config(config).settings
+
+
+CACHED = """\
+[[providers]]
+name = "one"
+base_url = "{one}"
+api_key = "key-of-the-first"
+default_model = "same/model"
+
+[[providers]]
+name = "two"
+base_url = "{two}"
+api_key = "key-of-the-second"
+default_model = "same/model"
+
+[plugin.litellm.litellm_settings]
+cache = true
+cache_params = {{ type = "local" }}
+"""
+
+
+def test_a_cached_answer_is_of_the_provider_that_is_asked(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM's cache knows a call by the model's id, which two providers may share."""
+    config = tmp_path / "gptme.toml"
+    config.write_text(CACHED.format(one=setup.first.base_url, two=setup.second.base_url))
+    config.chmod(0o600)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    environ = {**own_environ(setup, tmp_path), "ADAPTER_CONFIG": str(config)}
+    start = serve(environ, "--detach", "--port", "0")
+    assert start.returncode == 0, start.stderr
+    try:
+        (gateway,) = running()
+        cached = setup._replace(gateway=gateway)
+        servers = {"one": setup.first, "two": setup.second}
+        for name, recorder in servers.items():
+            recorder.script = partial(answer_as, name)
+
+        def ask(path: str, model: str, extra: dict[str, Any]) -> int:
+            """Ask both providers; return how many requests reached a server."""
+            for recorder in servers.values():
+                recorder.requests.clear()
+            for name in servers:
+                body = chat(model.format(name), **extra)
+                status, data = cached.ask(gateway.key, body, path)
+                assert (status, answered_by(data)) == (200, name), (path, extra, model, data)
+            return sum(len(recorder.requests) for recorder in servers.values())
+
+        for path, extra in (
+            ("/v1/chat/completions", {}),
+            ("/v1/chat/completions", {"stream": True}),
+            ("/v1/embeddings", {"input": "text"}),
+        ):
+            for model in ("{}", "{}/same/model", "{}/other"):
+                assert ask(path, model, extra) == 2
+                # LiteLLM writes what it caches when it has answered
+                assert come_to(lambda again=(path, model, extra): ask(*again) == 0)  # type: ignore[misc]  # bound now
+    finally:
+        serve(environ, "--stop")
+
+
+def answer_as(name: str, request: Any) -> Reply:
+    """Answer so that :func:`answered_by` tells the server."""
+    if request.path.endswith("/embeddings"):
+        data = [{"object": "embedding", "index": 0, "embedding": [VALUES[name]]}]
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        return Reply(200, {"object": "list", "model": "m", "data": data, "usage": usage})
+    if request.body.get("stream"):
+        return Reply(200, chat_stream([f"said-by-{name}"]))
+    return Reply(200, chat_reply(f"said-by-{name}"))
+
+
+VALUES = {"one": 1.5, "two": 2.5}
+
+
+def answered_by(data: bytes) -> str | None:
+    text = data.decode()
+    return next((n for n, v in VALUES.items() if f"said-by-{n}" in text or f"[{v}]" in text), None)

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from adapter.gateway.guard import PUBLIC, Guard
-from adapter.gateway.process import RedactedLog
-from adapter.gateway.responses import Hidden
+from adapter.gateway.process import ScrubbedLog
 from adapter.gateway.settings import GuardSettings, guard_settings
+from adapter.secrets.scrubber import Scrubber
 
 SECRET = "canary-0123456789"
 ODD = 'canary/"quoted"+0123456789'
@@ -58,7 +58,7 @@ def ask(
     settings = GuardSettings(local_only=local, master_key_only=key is not None, secrets=())
     given = [(k.encode(), v.encode()) for k, v in headers.items()]
     scope = {"type": kind, "headers": given, "path": "/v1/models", **scope}
-    asyncio.run(Guard(app, Hidden(secrets), settings, key=key)(scope, receive, send))
+    asyncio.run(Guard(app, Scrubber(secrets), settings, key=key)(scope, receive, send))
     return sent
 
 
@@ -328,7 +328,7 @@ def test_a_setting_that_only_sounds_like_a_secret_leaves_answers_alone() -> None
 @pytest.mark.parametrize("form", [ODD, json.dumps(ODD)[1:-1], quote(ODD, safe="")])
 def test_the_log_holds_a_key_in_no_form(form: str) -> None:
     kept = io.StringIO()
-    log = RedactedLog(kept, Hidden([SECRET, "short", ODD]))
+    log = ScrubbedLog(kept, Scrubber([SECRET, "short", ODD]))
     log.write(f"é \udcff {form} short\n")
     log.writelines([f"{SECRET}{form}"])
     # as ASCII: a report with half a character in it cannot be sent from one process to another
@@ -337,7 +337,11 @@ def test_the_log_holds_a_key_in_no_form(form: str) -> None:
 
 def test_the_log_holds_no_escape_of_a_server() -> None:
     kept = io.StringIO()
-    log = RedactedLog(kept, Hidden([SECRET]))
+    log = ScrubbedLog(kept, Scrubber([SECRET]))
+    log.write(f"{SECRET[:5]}\033[1m{SECRET[5:]}\n")
+    assert kept.getvalue() == "***\n"
+    kept.truncate(0)
+    kept.seek(0)
     log.write("\033[92m12:00 ERROR\033[0m: \033]0;owned\007\033[2J \x9b31m \u202eabc\r\n")
     text = kept.getvalue()
     assert text.startswith("12:00 ERROR: ")

@@ -10,8 +10,8 @@ import pytest
 
 from adapter.gateway.guard import Guard
 from adapter.gateway.requests import ROUTING_FIELDS
-from adapter.gateway.responses import Hidden
 from adapter.gateway.settings import GuardSettings
+from adapter.secrets.scrubber import Scrubber
 
 KEY = "sk-0123456789abcdef"
 JSON = {"content-type": "application/json"}
@@ -77,7 +77,7 @@ def ask(
         "headers": [(k.encode(), v.encode()) for k, v in given.items()],
     }
     options = {"local_only": True, "master_key_only": True, "secrets": (), **settings}
-    guard = Guard(app, Hidden([]), GuardSettings(**options), key=KEY, refused=ROUTING_FIELDS)
+    guard = Guard(app, Scrubber([]), GuardSettings(**options), key=KEY, refused=ROUTING_FIELDS)
     asyncio.run(guard(scope, receive, send))
     return outcome
 
@@ -258,7 +258,7 @@ def run_until_left(app: Any, messages: list[dict[str, Any]]) -> None:
 
         settings = GuardSettings(local_only=False, master_key_only=False, secrets=())
         scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [], "query_string": b""}
-        await Guard(app, Hidden([]), settings)(scope, receive, send)
+        await Guard(app, Scrubber([]), settings)(scope, receive, send)
 
     asyncio.run(main())
 
