@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 from adapter._text import did_you_mean, one_line, printable
@@ -137,7 +138,8 @@ class MissingKeyError(AdapterError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own pickling calls cls(*args) and would lose the keyword arguments.
-        return _rebuild_missing_key, (str(self), self.provider, self.variable)
+        rebuild = partial(MissingKeyError, provider=self.provider, variable=self.variable)
+        return rebuild, (str(self),)
 
 
 class UnknownProviderError(AdapterError):
@@ -158,7 +160,3 @@ class UnknownProviderError(AdapterError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.name, self.known)
-
-
-def _rebuild_missing_key(message: str, provider: str, variable: str) -> MissingKeyError:
-    return MissingKeyError(message, provider=provider, variable=variable)

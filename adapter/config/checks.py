@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from adapter._files import write_access
+from adapter._tables import merge
 from adapter._text import did_you_mean
 from adapter.config.files import Document
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
+from adapter.config.rules import NAMES, RULES, matches
 from adapter.errors import Problem
 from adapter.keys.precedence import default_variable, sources_in
 from adapter.keys.sources import KEY_SETTINGS
@@ -26,20 +28,12 @@ from adapter.secrets.references import is_variable, referenced_variable, variabl
 
 __all__ = [
     "KEY_PREFIX",
-    "OUR_TABLES",
     "PROVIDERS",
     "RESERVED",
-    "SECTIONS",
     "Entry",
     "check_document",
     "check_merged",
 ]
-
-SECTIONS = ("router_settings", "litellm_settings", "general_settings")
-"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
-
-OUR_TABLES = ("providers", "models", *SECTIONS, "worker", "gateway")
-"""The tables ``[plugin.litellm]`` may hold."""
 
 RESERVED = {
     "model": "default_model",
@@ -66,106 +60,22 @@ EXAMPLE = 'e.g. [[providers]] name = "groq", base_url = "https://api.groq.com/op
 _BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class Kind(NamedTuple):
-    """What a value may be, in words, and whether one is that."""
-
-    words: str
-    fits: Callable[[Any], bool]
-
-
-_TABLE = Kind("a table", lambda v: isinstance(v, dict))
-_TEXT = Kind("a string", lambda v: isinstance(v, str))
-_SCALAR = Kind("a string to be used", lambda v: isinstance(v, str | int | float))
-_SWITCH = Kind("true or false", lambda v: isinstance(v, bool))
-_AMOUNT = Kind(
-    "a number above 0",
-    lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v > 0,
-)
-_BYTES = Kind(
-    "a whole number above 0",
-    lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0,
-)
-_PATH = Kind(
-    "an absolute path", lambda v: isinstance(v, str) and os.path.isabs(os.path.expanduser(v))
-)
-_COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bool(v.strip())))
-_ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
-_MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
-_CLIENT = Kind('"openai" or "hosted_vllm"', lambda v: v in ("openai", "hosted_vllm"))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
-
-
-class Rule(NamedTuple):
-    """Of which kind the value at ``path`` must be, where there is one; ``*`` is any name.
-
-    In ``fix``, ``{path}`` and ``{name}`` are the whole path and its last name.
-    """
-
-    path: str
-    kind: Kind
-    fix: str
-    warning: bool = False
-
-
-_ALIASES = "plugin.litellm.router_settings.model_group_alias"
-_PARAMS = "plugin.litellm.providers.*"
-
-_RULES = (
-    Rule("env", _TABLE, 'write [env] and NAME = "value" under it'),
-    Rule("env.*", _SCALAR, "quote it", warning=True),  # gptme takes the table
-    Rule("models", _TABLE, 'write [models] and default = "provider/model" under it'),
-    Rule("models.default", _TEXT, 'write default = "provider/model"'),
-    Rule("plugin", _TABLE, "write [plugin.litellm]"),
-    Rule("plugin.litellm", _TABLE, "write [plugin.litellm]"),
-    *(Rule(f"plugin.litellm.{table}", _TABLE, "write [{path}]") for table in OUR_TABLES),
-    Rule(_ALIASES, _TABLE, "write [{path}]"),
-    Rule("plugin.litellm.models.*", _TABLE, "write [{path}]"),
-    Rule("plugin.litellm.models.*.mode", _TEXT, 'write mode = "chat", or the like'),
-    Rule("plugin.litellm.worker.mode", _MODE, 'write mode = "auto", "on" or "off"'),
-    Rule("plugin.litellm.worker.idle_minutes", _AMOUNT, "write minutes, like idle_minutes = 10"),
-    Rule("plugin.litellm.gateway.routes", _ROUTES, 'write routes = "all", or ["/v1/files"]'),
-    Rule(
-        "plugin.litellm.gateway.max_request_bytes",
-        _BYTES,
-        "write it like max_request_bytes = 67108864",
-    ),
-    Rule(_PARAMS, _TABLE, "write [{path}]"),
-    Rule(f"{_PARAMS}.extra_headers", _TABLE, 'write extra_headers = { NAME = "$VAR" }'),
-    Rule(f"{_PARAMS}.extra_headers.*", _TEXT, 'write {name} = "..."'),
-    Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
-    Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
-    Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
-    # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
-    Rule(f"{_PARAMS}.custom_llm_provider", _CLIENT, 'use "hosted_vllm", or leave it out'),
-)
-
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "plugin.litellm": OUR_TABLES,
-    "plugin.litellm.worker": ("mode", "idle_minutes"),
-    "plugin.litellm.gateway": ("routes", "max_request_bytes"),
-}
-"""Table -> the names that it may hold; another one has no effect."""
-
-
 def check_document(document: Document) -> Iterator[Problem]:
     """Yield what is wrong in one file taken by itself."""
-    for rule in _RULES:
-        for path, value in _matches(document.data, rule.path.split(".")):
+    for rule in RULES:
+        for path, value in matches(document.data, rule.path.split(".")):
             if not rule.kind.fits(value):
                 shown = _dotted(path)
                 fix = rule.fix.replace("{path}", shown).replace("{name}", path[-1])
                 message = f"{shown} must be {rule.kind.words}"
                 yield _problem(document, path, message, fix, rule.warning)
-    for table, names in _NAMES.items():
-        for path, _ in _matches(document.data, [*table.split("."), "*"]):
+    for table, names in NAMES.items():
+        for path, _ in matches(document.data, [*table.split("."), "*"]):
             if path[-1] not in names:
                 message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
                 yield _problem(document, path, message, f"known are {', '.join(names)}", True)
     fault = None
-    for path, params in _matches(document.data, [*PROVIDERS, "*"]):
+    for path, params in matches(document.data, [*PROVIDERS, "*"]):
         if isinstance(params, dict):
             yield from _check_params(document, path, params)
             if "api_key_cmd" in params and (fault := fault or _write_fault(document)):
@@ -179,17 +89,6 @@ def _write_fault(document: Document) -> str | None:
     with suppress(OSError):  # it went away just now
         return write_access(document.path)
     return None
-
-
-def _matches(
-    value: Any, pattern: Sequence[str], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield each path in ``value`` that ``pattern`` fits, with what stands there."""
-    if not pattern:
-        yield path, value
-    elif isinstance(value, dict):
-        for name in value if pattern[0] == "*" else {pattern[0]} & value.keys():
-            yield from _matches(value[name], pattern[1:], (*path, name))
 
 
 def _dotted(path: Sequence[str]) -> str:
@@ -323,34 +222,46 @@ def _key_advice(key: str) -> tuple[str, str] | None:
 
 @dataclass
 class Entry:
-    """A provider as all files together have it, and where each field was given last."""
+    """A provider as all files together have it.
+
+    ``values`` are its fields and its parameters, ``places`` where each was given last.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, tuple[Document, int]] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, tuple[Document, tuple[str | int, ...]]] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
 
     def add(self, document: Document, index: int, values: Mapping[str, Any]) -> None:
-        """Lay the table at ``index`` in ``document`` over what earlier ones say."""
+        """Lay the table at ``index`` in ``document`` over what earlier files say."""
         self.values.update(values)
-        self.places.update(dict.fromkeys(values, (document, index)))
+        self.places.update({key: (document, ("providers", index, key)) for key in values})
         self.origin = tuple(dict.fromkeys((*self.origin, document.path)))
 
+    def add_params(self, document: Document, path: tuple[str, ...], params: Any) -> None:
+        """Lay the parameters at ``path`` in ``document`` over what earlier files say."""
+        if isinstance(params, dict):
+            self.params = merge(self.params, params)
+            given = params.keys() - {*FIELDS}  # an error
+            self.places.update({key: (document, (*path, key)) for key in given})
+
+    def file(self, key: str) -> str | None:
+        """Return the file that gave a field or parameter last."""
+        return self.places[key][0].path if key in self.places else None
+
     def line(self, key: str) -> tuple[str, int | None]:
-        """Return the file and line of a field, or of the provider where no file has it."""
-        document, index = self.places.get(key, self.places["name"])
-        return document.path, document.line("providers", index, key)
+        """Return the file and line of a field or parameter, or of the provider."""
+        document, path = self.places["name"]
+        document, path = self.places.get(key, (document, path[:2]))
+        return document.path, document.line(*path)
 
 
-def check_merged(
-    documents: Sequence[Document], entries: Mapping[str, Entry], extras: Mapping[str, Any]
-) -> Iterator[Problem]:
+def check_merged(documents: Sequence[Document], entries: Mapping[str, Entry]) -> Iterator[Problem]:
     """Yield what is wrong in the merged whole: no base_url, extras for nobody, key sources."""
     owners: dict[str, str] = {}
     for name, entry in entries.items():
-        params = extras.get(name)
-        settings = dict(params) if isinstance(params, dict) else {}
-        settings.update({key: entry.values.get(key) for key in ("api_key", "api_key_env")})
-        sources = list(sources_in(settings))
+        keys = {key: entry.values.get(key) for key in ("api_key", "api_key_env")}
+        sources = list(sources_in({**entry.params, **keys}))
         url = entry.values.get("base_url")
         if url in (None, ""):
             yield Problem(*entry.line("base_url"), name, "base_url is missing", NO_BASE_URL)
@@ -360,34 +271,18 @@ def check_merged(
                 message = f"the key is sent to {parts.hostname} over plain http, readable on the"
                 where = entry.line("base_url")
                 yield Problem(*where, name, f"{message} way", "use https", warning=True)
-        yield from _check_sources(documents, name, entry, sources)
+        for weaker in sources[1:]:
+            first, second = (documents.index(entry.places[s][0]) for s in (sources[0], weaker))
+            if first <= second:  # else a later file overrides it
+                message = f"{weaker} is not used, since {sources[0]} comes first"
+                where = entry.line(weaker)
+                yield Problem(*where, name, message, "remove one of the two", warning=True)
         if not sources and (other := owners.setdefault(default_variable(name), name)) != name:
             message = f"its key is that of provider {other!r}: both take ${default_variable(name)}"
             fix = "give one of the two a variable of its own (api_key_env)"
             yield Problem(*entry.line("name"), name, message, fix, warning=True)
     for document in documents:
         yield from _check_names(document, entries)
-
-
-def _check_sources(
-    documents: Sequence[Document], name: str, entry: Entry, sources: Sequence[str]
-) -> Iterator[Problem]:
-    """Yield the key sources without effect, but for those that a later file overrides."""
-
-    def place(source: str) -> tuple[int, int | None]:
-        if source in FIELDS:
-            document, index = entry.places[source]
-            return documents.index(document), document.line("providers", index, source)
-        path = (*PROVIDERS, name, source)
-        rank = max(i for i, d in enumerate(documents) if d.at(*path) is not None)
-        return rank, documents[rank].line(*path)
-
-    for weaker in sources[1:]:
-        rank, line = place(weaker)
-        if place(sources[0])[0] <= rank:
-            message = f"{weaker} is not used, since {sources[0]} comes first"
-            path = documents[rank].path
-            yield Problem(path, line, name, message, "remove one of the two", warning=True)
 
 
 def _check_names(document: Document, entries: Mapping[str, Entry]) -> Iterator[Problem]:
@@ -398,7 +293,7 @@ def _check_names(document: Document, entries: Mapping[str, Entry]) -> Iterator[P
             ("providers", "correct the name, or add the provider"),
             ("models", 'name a model of a provider: [plugin.litellm.models."NAME/ID"]'),
         )
-        for path, _ in _matches(document.data, [*OURS, table, "*"])
+        for path, _ in matches(document.data, [*OURS, table, "*"])
         if _provider_of(path) not in entries
     ]
     few = len(entries) * len(wrong) <= MOST_COMPARED

@@ -15,9 +15,10 @@ from typing import Any
 
 from adapter._locks import ForkSafeLock
 from adapter._tables import leaves, merge, value_at
-from adapter.config.checks import OUR_TABLES, PROVIDERS, Entry, check_document, check_merged
+from adapter.config.checks import PROVIDERS, Entry, check_document, check_merged
 from adapter.config.files import Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
+from adapter.config.rules import OUR_TABLES
 from adapter.errors import ConfigError, Problem, UnknownProviderError
 from adapter.keys.precedence import lookup
 from adapter.secrets.references import is_variable, referenced_variable
@@ -167,8 +168,7 @@ def _read(
     merged: dict[str, Any] = {}
     for document in documents:
         merged = merge(merged, document.data)
-    extras = _table(merged, "plugin", "litellm", "providers")
-    problems += check_merged(documents, entries, extras)
+    problems += check_merged(documents, entries)
     if any(not p.warning for p in problems):
         return sorted(problems, key=lambda p: p.warning)
     env = _table(merged, "env")
@@ -177,12 +177,12 @@ def _read(
         providers=tuple(
             Provider(
                 **{f: entry.values[f] for f in FIELDS if entry.values.get(f)},
-                extras=extras.get(name, {}),
+                extras=entry.params,
                 origin=entry.origin,
                 env=secret_env,
-                command_file=_command_file(documents, name),
+                command_file=entry.file("api_key_cmd"),
             )
-            for name, entry in entries.items()
+            for entry in entries.values()
         ),
         env=secret_env,
         default_model=_table(merged, "models").get("default") or None,
@@ -193,11 +193,6 @@ def _read(
         states=states,
         warnings=tuple(problems),
     )
-
-
-def _command_file(documents: Sequence[Document], name: str) -> str | None:
-    path = (*PROVIDERS, name, "api_key_cmd")
-    return next((d.path for d in reversed(documents) if d.at(*path)), None)
 
 
 def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +213,10 @@ def _merge_entries(documents: Sequence[Document]) -> dict[str, Entry]:
             name = values.get("name") if isinstance(values, dict) else None
             if isinstance(name, str) and name:  # else reported by check_document
                 merged.setdefault(name, Entry()).add(document, index, values)
+    for document in documents:
+        for name in merged.keys() & _table(document.data, *PROVIDERS).keys():
+            path = (*PROVIDERS, name)
+            merged[name].add_params(document, path, document.at(*path))
     return merged
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import tomli
 import tomlkit
 
+from adapter._tables import leaves
 from adapter.secrets.policy import is_secret
+from adapter.secrets.scrubber import SHORTEST, Scrubber
 from adapter.secrets.secret import MASK
 
 __all__ = ["masked_diff"]
@@ -29,22 +30,21 @@ def masked_diff(old: str, new: str, name: str) -> str:
     """
     secrets = {s for text in (old, new) for s in _secrets(tomli.loads(text))}
     pieces = {piece for secret in secrets for piece in _spellings(secret) if piece}
-    ordered = sorted(pieces, key=len, reverse=True)
+    short = sorted((p for p in pieces if len(p) < SHORTEST), key=len, reverse=True)
+    scrubber = Scrubber(pieces)
     lines = difflib.unified_diff(
         old.splitlines(keepends=True), new.splitlines(keepends=True), fromfile=name, tofile=name
     )
-    return "".join(_masked(line, ordered) for line in lines)
+    return "".join(_masked(line, scrubber, short) for line in lines)
 
 
 def _spellings(secret: str) -> Iterator[str]:
     """Yield the ways a string may stand in a TOML file: as it is, line by line, or escaped."""
     yield from secret.splitlines()
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield tomlkit.string(secret).as_string()[1:-1]
 
 
-def _masked(line: str, secrets: list[str]) -> str:
+def _masked(line: str, scrubber: Scrubber, short: list[str]) -> str:
     sign, text = line[0], line[1:]
     if not text.endswith("\n"):
         text += "\n"
@@ -52,12 +52,9 @@ def _masked(line: str, secrets: list[str]) -> str:
         return sign + text
     # what is commented out is not parsed, but may be a key all the same
     text = _ASSIGNMENT.sub(_hide, text) if "#" in text else text
-    for secret in secrets:
-        # a short one only as a whole value: the letter "a" is everywhere
-        if len(secret) > 7:
-            text = text.replace(secret, MASK)
-        else:
-            text = re.sub(rf"""(["']){re.escape(secret)}\1""", rf"\g<1>{MASK}\1", text)
+    text = scrubber.text(text)
+    for secret in short:  # only as a whole value: the letter "a" is everywhere
+        text = re.sub(rf"""(["']){re.escape(secret)}\1""", rf"\g<1>{MASK}\1", text)
     return sign + text
 
 
@@ -68,13 +65,9 @@ def _hide(found: re.Match[str]) -> str:
     return f"{name}{equals}{quote}{MASK}{quote}"
 
 
-def _secrets(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            # what a provider is called says nothing about its settings
-            yield from _secrets(item, ("provider",) if path == _PROVIDERS else (*path, key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _secrets(item, path)
-    elif isinstance(value, str) and value and path[-1] not in _NO_SECRETS:
-        yield from [value] if path[0] == "env" or is_secret(path, value) else ()
+def _secrets(document: Mapping[str, Any]) -> Iterator[str]:
+    for at, value in leaves(document):
+        # what a provider is called says nothing about its settings
+        path = ("provider", *at[4:]) if at[:3] == _PROVIDERS else at
+        if isinstance(value, str) and value and path[-1] not in _NO_SECRETS:
+            yield from [value] if path[0] == "env" or is_secret(path, value) else ()

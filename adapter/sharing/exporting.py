@@ -20,9 +20,9 @@ import yaml
 
 from adapter._text import printable
 from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
-from adapter.config.checks import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
+from adapter.config.rules import SECTIONS
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable, lookup, sources_in
 from adapter.secrets.policy import is_secret
 from adapter.secrets.references import reference_to, variable_of

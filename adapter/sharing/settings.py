@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from adapter.config.checks import SECTIONS
 from adapter.config.files import MAX_INTEGER_BITS
+from adapter.config.rules import SECTIONS
 from adapter.secrets.policy import has_secret
 from adapter.secrets.references import referenced_variable
 from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS

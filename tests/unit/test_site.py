@@ -22,10 +22,11 @@ import adapter
 from adapter import load_config
 from adapter.call.drop_ins import FUNCTIONS
 from adapter.cli.main import cli
-from adapter.config import checks
-from adapter.config.checks import RESERVED, SECTIONS
+from adapter.config import rules
+from adapter.config.checks import RESERVED
 from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from adapter.config.provider import FIELDS
+from adapter.config.rules import SECTIONS
 from adapter.errors import ExitCode
 from adapter.keys.sources import COMMAND_SECONDS, KEY_SETTINGS
 from tests.conftest import ROOT
@@ -194,7 +195,7 @@ def test_the_errors_page_leaves_no_problem_out() -> None:
     assert len(wanted) > 25
     assert len(wanted - ran) <= 1, sorted(wanted - ran)
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
-    for rule in checks._RULES:
+    for rule in rules.RULES:
         path = re.escape(rule.path).replace(r"\*", r"[^ `]+")
         assert re.search(f"`(warning: )?{path} must be {re.escape(rule.kind.words)}`", page), rule
 

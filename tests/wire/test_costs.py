@@ -92,7 +92,12 @@ LISTING = {
 }
 READING = {
     *("adapter._files", "adapter._locks", "adapter._tables"),
-    *("adapter.config.checks", "adapter.config.files", "adapter.config.loading"),
+    *(
+        "adapter.config.checks",
+        "adapter.config.files",
+        "adapter.config.loading",
+        "adapter.config.rules",
+    ),
     *("adapter.config.provider", "adapter.keys.precedence", "adapter.keys.sources"),
     *("adapter.secrets.policy", "adapter.secrets.references", "adapter.secrets.scrubber"),
     "adapter.secrets.secret",
