@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider, base_url_fault
-from adapter.errors import ConfigError, MissingModelError
+from adapter.errors import ConfigError, MissingModelError, UnknownProviderError
 
 __all__ = ["Resolution", "choose_model", "local_provider", "resolve"]
 
@@ -38,7 +38,8 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
     """Return what ``model`` means under ``config`` (default: the user's configuration).
 
     ``None`` chooses a default, see :func:`choose_model`. Raises :class:`MissingModelError` for a
-    provider's bare name when it has no ``default_model``, and :class:`ConfigError` when
+    provider's bare name when it has no ``default_model``, :class:`UnknownProviderError` for the
+    bare name of a provider of LiteLLM's that is not configured, and :class:`ConfigError` when
     ``local/...`` is used and no base URL is set.
     """
     config = load_config() if config is None else config
@@ -64,7 +65,21 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
         raise MissingModelError("local needs a model, as in local/llama3.2")
     if name == EMBEDDED:
         return Resolution(None, rest or EMBEDDED, embedded=True)
+    if not slash:
+        _refuse_bare_provider(model, config)
     return Resolution(None, model)
+
+
+def _refuse_bare_provider(name: str, config: Config) -> None:
+    """Raise :class:`UnknownProviderError` for a provider of LiteLLM's without a model.
+
+    LiteLLM would be imported, in seconds, to fail with an ``IndexError``.
+    """
+    from adapter.upstream.prefixes import is_litellm_provider  # a table that most need not
+
+    aliases = config.settings.get("router_settings", {}).get("model_group_alias") or ()
+    if name not in aliases and is_litellm_provider(name):
+        raise UnknownProviderError(name, (p.name for p in config.providers))
 
 
 def local_provider(config: Config) -> Provider:

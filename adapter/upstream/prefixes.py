@@ -34,6 +34,7 @@ __all__ = [
     "OPENAI_COMPATIBLE",
     "OpenAICompatible",
     "is_litellm_model",
+    "is_litellm_provider",
 ]
 
 MODEL_MAP = "model_prices_and_context_window_backup.json"
@@ -112,6 +113,11 @@ LOGINS: Final = frozenset(_DATA["logins"])
 """Asking LiteLLM about these starts an OAuth login, so neither code nor tests ever do."""
 
 
+def is_litellm_provider(name: str) -> bool:
+    """Return whether LiteLLM has a provider of that name, without importing LiteLLM."""
+    return any(name in table for table in (OPENAI_COMPATIBLE, NOT_EXPRESSIBLE, LOGINS))
+
+
 def is_litellm_model(model: str) -> bool:
     """Return whether LiteLLM knows the prefix or the whole name; ``True`` where it cannot be told.
 
@@ -119,8 +125,7 @@ def is_litellm_model(model: str) -> bool:
     is not imported.
     """
     head = model.partition("/")[0]
-    known = (OPENAI_COMPATIBLE, NOT_EXPRESSIBLE, LOGINS)
-    if any(head in table for table in known) or ":" in head:  # as in ft:gpt-4o:...
+    if is_litellm_provider(head) or ":" in head:  # as in ft:gpt-4o:...
         return True
     found = find_spec("litellm")
     folder = next(iter((found and found.submodule_search_locations) or ()), "")
