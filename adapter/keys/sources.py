@@ -44,7 +44,7 @@ SOON_SECONDS = 1.0
 MAX_BYTES = 64 * 1024
 END_BYTES = 4096
 
-_printed: dict[object, str] = {}
+_command_keys: dict[object, str] = {}
 _lock = ForkSafeLock()
 
 
@@ -73,9 +73,9 @@ def _command(provider: str, value: Any) -> str:
     with _lock:
         # not its repr, in which all words of a command are alike: they may be secret
         command = value if isinstance(value, str) else tuple(value)
-        if (known := _printed.get(command)) is None:
-            known = _printed[command] = _first_line(_run(value))
-        return known
+        if command not in _command_keys:
+            _command_keys[command] = _first_line(_run(value))
+        return _command_keys[command]
 
 
 def _run(value: Any) -> bytes:
@@ -102,26 +102,26 @@ def _run(value: Any) -> bytes:
     stop = partial(_stop, process)
     try:
         atexit.register(stop)
-        printed = _Output(process.stdout, MAX_BYTES)
-        said = _Output(process.stderr, None)
-        code = _exit_code(process, printed)
+        output = _Output(process.stdout, MAX_BYTES)
+        complaint = _Output(process.stderr, None)
+        code = _exit_code(process, output)
     except BaseException:
         stop()
         raise
     finally:
         atexit.unregister(stop)
-    if code and not printed.full:  # full: the command had to stop, whatever it made of that
-        said.join(SOON_SECONDS)
-        words = printable(" ".join(said.data.decode(errors="replace").split()))[-300:]
+    if code and not output.full:  # full: the command had to stop, whatever it made of that
+        complaint.join(SOON_SECONDS)
+        words = printable(" ".join(complaint.data.decode(errors="replace").split()))[-300:]
         raise _NoKeyError(f"the command failed (exit code {code}): {words or 'it said nothing'}")
-    if b"\n" not in printed.data and not printed.full:
-        printed.join(SOON_SECONDS)
-    if b"\n" not in printed.data and printed.full:
+    if b"\n" not in output.data and not output.full:
+        output.join(SOON_SECONDS)
+    if b"\n" not in output.data and output.full:
         raise _NoKeyError(f"it printed over {MAX_BYTES:,} bytes without the end of a line")
-    return printed.data
+    return output.data
 
 
-def _exit_code(process: subprocess.Popen[bytes], printed: _Output) -> int:
+def _exit_code(process: subprocess.Popen[bytes], output: _Output) -> int:
     """Wait for the command's end; 0 for one that was stopped because its key is there.
 
     The end of its output is not waited for: a child that it leaves behind, such as an agent,
@@ -131,15 +131,15 @@ def _exit_code(process: subprocess.Popen[bytes], printed: _Output) -> int:
     line_since = None
     while (code := process.poll()) is None:
         now = time.monotonic()
-        if line_since is None and b"\n" in printed.data:
+        if line_since is None and b"\n" in output.data:
             line_since = now
-        if printed.full or (line_since is not None and now - line_since > LINGER_SECONDS):
+        if output.full or (line_since is not None and now - line_since > LINGER_SECONDS):
             _stop(process)
             return 0
         if now - start > COMMAND_SECONDS:
             raise _NoKeyError(f"the command took longer than {COMMAND_SECONDS:.0f} s")
-        if printed.is_alive():
-            printed.join(0.02)
+        if output.is_alive():
+            output.join(0.02)
         else:
             time.sleep(0.002)  # its output has ended, so it will, too
     return code

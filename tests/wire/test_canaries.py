@@ -44,7 +44,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 @pytest.fixture
 def birds(shared: Nursery, monkeypatch: pytest.MonkeyPatch) -> Nursery:
-    monkeypatch.setattr(key_sources, "_printed", {})
+    monkeypatch.setattr(key_sources, "_command_keys", {})
     for name, value in shared.environ().items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(shared.work)

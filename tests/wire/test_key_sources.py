@@ -30,7 +30,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_sources, "_printed", {})
+    monkeypatch.setattr(key_sources, "_command_keys", {})
 
 
 @pytest.fixture
