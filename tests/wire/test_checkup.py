@@ -27,14 +27,10 @@ from adapter.providers.checkup import STEPS, check, exit_code
 from adapter.providers.discovery import models_of
 from adapter.providers.model_cache import cache_file, cache_models, cached_models
 from tests.command import PATIENCE, at_a_terminal, run, started
+from tests.command import provider as table
 from tests.recorder import Recorder, Reply, Request, recording_server
 
 Write = Callable[..., Path]
-
-
-def table(base_url: str, name: str = "p", **fields: str) -> str:
-    lines = [f'{k} = "{v}"' for k, v in {"name": name, "base_url": base_url, **fields}.items()]
-    return "\n".join(["[[providers]]", *lines, "\n"])
 
 
 def steps(*args: str) -> tuple[int, dict[str, dict[str, Any]]]:
