@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from threading import Lock
@@ -53,7 +54,7 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     if len(providers) > 1 and not names and not every:
         listed = ", ".join(p.name for p in providers)
         raise click.UsageError(f"name one, or give --all: {listed}")
-    live = sys.stdout.isatty() and not as_json
+    live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
     results = _run(providers, _Table(providers) if live else None)
     if as_json:
         click.echo(json_text([_row(p, results[p.name]) for p in providers]))

@@ -537,6 +537,14 @@ def test_the_live_line_names_the_step_that_runs(server: Recorder, write: Write) 
     assert list(dict.fromkeys(shown)) == [*(f"{step} ..." for step in STEPS), "completion"]
 
 
+def test_a_dumb_terminal_gets_plain_lines(write: Write) -> None:
+    write(table("http://127.0.0.1:1", "dead"))
+    code, text = at_a_terminal("providers", "test", environ={"TERM": "dumb"})
+    assert code == 6
+    assert "\x1b" not in text
+    assert text.startswith("❌ dead (http://127.0.0.1:1)")
+
+
 def test_pass_and_fail_differ_in_ascii(server: Recorder, write: Write) -> None:
     write(table(server.base_url, "well", default_model="m") + table("http://127.0.0.1:1", "dead"))
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
