@@ -64,15 +64,15 @@ PUBLIC = {
 """All that is answered without a key. A route that a newer LiteLLM adds is not among them."""
 
 LIST_ROUTES = """\
-import json, sys
+import asyncio, json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from litellm.proxy.proxy_server import app
-try:
-    from litellm.proxy._lazy_features import register_all_features
-except ImportError:  # a release that loads all of them at once
-    pass
-else:
-    register_all_features(app)
+from litellm.proxy import _lazy_features as lazy
+if hasattr(lazy, "register_all_features"):
+    lazy.register_all_features(app)
+else:  # LiteLLM 1.101
+    for feature in lazy.LAZY_FEATURES:
+        asyncio.run(lazy._force_load(app, feature))
 
 def walk(routes, prefix=""):
     for route in routes:
