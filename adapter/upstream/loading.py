@@ -16,13 +16,14 @@ from adapter.secrets.logs import scrub_logs
 from adapter.upstream.network import repair_no_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "import_litellm",
     "keep_off_huggingface",
     "load_for_command",
     "load_litellm",
+    "set_again",
     "set_command_defaults",
 ]
 
@@ -51,11 +52,23 @@ def load_litellm() -> Any:
             if _loaded is None:
                 repair_no_proxy()
                 _loaded = import_litellm()
+                os.environ.update(_set_by_import)
                 with suppress(ConfigError):  # raised again by the call that needs a provider
                     settings = load_config().settings.get("litellm_settings", {})
                     if settings.get("disable_streaming_logging") is True:
                         _loaded.disable_streaming_logging = True
     return _loaded
+
+
+_set_by_import: dict[str, str] = {}
+
+
+def set_again(variables: Mapping[str, str]) -> None:
+    """Let :func:`load_litellm` set ``variables``, which LiteLLM's import has set.
+
+    For a process that was forked from the one where LiteLLM was imported.
+    """
+    _set_by_import.update(variables)
 
 
 def load_for_command() -> Any:

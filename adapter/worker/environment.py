@@ -57,22 +57,26 @@ class _Recording(_Environ):  # type: ignore[misc, valid-type]  # the class of os
 
 
 @contextmanager
-def recorded(descriptor: int) -> Iterator[dict[str, str | None]]:
-    """Let ``os.environ`` be what stands in the file ``descriptor``; yield what is asked of it.
+def recorded(descriptor: int) -> Iterator[tuple[dict[str, str | None], dict[str, str]]]:
+    """Let ``os.environ`` be what stands in the file ``descriptor``; yield two tables that fill.
 
-    Afterwards it is empty. The file holds ``\\0NAME=value\\0`` for each variable.
+    The first is of what was asked for, the second, once the block has ended, of what was set in
+    it. Then ``os.environ`` is empty. The file holds ``\\0NAME=value\\0`` for each variable.
     """
     asked: dict[str, str | None] = {}
+    written: dict[str, str] = {}
     environ = os.environ
+    before = dict(environ)
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
         os.close(descriptor)
         # the class, since modules that are imported meanwhile keep the object itself
         environ.__class__ = _Recording
         vars(environ).update(asked=asked, source=source)
         try:
-            yield asked
+            yield asked, written
         finally:
             environ.__class__ = _Environ
+            written.update(dict(environ.items() - before.items()))
             del environ.asked, environ.source  # type: ignore[attr-defined]  # set above
             environ.clear()
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 from threading import Thread
 
-from adapter.upstream.loading import import_litellm, set_command_defaults
+from adapter.upstream.loading import import_litellm, set_again, set_command_defaults
 from adapter.worker.child import Origin, serve
 from adapter.worker.client import in_memory
 from adapter.worker.environment import recorded
@@ -35,7 +35,7 @@ def run_worker(main: Callable[[], object]) -> None:
     """
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
-    with recorded(int(variables)) as asked:
+    with recorded(int(variables)) as (asked, written):
         origin = Origin.now(asked)
         if not getattr(sys.flags, "safe_path", False):
             del sys.path[0]
@@ -44,6 +44,7 @@ def run_worker(main: Callable[[], object]) -> None:
         for name in _imported_by_queries(main):
             with suppress(Exception):  # then a query imports it, and says what is wrong
                 import_module(name)
+    set_again(written)
     gc.collect()
     gc.freeze()
     os.chdir("/")

@@ -1,0 +1,121 @@
+"""A home with a worker of its own, and the command run in it as a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.command import PATIENCE
+from tests.waiting import come_to, is_running
+
+__all__ = ["Done", "Place", "place"]
+
+COMMAND = [sys.executable, "-m", "adapter"]
+
+
+class Done(NamedTuple):
+    """How a command ended: its exit code, negative for a signal, and the bytes that it wrote."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def way(self) -> str:
+        """How the query went, which ``-v`` says at the end."""
+        return self.err.decode().splitlines()[-1].partition(" s, ")[2]
+
+
+class Place:
+    """A home. ``environ`` are the variables of a command there, which uses and starts a worker."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        for name in ("work", "runtime", ".config/gptme"):
+            (home / name).mkdir(parents=True)
+        kept = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "COVERAGE_PROCESS_START")
+        self.environ = {
+            **{name: os.environ[name] for name in kept if name in os.environ},
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            "XDG_RUNTIME_DIR": str(home / "runtime"),
+            "NO_PROXY": "*",
+            "ADAPTER_WORKER": "on",
+        }
+
+    def write(self, text: str, name: str = "gptme.toml") -> Path:
+        """Write a configuration file."""
+        path = self.home / ".config/gptme" / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    def run(self, *args: str, stdin: bytes = b"", **options: Any) -> Done:
+        """Run ``adapter *args`` as a process; ``options`` are those of ``subprocess.run``."""
+        environ: Mapping[str, str] = options.pop("env", self.environ)
+        given = {"cwd": self.home / "work", "env": environ, "timeout": PATIENCE, **options}
+        if "stdin" not in given and "preexec_fn" not in given:
+            given["input"] = stdin
+        done = subprocess.run([*COMMAND, *args], capture_output=True, check=False, **given)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self) -> int:
+        """Start the worker, and return its process number."""
+        done = self.run("worker", "start")
+        assert done.code == 0, done.err
+        return self.pid
+
+    def status(self) -> dict[str, str]:
+        """Return what ``adapter worker status`` says, by its titles; empty where none runs."""
+        done = self.run("worker", "status")
+        assert done.code == (0 if done.out else 1)
+        return dict(line.split(": ", 1) for line in done.out.decode().splitlines())
+
+    @property
+    def pid(self) -> int:
+        found = re.match(r"pid (\d+),", self.status()["Worker"])
+        assert found
+        return int(found[1])
+
+    @property
+    def queries(self) -> int:
+        return int(self.status()["Queries"])
+
+    def comes_up(self) -> bool:
+        """Wait until a worker runs that somebody has started."""
+        return come_to(lambda: bool(self.status()))
+
+    def processes(self) -> list[int]:
+        """Return the processes that have this home in their environment, or in their worker's."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if str(self.home / "runtime").encode() in (path / "cmdline").read_bytes():
+                    found.append(int(path.name))
+        return [pid for pid in found if is_running(pid)]
+
+    def end(self) -> None:
+        """End what is left of workers here."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGTERM)
+        if not come_to(lambda: not self.processes()):
+            raise AssertionError(f"left: {self.processes()}")
+
+
+@contextmanager
+def place(home: Path) -> Iterator[Place]:
+    """Make a home whose workers end with the block."""
+    made = Place(home)
+    try:
+        yield made
+    finally:
+        made.end()
