@@ -57,12 +57,11 @@ class Place:
         path.chmod(0o600)
         return path
 
-    def run(self, *args: str, stdin: bytes = b"", **options: Any) -> Done:
-        """Run ``adapter *args`` as a process; ``options`` are those of ``subprocess.run``."""
+    def run(self, *args: str, stdin: Any = b"", **options: Any) -> Done:
+        """Run ``adapter *args`` as a process; ``stdin`` is bytes or a file, the rest as usual."""
         environ: Mapping[str, str] = options.pop("env", self.environ)
         given = {"cwd": self.home / "work", "env": environ, "timeout": PATIENCE, **options}
-        if "stdin" not in given and "preexec_fn" not in given:
-            given["input"] = stdin
+        given["input" if isinstance(stdin, bytes) else "stdin"] = stdin
         done = subprocess.run([*COMMAND, *args], capture_output=True, check=False, **given)
         return Done(done.returncode, done.stdout, done.stderr)
 

@@ -50,8 +50,6 @@ class Origin(NamedTuple):
 
     def difference(self, facts: Mapping[str, Any]) -> str | None:
         """Return what a caller has that differs, in words."""
-        if facts["interpreter"] != self.interpreter:
-            return "the worker runs another Python, or with other options or folders"
         given: Mapping[bytes, bytes] = facts["environ"]
         early = inherited(given)
         names = {n for n in {*early, *self.inherited} if early.get(n) != self.inherited.get(n)}
@@ -61,6 +59,8 @@ class Origin(NamedTuple):
                 names.add(os.fsencode(name))
         if names:
             return f"{os.fsdecode(min(names))} differs from when the worker started"
+        if facts["interpreter"] != self.interpreter:
+            return "the worker runs another Python, or with other options or folders"
         return None
 
 
@@ -72,6 +72,7 @@ def serve(
     if uid != os.getuid():
         return REFUSED
     connection.settimeout(HELLO_SECONDS)
+    connection.send(b"H")
     kind, facts, descriptors = _receive(connection)
     if kind != "query":
         _reply(worker, connection, kind)

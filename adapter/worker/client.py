@@ -34,11 +34,16 @@ __all__ = [
 MODES = ("auto", "on", "off")
 """``auto`` starts a worker only for a person at a terminal; both use one that runs."""
 
-WAIT_SECONDS = 0.8
-"""How long the worker may take to say that it takes a query; else the command answers itself."""
+LOOK_SECONDS = 0.4
+"""How long to wait for the worker before looking whether it is stopped."""
+
+BUSY_SECONDS = 6.0
+"""How long a worker that runs may take to accept a query; else the command answers it itself."""
 
 LOST = 7
 """The exit code when the process that answers a query ends in the middle of it."""
+
+ENDED = "the worker has ended, or cannot fork"
 
 outcome = "in this process"
 """How the query of this process was answered, in words."""
@@ -84,6 +89,8 @@ def request(kind: str, arguments: Sequence[str] = ()) -> Outcome:
         return _request(kind, arguments, opened)
     except (FileNotFoundError, ConnectionRefusedError):
         return Outcome("no worker runs")
+    except (ConnectionResetError, BrokenPipeError):
+        return Outcome(ENDED)
     except (TimeoutError, BlockingIOError):
         return Outcome("the worker does not answer")
     except (OSError, ValueError) as error:
@@ -116,22 +123,38 @@ def _request(kind: str, arguments: Sequence[str], opened: list[int]) -> Outcome:
     opened.append(in_memory(marshal.dumps(facts)))
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
-        connection.settimeout(WAIT_SECONDS)
+        connection.settimeout(LOOK_SECONDS)
         # by the open folder: that is the one which was looked at, and its path may be too long
         connection.connect(f"/proc/self/fd/{opened[0]}/{socket_name()}")
-        if credentials(connection)[1] != os.getuid():
+        worker, user, _ = credentials(connection)
+        if user != os.getuid():
             raise OSError("it is another user's")
+        # only one that lives is sent descriptors: they would stay open while it is stopped
+        if _receive(connection, worker) != b"H":
+            return Outcome(ENDED)
         rights = b"".join(n.to_bytes(4, sys.byteorder) for n in (*opened[1:], *streams))
         message = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)
         connection.sendmsg([kind.encode()], [message])
-        answer = connection.recv(65536)
+        answer = _receive(connection, worker)
         if answer[:1] == b"R":
             return _wait(connection, int(answer[1:]))
         if answer[:1] == b"A":
             return Outcome(reply=marshal.loads(answer[1:]))
-        return Outcome(answer[1:].decode() or "the worker has ended, or cannot fork")
+        return Outcome(answer[1:].decode() or ENDED)
     finally:
         connection.close()
+
+
+def _receive(connection: _socket.socket, worker: int) -> bytes:
+    """Return what the worker says. Raises ``TimeoutError`` if it is stopped, or says nothing."""
+    for _ in range(int(BUSY_SECONDS / LOOK_SECONDS)):
+        try:
+            return connection.recv(65536)
+        except TimeoutError:
+            with open(f"/proc/{worker}/stat", "rb") as file:
+                if file.read().rpartition(b") ")[2][:1] in b"Tt":  # `proc_pid_stat(5)`
+                    break
+    raise TimeoutError
 
 
 def _wait(connection: _socket.socket, child: int) -> Outcome:

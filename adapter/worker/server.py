@@ -48,9 +48,11 @@ class Worker:
         with suppress(FileNotFoundError):
             os.unlink(path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        folder = os.open(os.path.dirname(path), os.O_PATH)
         umask = os.umask(0o177)
-        self._listener.bind(path)
+        self._listener.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")  # it may be long
         os.umask(umask)
+        os.close(folder)
         self._socket = os.stat(path)
         self._listener.setblocking(False)
         self._listener.listen(128)

@@ -18,6 +18,7 @@ from tests.command import provider, run
 from tests.faults import FAULTS, STREAM, Server, fault_server, write_certificate
 from tests.places import Done, Place, place
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
+from tests.waiting import come_to
 
 pytestmark = [
     pytest.mark.live,
@@ -248,7 +249,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         home.start()
         made = Setup(home, p, q, faults)
         yield made
-        assert home.queries == made.asked
+        assert come_to(lambda: home.queries == made.asked)
 
 
 @pytest.fixture(autouse=True)
