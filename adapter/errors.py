@@ -60,7 +60,10 @@ class ExitCode(IntEnum):
     )
     INTERRUPTED = 130, "interrupted"
 
-    __str__ = int.__repr__  # as an IntEnum's from Python 3.11 on
+    __str__ = int.__repr__  # this and the next as an IntEnum's from Python 3.11 on
+
+    def __format__(self, spec: str) -> str:
+        return int.__format__(self, spec)
 
 
 class Problem(NamedTuple):

@@ -152,7 +152,7 @@ def test_a_stdin_that_cannot_be_read_is_one_line_on_stderr(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--bogus", "hi"], "No such option '--bogus'"),
+        (["--bogus", "hi"], "No such option"),
         (["-m"], "Option '-m' requires an argument"),
         (["--config"], "Option '--config' requires an argument"),
         (["--config", "", "hi"], "Invalid value for '--config': the file name is empty"),
@@ -165,7 +165,7 @@ def test_a_stdin_that_cannot_be_read_is_one_line_on_stderr(tmp_path: Path) -> No
         (["--timeout", "inf", "hi"], "inf is not a number of seconds to wait"),
         (["--timeout", "1e300", "hi"], "1e+300 is not a number of seconds to wait"),
         (["providers", "shoe"], "No such command 'shoe'"),
-        (["providers", "list", "--yaml"], "No such option '--yaml'"),
+        (["providers", "list", "--yaml"], "No such option"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -174,6 +174,8 @@ def test_what_cannot_be_understood_is_a_usage_error(args: list[str], said: str) 
 
     assert (code, out) == (2, "")
     assert said in err
+    if said == "No such option":  # then its name, in quotes from click 8.4 on
+        assert next(arg for arg in args if arg.startswith("--")) in err
     assert err.endswith("\n")
     assert "Traceback" not in err
 

@@ -166,6 +166,9 @@ def test_the_errors_page_is_made_from_the_errors() -> None:
     }
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="Python 3.10 counts other lines of a call on several lines"
+)
 def test_the_errors_page_leaves_no_problem_out() -> None:
     """Each line of the checks that makes a problem is run while the page is made."""
     rooms = ("checks.py", "files.py")

@@ -480,7 +480,7 @@ SCHEMAS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "not UTF-8": (lambda path: path.write_bytes(b'{"type": "\xff"}'), "utf-8"),
     "brackets": (lambda path: path.write_bytes(b"[" * 1_000_000), "not valid JSON"),
     "nesting": (lambda path: path.write_bytes(DEEP), "nested too deeply"),
-    "integer": (lambda path: path.write_bytes(b'{"minimum": ' + b"9" * 5000 + b"}"), "4300 digits"),
+    "integer": (lambda path: path.write_bytes(b'{"minimum": ' + b"9" * 5000 + b"}"), "limit (4300"),
     "escape": (lambda path: path.write_text(f'{{"type": "{IN_TOML}"}}'), "no JSON schema"),
 }
 
