@@ -172,8 +172,9 @@ def test_a_completion_calls_little_more_than_litellms_own(
         theirs()
     counted, base = fewest_calls(ours), fewest_calls(theirs)
 
-    assert sum(counted.values()) <= 1.005 * sum(base.values())
-    assert looks(counted) - looks(base) == len(load_config().paths)
+    assert sum(counted.values()) <= 1.03 * sum(base.values())
+    once = 1 + len(load_config().paths)  # the folder, and each file
+    assert looks(counted) - looks(base) == 2 * once  # for the target, and for the model's mode
     assert counted["open"] == base["open"] == 0
 
 
