@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from adapter._tables import map_leaves
 from adapter._text import printable
 from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.loading import Config
@@ -203,19 +204,19 @@ def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list
 
     The first name of ``path`` is a section's or a provider's, which says nothing of a secret.
     """
-    if isinstance(value, Mapping):
-        return {k: _named(v, (*path, str(k)), variables, notes) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_named(v, path, variables, notes) for v in value]
-    named = path[-1] == "api_key" and len(path) == 2 and path[0] not in SECTIONS
-    if named or value == PLACEHOLDER_KEY or not is_secret(path[1:], value):
-        return value
-    variable = re.sub(r"\W", "_", "_".join(path)).upper()
-    if path == ("general_settings", "master_key"):
-        variable = "LITELLM_MASTER_KEY"
-    variable = variables.name(variable, value)
-    notes.append(f"set {variable}: {'.'.join(path)} was not written")
-    return reference_to(variable)
+
+    def name(at: tuple[str, ...], leaf: Any) -> Any:
+        has_name = at[-1] == "api_key" and len(at) == 2 and at[0] not in SECTIONS
+        if has_name or leaf == PLACEHOLDER_KEY or not is_secret(at[1:], leaf):
+            return leaf
+        variable = re.sub(r"\W", "_", "_".join(at)).upper()
+        if at == ("general_settings", "master_key"):
+            variable = "LITELLM_MASTER_KEY"
+        variable = variables.name(variable, leaf)
+        notes.append(f"set {variable}: {'.'.join(at)} was not written")
+        return reference_to(variable)
+
+    return map_leaves(name, value, path)
 
 
 def _dump(value: Any) -> list[str]:
