@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["OWN_BASE", "PREFIXES_FILE", "laid_on", "measured", "newest"]
+__all__ = ["OWN_BASE", "PREFIXES_FILE", "Probe", "intercept", "laid_on", "measured", "newest"]
 
 ROOT = Path(__file__).parents[1]
 PREFIXES_FILE = ROOT / "adapter" / "upstream" / "prefixes.json"
@@ -128,16 +128,21 @@ def text(data: Mapping[str, Any]) -> str:
 
 def child() -> None:
     """Measure, and write the result as the last line of stdout."""
-    import httpx
-
     probe = Probe()
-    for library in (httpx, sys.modules.get("httpx2") or _imported("httpx2")):
-        if library is not None:
-            library.HTTPTransport.handle_request = probe.transport(library)
-    _refuse_network()
+    intercept(probe)
     json.dump(probe.result(), sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # without waiting for LiteLLM's threads
+
+
+def intercept(probe: Probe) -> None:
+    """Give the requests of this process to ``probe``, and refuse any other connection."""
+    import httpx
+
+    for library in (httpx, _imported("httpx2")):
+        if library is not None:
+            library.HTTPTransport.handle_request = probe.transport(library)
+    _refuse_network()
 
 
 def _imported(name: str) -> Any:
@@ -162,7 +167,8 @@ class Probe:
     """Calls of LiteLLM, the one request that each would send, and the variables it asked for."""
 
     def __init__(self) -> None:
-        self._sent: list[tuple[str, str | None, Any]] = []
+        self.sent: list[tuple[str, str | None, Any]] = []
+        """URL, ``Authorization`` and model of each request since the last call."""
         self._names: set[str] = set()
 
     def transport(self, library: Any) -> Any:
@@ -174,7 +180,7 @@ class Probe:
                 body = request.read()
                 chat = json.loads(body) if body.startswith(b"{") else {}
                 key = request.headers.get("authorization")
-                self._sent.append((str(request.url), key, chat.get("model")))
+                self.sent.append((str(request.url), key, chat.get("model")))
             # LiteLLM's groq handler fails on an answer without a service tier
             return library.Response(200, json={**chat_reply(), "service_tier": "default"})
 
@@ -221,12 +227,12 @@ class Probe:
 
     def _urls(self, prefix: str, model: str) -> list[str]:
         self._call(prefix, model=f"{prefix}/{model}", api_key="secret")
-        return [url for url, *_ in self._sent]
+        return [url for url, *_ in self.sent]
 
     def _call(self, prefix: str, environ: Mapping[str, str] | None = None, **options: Any) -> None:
         import litellm
 
-        self._sent.clear()
+        self.sent.clear()
         self._names.clear()
         os.environ.update(environ or {})
         with suppress(Exception):  # what was sent is the result
@@ -240,8 +246,8 @@ class Probe:
 
     def _base(self, prefix: str) -> tuple[str, str] | None:
         """Return base and path of the one request, where it was a plain completion."""
-        if len(self._sent) == 1:
-            url, key, model = self._sent[0]
+        if len(self.sent) == 1:
+            url, key, model = self.sent[0]
             path = next((path for path in PATHS if url.endswith(path)), None)
             if path and key == "Bearer secret" and model == MODELS.get(prefix, MODEL):
                 return url.removesuffix(path), path
@@ -257,6 +263,8 @@ class Probe:
         row: dict[str, Any] = {**PATHS[plain[1]]}
         if suffix := plain[0].removeprefix(NOWHERE):
             row["suffix"] = suffix
+        if versioned[0] != f"{NOWHERE}/v1":
+            row["suffix_always"] = True
         self._call(prefix, api_key="secret")
         own = self._base(prefix)
         asked = {
@@ -274,7 +282,7 @@ class Probe:
             {} if "{" not in row.get("base_url", "{") else {"api_base": f"{NOWHERE}/v1"}
         )
         self._call(prefix, **options)
-        if self._sent and self._sent[0][1] and "://api.openai.com" not in self._sent[0][0]:
+        if self.sent and self.sent[0][1] and "://api.openai.com" not in self.sent[0][0]:
             row["key_optional"] = True  # a stand-in was sent
         asked = {
             n for n in list(self._names) if re.fullmatch("[A-Z0-9_]*(KEY|TOKEN)(_[A-Z_]+)?", n)
@@ -298,9 +306,9 @@ class Probe:
     def _sent_of(self, prefix: str, names: set[str], options: Mapping[str, Any]) -> str | None:
         """Return the variable whose value is sent, as base or key, when ``names`` are set."""
         self._call(prefix, {name: f"{NOWHERE}/{name}/v1" for name in names}, **options)
-        if len(self._sent) != 1:
+        if len(self.sent) != 1:
             return None
-        url, key, _ = self._sent[0]
+        url, key, _ = self.sent[0]
         found = re.search(f"{NOWHERE}/(\\w+)/v1", url if "api_key" in options else key or "")
         return found and found[1]
 

@@ -26,7 +26,7 @@ _SECRET_WORDS = frozenset(
 )
 _HARMLESS_ENDS = (
     *("name", "system", "strategy", "type", "format", "header", "alias", "mode", "id"),
-    *("settings", "config", "params"),
+    *("settings", "config", "params", "generation"),
 )
 _HARMLESS = re.compile(
     r"prompt_cache_key|(additional_special|bos|cls|eos|mask|pad|sep|special|stop|unk)_tokens?"

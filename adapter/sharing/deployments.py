@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from adapter._text import did_you_mean
 from adapter.config.checks import KEY_PREFIX
 from adapter.config.provider import base_url_fault, safe_url
-from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
+from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable, reference_to, referenced_variable
 from adapter.secrets.secret import Secret
-from adapter.sharing.placeholders import is_stand_in, variable_in
+from adapter.sharing.entry_keys import OWN_HOST_ONLY, EntryKeys, RefusedError, variable_in
 from adapter.upstream.prefixes import (
     COMPATIBLE_BASES,
     ENDPOINTS,
@@ -45,23 +45,6 @@ _OPENAI_NAMES = re.compile(
 """Names that LiteLLM takes for OpenAI's without a prefix; it goes by its own list of models."""
 
 _OTHER_NAMES = (("anthropic", r"claude-.*"), ("vertex_ai", r"gemini-.*"))
-
-_OWN_HOST_ONLY = frozenset({"custom_openai", "inception", "lemonade", "nadir", "openai"})
-"""Prefixes whose key from the environment does not go to another host than their own.
-
-For inception, lemonade and nadir by LiteLLM's own rule. For the two OpenAI ones by ours: LiteLLM
-sends ``$OPENAI_API_KEY`` to any ``api_base``, which nobody means.
-"""
-
-_CONVENTIONAL = re.compile(r"[^\s=a-z-]+_API_KEY")
-"""The variable of a provider called ``01-ai``, which no shell could set but a process can have."""
-
-
-class RefusedError(Exception):
-    """An entry that cannot become a provider; the text says why, to follow its name."""
-
-    compatible = False
-    """Its maker has an OpenAI-compatible API, by which ``compatible=True`` would take it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,7 +120,8 @@ class _Entry:
         base_url = self._base_url(row)
         own_base = base_url == row.base_url
         model = self._model_id(row, model)
-        variable, literal = self._key(row, base_url)
+        key = EntryKeys(row, base_url, self._reader.environ, self._reader.later)
+        variable, literal = key.read(params.get("api_key"), self._notes)
         usual = variable is None or is_variable(variable)
         if not usual and variable != default_variable(name.partition("/")[0]):
             raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
@@ -221,7 +205,9 @@ class _Entry:
             raise RefusedError(what)
         given = self._params.get("custom_llm_provider")
         if given:
-            return str(given), model.removeprefix(f"{given}/")
+            rest = model.removeprefix(f"{given}/")
+            own = given == "openrouter" and "/" not in rest and rest != "*"  # openrouter/auto
+            return str(given), f"openrouter/{rest}" if own else rest
         prefix, slash, rest = model.partition("/")
         if slash and prefix in (*_PREFIXES, *LOGINS):
             return prefix, rest
@@ -232,12 +218,11 @@ class _Entry:
 
     def _prefix_of(self, model: str) -> str:
         """Return what LiteLLM makes of a model without a prefix: by its base, then by its name."""
-        if isinstance(self._base, str):
-            base = self._base.rstrip("/") + "/"
-            for endpoint, prefix in ENDPOINTS.items():
-                if base.startswith(f"{endpoint}/"):
-                    self._notes.append(f"no prefix: LiteLLM goes by its api_base, {prefix}")
-                    return prefix
+        api_base, base_url = self._params.get("api_base"), self._params.get("base_url")
+        by_base = [_prefix_of_base(base) for base in (api_base, base_url or api_base)]
+        if all(by_base):
+            self._notes.append(f"no prefix: LiteLLM goes by its api_base, {by_base[1]}")
+            return str(by_base[1])
         if _OPENAI_NAMES.fullmatch(model):
             return "openai"
         for prefix, pattern in _OTHER_NAMES:
@@ -296,7 +281,7 @@ class _Entry:
         base, later = self._base, self._reader.later
         if (variable := referenced_variable(base)) is not None:
             unset = not self._reader.environ.get(variable, "").strip()
-            if unset and row.base_url and row.prefix not in _OWN_HOST_ONLY:
+            if unset and row.base_url and row.prefix not in OWN_HOST_ONLY:
                 own = f"LiteLLM's own base for {row.prefix} stands in its place"
                 self._notes.append(f"its api_base is ${variable}, which is not set: {own}")
                 return self._own_base(row.base_url)
@@ -323,7 +308,8 @@ class _Entry:
 
     def _checked(self, row: OpenAICompatible, url: str) -> str:
         """Return the base with what LiteLLM, or the maker of the API, appends to it."""
-        if row.suffix and not re.fullmatch(r"v\d+", url.rpartition("/")[2]):
+        has_version = re.fullmatch(r"v\d+", url.rpartition("/")[2])
+        if row.suffix_always or not has_version:
             url += row.suffix
         if fault := base_url_fault(url):
             message, fix = fault
@@ -342,63 +328,14 @@ class _Entry:
             return base
         return base.replace(match[0], self._resolved("account", match[1]))
 
-    # ---- the key
-
-    def _key(self, row: OpenAICompatible, base_url: str) -> tuple[str | None, Secret | None]:
-        """Return the entry's variable or literal key, or neither, by LiteLLM's precedence.
-
-        A literal is a :class:`Secret`, and no note or error holds one.
-        """
-        value = self._params.get("api_key")
-        if value is None or value == "":
-            return self._key_of_prefix(row, base_url), None
-        if not isinstance(value, str):
-            what = "api_key is not a string, and LiteLLM drops such an entry: quote it"
-            raise RefusedError(what)
-        variable = referenced_variable(value)
-        if variable is not None:
-            return self._key_variable(variable), None
-        text = value.strip()
-        if variable := variable_in(value):
-            # a default, as in ${X:-...}, may be a key itself
-            shown = text if "-" not in value else f"${{{variable}}}"
-            self._notes.append(f"LiteLLM sends the text {shown} as the key; taken for ${variable}")
-            return variable, None
-        if value == PLACEHOLDER_KEY:  # what an export of ours says
-            return None, None
-        if is_stand_in(value):
-            shown = text if len(text) < 25 else "given"
-            self._notes.append(f"the key {shown} is a stand-in and was dropped")
-            return None, None
-        if not (text.isascii() and text.isprintable()):
-            what = "api_key holds a line break, a control or a non-ASCII character"
-            raise RefusedError(what)
-        return None, Secret(text)
-
-    def _key_variable(self, variable: str) -> str:
-        if variable.startswith("oidc/"):
-            raise RefusedError("its key is an OIDC token that LiteLLM fetches for each call")
-        if not is_variable(variable) and not _CONVENTIONAL.fullmatch(variable):
-            # not shown: it may be a key, pasted after os.environ/
-            raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
-        if variable in self._reader.later and variable not in self._reader.environ:
-            before = f"LiteLLM resolves os.environ/{variable} before environment_variables sets it"
-            self._notes.append(before)
-        return variable
-
-    def _key_of_prefix(self, row: OpenAICompatible, base_url: str) -> str | None:
-        """Return the first variable of the prefix that is set, else its main one."""
-        if row.api_key_env is None:
-            return None
-        if row.prefix in _OWN_HOST_ONLY and base_url != row.base_url:
-            if row.api_key_env == "OPENAI_API_KEY":
-                self._notes.append("no key: LiteLLM would have sent $OPENAI_API_KEY there")
-            return None
-        variable = next((n for n in row.keys if self._reader.later.get(n)), None)
-        return variable or (None if row.key_optional else row.api_key_env)
-
 
 _PREFIXES = (*OPENAI_COMPATIBLE, *NOT_EXPRESSIBLE)
+
+
+def _prefix_of_base(base: Any) -> str | None:
+    """Return the prefix that LiteLLM goes by for a model without one, by the base of its entry."""
+    url = f"{base.rstrip('/')}/" if isinstance(base, str) else ""
+    return next((p for endpoint, p in ENDPOINTS.items() if url.startswith(f"{endpoint}/")), None)
 
 
 def _pattern(name: str, model: str) -> tuple[bool, str]:

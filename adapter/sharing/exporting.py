@@ -48,19 +48,30 @@ class Export(NamedTuple):
 
 
 def entries(
-    provider: Provider, key: str, headers: Mapping[str, str], models: Sequence[str] = ()
+    provider: Provider,
+    key: str,
+    headers: Mapping[str, str],
+    models: Iterable[str] = (),
+    able: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Return LiteLLM's ``model_list`` entries of one provider, as :func:`adapter.model_list` does.
 
     ``key`` and ``headers`` are what to write for them. ``models`` are model ids to list one by
-    one, before the wildcard that takes any other.
+    one, before the wildcard that takes any other. ``able`` says what models can do, by
+    ``NAME/ID``; those of the provider are listed, too.
     """
+    head = f"{provider.name}/"
+    known = {name.removeprefix(head) for name in able if name.startswith(head)}
     *named, wildcard = deployments(provider)
-    listed = [(f"{provider.name}/{model}", model) for model in sorted(set(models))]
-    return [
-        {"model_name": name, "litellm_params": params_for(provider, model, key, headers)}
-        for name, model in (*named, *listed, wildcard)
-    ]
+    known -= {model for _, model in named}
+    listed = [(head + model, model) for model in sorted({*models, *known})]
+    made = []
+    for name, model in (*named, *listed, wildcard):
+        params = params_for(provider, model, key, headers)
+        info = able.get(head + model)
+        extra = {"model_info": dict(info)} if info else {}
+        made.append({"model_name": name, "litellm_params": params, **extra})
+    return made
 
 
 def sections(
@@ -102,7 +113,8 @@ def export(
     for provider in chosen:
         key = _key(provider, variables, include_secrets, reference_all, notes)
         models = (discovered or {}).get(provider.name, ())
-        made: Any = entries(provider, key, _headers(provider, config, notes), models)
+        headers = _headers(provider, config, notes)
+        made: Any = entries(provider, key, headers, models, config.models)
         if not include_secrets:
             made = [
                 {

@@ -25,8 +25,8 @@ __all__ = ["GPTME_BUILTIN", "Naming"]
 GPTME_BUILTIN = frozenset(
     {
         *("anthropic", "azure", "deepseek", "gemini", "gptme", "grok-subscription", "groq"),
-        *("local", "nvidia", "openai", "openai-subscription", "openrouter"),
-        *("openrouter-subscription", "xai"),
+        *("local", "mock", "moonshot", "nvidia", "openai", "openai-subscription", "openrouter"),
+        *("requesty", "xai"),
     }
 )
 """Providers that gptme has under a name of its own (``BuiltinProvider`` of gptme 0.35)."""

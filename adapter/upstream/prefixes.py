@@ -57,6 +57,8 @@ class OpenAICompatible(NamedTuple):
     """LiteLLM sends a stand-in where there is no key: such servers need none."""
     suffix: str = ""
     """What LiteLLM adds to an ``api_base`` that does not end in a version (``/v1``, ``/v4``)."""
+    suffix_always: bool = False
+    """LiteLLM adds it to one that does, too."""
     text: bool = False
     """LiteLLM posts to ``{base}/completions``."""
     moved: tuple[str, ...] = ()

@@ -26,9 +26,6 @@ LOOKS_UP = ("huggingface", "lemonade")
 """LiteLLM asks huggingface.co, or the default server, about their models from another thread, so
 they are called only in a process that can reach nothing but the recorder."""
 
-ALWAYS_ADDED = ("gradient_ai", "heroku")
-"""LiteLLM adds the suffix to the base of these even where it is there."""
-
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 CHOOSES_BY_MODEL = {
@@ -84,7 +81,7 @@ def test_a_prefix_is_a_plain_chat_completion(server: Recorder, prefix: str, is_a
         return
     suffix = OPENAI_COMPATIBLE[prefix].suffix
     path = "/base"  # the async calls show what LiteLLM adds to a base without a version
-    if not is_async and prefix not in ALWAYS_ADDED:
+    if not is_async and not OPENAI_COMPATIBLE[prefix].suffix_always:
         path += suffix or "/v1"
     request = complete(server, prefix, server.origin + path, is_async)
     added = "" if path.endswith(suffix) else suffix

@@ -298,6 +298,31 @@ def test_a_name_that_gptme_answers_itself_is_told() -> None:
 # ---- an export travels
 
 
+def test_what_a_model_can_do_is_exported_and_comes_back(write: Write) -> None:
+    write(
+        '[[providers]]\nname = "a"\nbase_url = "http://h:1/v1"\ndefault_model = "m"\n\n'
+        '[plugin.litellm.models."a/m"]\nsupports_vision = true\n\n'
+        '[plugin.litellm.models."a/e"]\nmode = "embedding"\n'
+    )
+    text = run("config", "export").out
+    infos = {e["model_name"]: e.get("model_info") for e in yaml.safe_load(text)["model_list"]}
+    assert infos == {"a": {"supports_vision": True}, "a/e": {"mode": "embedding"}, "a/*": None}
+    Path("exported.yaml").write_text(text)
+    assert run("config", "import", "exported.yaml", "--to", "new.toml").code == 0
+    back = load_config("new.toml")
+    assert back.models == load_config().models
+    assert [p.default_model for p in back.providers] == ["m"]
+
+
+def test_rules_for_virtual_keys_are_no_secrets() -> None:
+    rules = {"team_key_generation": {"allowed_team_member_roles": ["admin"]}}
+    done = imported(entry("a", "groq/a"), litellm_settings={"key_generation_settings": rules})
+    assert done.code == 0
+    assert load_config("new.toml").settings["litellm_settings"] == {
+        "key_generation_settings": rules
+    }
+
+
 def test_a_provider_without_a_key_is_written_with_a_comment(write: Write) -> None:
     write('[[providers]]\nname = "relay"\nbase_url = "https://relay.example/v1"\n')
     text = run("config", "export").out
