@@ -264,6 +264,14 @@ def test_nothing_else_does(headers: dict[str, str], query: str) -> None:
     assert ask([], headers, "websocket", key=KEY, **scope) == closed
 
 
+def test_of_two_headers_with_one_name_the_first_counts() -> None:
+    right, wrong = f"Bearer {KEY}", f"Bearer {KEY}x"
+    # a name in another case is the same one
+    assert ask([], {"authorization": wrong, "Authorization": right}, key=KEY)[0]["status"] == 401
+    answers = [{"type": "anything"}]
+    assert ask(answers, {"authorization": right, "Authorization": wrong}, key=KEY) == answers
+
+
 def test_a_probe_needs_no_key() -> None:
     answers = [{"type": "anything"}]
     for path in PUBLIC:

@@ -10,7 +10,7 @@ import pytest
 
 from adapter.gateway.guard import Guard
 from adapter.gateway.requests import ROUTING_FIELDS
-from adapter.gateway.settings import GuardSettings
+from adapter.gateway.settings import GuardSettings, guard_settings
 from adapter.secrets.scrubber import Scrubber
 
 KEY = "sk-0123456789abcdef"
@@ -222,6 +222,33 @@ def test_a_large_body_is_refused(pieces: int, told: bool) -> None:
     assert ask(body, headers=headers, pieces=pieces, max_request_bytes=len(body)).status == 200
 
 
+def test_a_body_that_is_told_to_be_large_is_not_read() -> None:
+    outcome = ask(b"", headers={**JSON, "content-length": str(2**62)})
+    assert (outcome.status, outcome.scope) == (413, None)
+
+
+def test_the_configuration_sets_routes_and_limits() -> None:
+    environ = {"LITELLM_MASTER_KEY": KEY}
+    content: dict[str, Any] = {"general_settings": {}}
+    default = guard_settings(content, environ, "127.0.0.1")
+    assert (default.routes, default.max_request_bytes) == ((), 64 * 1024 * 1024)
+    own = {"routes": ["/v1/files"], "max_request_bytes": 5}
+    chosen = guard_settings(content, environ, "127.0.0.1", own)
+    assert (chosen.routes, chosen.max_request_bytes) == (["/v1/files"], 5)
+    assert guard_settings(content, environ, "127.0.0.1", {"routes": "all"}).routes is None
+
+
+def test_clients_name_a_server_only_where_litellm_is_told_that_they_may() -> None:
+    environ = {"LITELLM_MASTER_KEY": KEY}
+    entry = {"litellm_params": {"configurable_clientside_auth_params": ["api_base"]}}
+    for content, allowed in (
+        ({"general_settings": {}}, False),
+        ({"general_settings": {"allow_client_side_credentials": True}}, True),
+        ({"general_settings": {}, "model_list": [entry]}, True),
+    ):
+        assert guard_settings(content, environ, "::1").client_credentials is allowed
+
+
 @pytest.mark.parametrize(
     ("headers", "query"),
     [
@@ -310,3 +337,38 @@ def test_the_application_s_own_error_is_not_swallowed() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         run_until_left(app, [REQUEST, LEFT])
+
+
+def test_the_end_of_the_gateway_ends_an_answer_under_way() -> None:
+    ended = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def main() -> None:
+        messages = [REQUEST]
+
+        async def receive() -> Any:
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        async def send(message: Any) -> None:
+            pass
+
+        settings = GuardSettings(local_only=False, master_key_only=False, secrets=())
+        scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [], "query_string": b""}
+        task = asyncio.ensure_future(Guard(app, Scrubber([]), settings)(scope, receive, send))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert ended == [True]
