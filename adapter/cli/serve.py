@@ -89,7 +89,7 @@ def serve(
 
 
 def _start(host: str, port: int, workers: int, detach: bool) -> None:
-    from adapter.gateway.lifecycle import start_gateway
+    from adapter.gateway.lifecycle import start_gateway, stop_gateway
 
     loaded = load()
     if not loaded.providers:
@@ -108,17 +108,11 @@ def _start(host: str, port: int, workers: int, detach: bool) -> None:
         code = launch.process.wait()
     except (KeyboardInterrupt, SystemExit):
         if launch is not None and not detach:
-            _end(launch)
+            click.echo("Stopping the gateway ...", err=True)
+            stop_gateway(launch.gateway)
+            launch.process.wait()
         raise
     raise GatewayError(f"the gateway ended by itself (exit code {code}); see above", ExitCode.ERROR)
-
-
-def _end(launch: Launch) -> None:
-    from adapter.gateway.lifecycle import stop_gateway
-
-    click.echo("Stopping the gateway ...", err=True)
-    stop_gateway(launch.gateway)
-    launch.process.wait()
 
 
 def _show_launch(launch: Launch) -> None:
@@ -129,12 +123,9 @@ def _show_launch(launch: Launch) -> None:
     names = [m for m in launch.models if not m.endswith("/*")]
     wildcards = [m.removesuffix("*") + "MODEL" for m in launch.models if m.endswith("/*")]
     model = next(iter((*names, *wildcards)), "PROVIDER/MODEL")
-    lines = [
-        f"Gateway: {gateway.url} (LiteLLM Proxy, pid {gateway.pid})",
-        f"Models:  {', '.join((*names, *wildcards))}",
-        CALL.format(url=gateway.url, port=gateway.port, model=model.replace('"', '\\"')),
-    ]
-    click.echo(printable("\n".join(lines).rstrip("\n")))
+    call = CALL.format(url=gateway.url, port=gateway.port, model=model.replace('"', '\\"'))
+    click.echo(f"Gateway: {gateway.url} (LiteLLM Proxy, pid {gateway.pid})")
+    click.echo(printable(f"Models:  {', '.join((*names, *wildcards))}\n{call}"), nl=False)
     if gateway.detached:
         click.echo(f"Log: {gateway.log}. `adapter serve --stop` ends it.", err=True)
 
@@ -157,12 +148,11 @@ def _show_status() -> int:
         if gateway.workers > 1:
             how = f"{gateway.workers} workers, {how}"
         files = [path for path in gateway.config if os.path.exists(path)]
-        lines = [
-            f"Gateway: {gateway.url} (pid {gateway.pid}, {how}, since {since})",
-            f"Configuration: {', '.join(files) or 'none'} ({_state(gateway, loaded)})",
-        ]
-        lines += [f"Log: {gateway.log}"] if gateway.log else []
-        click.echo(printable("\n".join(lines)))
+        click.echo(f"Gateway: {gateway.url} (pid {gateway.pid}, {how}, since {since})")
+        state = _state(gateway, loaded)
+        click.echo(printable(f"Configuration: {', '.join(files) or 'none'} ({state})"))
+        if gateway.log:
+            click.echo(printable(f"Log: {gateway.log}"))
     return ExitCode.OK
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from importlib.metadata import version
 from typing import Any
 
+from adapter.errors import GatewayError
 from adapter.upstream.clients import REQUEST_SECONDS, bind_client
 from adapter.upstream.loading import keep_off_huggingface
 
@@ -19,13 +21,19 @@ def proxy_app() -> Any:
     """Import LiteLLM's proxy, which takes seconds, and return its ASGI application.
 
     It reads ``$CONFIG_FILE_PATH`` when its lifespan begins, which replaces LiteLLM's callbacks:
-    ours are added then.
+    ours are added then. Raises :class:`GatewayError` where this LiteLLM has no such proxy.
     """
     path = list(sys.path)
     gc.disable()  # an import makes many objects and no garbage
     import litellm
-    from litellm.proxy.proxy_server import app
 
+    try:
+        from litellm.proxy.proxy_server import app
+    except ImportError as error:
+        raise GatewayError(
+            f"the proxy of LiteLLM {version('litellm')} cannot be run ({error}): "
+            'pip install "gptme-litellm[gateway]" takes one that can'
+        ) from error
     gc.enable()
     gc.freeze()
     sys.path[:] = path  # LiteLLM's import puts folders on it
@@ -69,6 +77,8 @@ def refused_fields() -> frozenset[str]:
 
     Private, and so empty where a release has another name for it: LiteLLM then refuses them alone.
     """
-    from litellm.proxy.auth import auth_utils
-
+    try:
+        from litellm.proxy.auth import auth_utils
+    except ImportError:
+        return frozenset()
     return frozenset(getattr(auth_utils, "_BANNED_REQUEST_BODY_PARAMS", ()))
