@@ -95,13 +95,13 @@ browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIU
 	@$(@D)/bin/pip install -qq --no-input --require-hashes --only-binary :all: -r $<
 	@touch $@
 
+prefixes: $(VENV)/.test $(VENV)/.project ## write adapter/upstream/prefixes.json anew from the installed LiteLLM
+	@$(BIN)/python -m tests.litellm_prefixes
+
 # requirements/demo.txt is what runs the product, test.txt that and everything to check it; the
 # same versions in both, so that one .venv serves both.
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
-
-prefixes: $(VENV)/.test $(VENV)/.project ## write adapter/upstream/prefixes.json anew from the installed LiteLLM
-	@$(BIN)/python -m tests.litellm_prefixes
 
 # For `make matrix`. The newest is what pip resolves on a plain installation: LiteLLM's newest line has
 # no gateway (pyproject.toml).

@@ -58,10 +58,10 @@ def _masked(line: str, scrubber: Scrubber, short: list[str]) -> str:
     return sign + text
 
 
-def _hide(found: re.Match[str]) -> str:
-    name, equals, quote, value, _ = found.groups()
+def _hide(assignment: re.Match[str]) -> str:
+    name, equals, quote, value, _ = assignment.groups()
     if name in _NO_SECRETS or not is_secret((name,), value):
-        return found[0]
+        return assignment[0]
     return f"{name}{equals}{quote}{MASK}{quote}"
 
 

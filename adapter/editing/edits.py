@@ -116,19 +116,19 @@ def set_providers(
     # of several with one name the first counts
     tables = {t.get("name"): t for array in reversed(arrays) for t in reversed(array)}
     for fields, remove in providers:
-        given = {name: fields[name] for name in FIELDS if fields.get(name)}
+        filled = {name: fields[name] for name in FIELDS if fields.get(name)}
         table = tables.get(fields["name"])
         if table is not None:
             for name in remove:
                 table.pop(name, None)
-            for name, value in given.items():
+            for name, value in filled.items():
                 if table.get(name) != value:
                     table[name] = value
             continue
         if arrays:
-            arrays[-1].append(given)
+            arrays[-1].append(filled)
         else:
-            document["providers"] = [given]
+            document["providers"] = [filled]
             arrays.append(document["providers"])
         tables[fields["name"]] = arrays[-1][-1]
 

@@ -157,13 +157,13 @@ class _Entry:
 
     def _completed(self) -> dict[str, Any]:
         """Return the parameters as LiteLLM completes them before it uses them."""
-        given = self._entry.get("litellm_params")
+        written = self._entry.get("litellm_params")
         if not self._entry.get("model_name"):
             raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
-        if not isinstance(given, Mapping) or not given.get("model"):
+        if not isinstance(written, Mapping) or not written.get("model"):
             what = "litellm_params.model is missing; LiteLLM does not start with such an entry"
             raise RefusedError(what)
-        params = {str(key): value for key, value in given.items()}
+        params = {str(key): value for key, value in written.items()}
         for limit in ("rpm", "tpm"):  # Router._create_deployment moves them
             if self._entry.get(limit) is not None:
                 params.setdefault(limit, self._entry[limit])
@@ -203,11 +203,11 @@ class _Entry:
         if reference_to("") in model or any(c.isspace() or not c.isprintable() for c in model):
             what = "model holds white space or a part os.environ/, which LiteLLM sends as text"
             raise RefusedError(what)
-        given = self._params.get("custom_llm_provider")
-        if given:
-            rest = model.removeprefix(f"{given}/")
-            own = given == "openrouter" and "/" not in rest and rest != "*"  # openrouter/auto
-            return str(given), f"openrouter/{rest}" if own else rest
+        provider = self._params.get("custom_llm_provider")
+        if provider:
+            rest = model.removeprefix(f"{provider}/")
+            own = provider == "openrouter" and "/" not in rest and rest != "*"  # openrouter/auto
+            return str(provider), f"openrouter/{rest}" if own else rest
         prefix, slash, rest = model.partition("/")
         if slash and prefix in (*_PREFIXES, *LOGINS):
             return prefix, rest

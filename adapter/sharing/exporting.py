@@ -61,10 +61,10 @@ def entries(
     ``NAME/ID``; those of the provider are listed, too.
     """
     head = f"{provider.name}/"
-    known = {name.removeprefix(head) for name in able if name.startswith(head)}
+    described = {name.removeprefix(head) for name in able if name.startswith(head)}
     *named, wildcard = deployments(provider)
-    known -= {model for _, model in named}
-    listed = [(head + model, model) for model in sorted({*models, *known})]
+    described -= {model for _, model in named}
+    listed = [(head + model, model) for model in sorted({*models, *described})]
     made = []
     for name, model in (*named, *listed, wildcard):
         params = params_for(provider, model, key, headers)
@@ -192,13 +192,13 @@ def _key(
 
 def _headers(provider: Provider, config: Config, notes: list[str]) -> dict[str, str]:
     """Return the headers to write: ``"$VAR"`` is ``os.environ/VAR`` to LiteLLM."""
-    given = provider.extras.get("extra_headers")
-    found = {}
-    for header, value in (given if isinstance(given, Mapping) else {}).items():
+    configured = provider.extras.get("extra_headers")
+    headers = {}
+    for header, value in (configured if isinstance(configured, Mapping) else {}).items():
         variable = variable_of(value)
-        found[header] = reference_to(variable) if variable else value
+        headers[header] = reference_to(variable) if variable else value
         notes.extend(_unless_set(variable, config) if variable else ())
-    return found
+    return headers
 
 
 def _unless_set(variable: str, config: Config, *, guarded: bool = False) -> list[str]:

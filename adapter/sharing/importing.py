@@ -151,9 +151,9 @@ def _deployments(
     deployments = []
     used = set()
     for place, entry in zip(source.entries, source.list("model_list"), strict=False):
-        given = entry.get("model_name") if isinstance(entry, Mapping) else None
-        name = given if isinstance(given, str) else ""
-        params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
+        table = entry if isinstance(entry, Mapping) else {}
+        name = table["model_name"] if isinstance(table.get("model_name"), str) else ""
+        params = table.get("litellm_params")
         used.add(str(params.get("litellm_credential_name")) if isinstance(params, Mapping) else "")
         where = f"{place}: {name}" if name else str(place)
         try:
@@ -335,9 +335,9 @@ def _with_fallbacks(
 ) -> ImportedProvider:
     """Return ``provider`` with the models that its fallbacks name called as they are called now."""
     extras = dict(provider.extras)
-    if isinstance(given := extras.get("fallbacks"), list):
-        extras["fallbacks"] = [_typed(item, routes) for item in given]
-        for name in given:
+    if isinstance(fallbacks := extras.get("fallbacks"), list):
+        extras["fallbacks"] = [_typed(item, routes) for item in fallbacks]
+        for name in fallbacks:
             if isinstance(name, str) and name not in routes:
                 what = f"name {name!r}, which the file lacks"
                 report.note(f"fallbacks of provider {provider.name!r} {what}")

@@ -134,10 +134,10 @@ def _line_at(node: Any, keys: tuple[Any, ...]) -> int:
             node = node.value[key]
             line = node.start_mark.line
             continue
-        found = [(k, v) for k, v in node.value if k.value == key]
-        if not found:
+        pairs = [(k, v) for k, v in node.value if k.value == key]
+        if not pairs:
             break
-        line, node = found[-1][0].start_mark.line, found[-1][1]
+        line, node = pairs[-1][0].start_mark.line, pairs[-1][1]
     return int(line) + 1
 
 
@@ -295,7 +295,7 @@ def _llm(data: Any, at: _At) -> Iterator[_Server]:
         model_id, aliases = str(model.get("model_id") or ""), model.get("aliases")
         key_name = str(model.get("api_key_name") or "")
         variable = default_variable(key_name) if key_name else ""
-        kept = f"llm keeps the key {key_name!r} in its keys.json: set {variable}"
+        where = f"llm keeps the key {key_name!r} in its keys.json: set {variable}"
         yield _Server(
             place=at(number),
             name="openai",
@@ -305,7 +305,7 @@ def _llm(data: Any, at: _At) -> Iterator[_Server]:
             headers=_table(model.get("headers")),
             models={str(model.get("model_name") or model_id): model},
             aliases=(model_id, *map(str, aliases if isinstance(aliases, list) else ())),
-            note=kept if key_name else "",
+            note=where if key_name else "",
         )
 
 

@@ -107,8 +107,8 @@ def read_settings(
     for section in ("litellm_settings", "router_settings"):
         _check_fallbacks(source, section, sections.get(section, {}), {**routes, **merged}, report)
     _other_sections(source, report)
-    kept = {section: values for section, values in sections.items() if values}
-    return Settings(kept, secrets, _environment(source, environ, report))
+    filled = {section: values for section, values in sections.items() if values}
+    return Settings(filled, secrets, _environment(source, environ, report))
 
 
 def _read_section(
@@ -136,14 +136,14 @@ def _read_section(
 
 
 def _aliases(
-    source: ConfigYaml, given: Any, routes: Mapping[str, str], report: Report
+    source: ConfigYaml, written: Any, routes: Mapping[str, str], report: Report
 ) -> dict[str, Any]:
     """Return the file's own aliases, pointed at what their targets are called now: none chain."""
     aliases: dict[str, Any] = {}
     where = f"{source.sections.get('router_settings')}: model_group_alias"
-    if given and not isinstance(given, Mapping):
+    if written and not isinstance(written, Mapping):
         report.left_out.append(f"{where}: is not a mapping")
-    for alias, target in (given if isinstance(given, Mapping) else {}).items():
+    for alias, target in (written if isinstance(written, Mapping) else {}).items():
         name = str(target.get("model") if isinstance(target, Mapping) else target)
         typed = routes.get(name) or (name if _is_wild(name, routes) else None)
         if typed is None:

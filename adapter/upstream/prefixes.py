@@ -129,8 +129,8 @@ def is_litellm_model(model: str) -> bool:
     head = model.partition("/")[0]
     if is_litellm_provider(head) or ":" in head:  # as in ft:gpt-4o:...
         return True
-    found = find_spec("litellm")
-    folder = next(iter((found and found.submodule_search_locations) or ()), "")
+    spec = find_spec("litellm")
+    folder = next(iter((spec and spec.submodule_search_locations) or ()), "")
     try:
         return f"{json.dumps(model)}:" in Path(folder, MODEL_MAP).read_text(encoding="utf-8")
     except (OSError, ValueError):
