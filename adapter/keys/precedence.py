@@ -25,6 +25,7 @@ __all__ = [
     "KeySource",
     "ResolvedKey",
     "default_variable",
+    "exportable_name",
     "find_key",
     "how_to_set",
     "key_source",
@@ -117,14 +118,18 @@ def default_variable(provider: str) -> str:
     return f"{provider.upper().replace('-', '_')}_API_KEY"
 
 
-def how_to_set(variable: str) -> str:
-    """Return what to do so that a provider's key is in ``variable``, or in one that a shell sets.
+def exportable_name(variable: str) -> str:
+    """Return ``variable``, or the name most like it that a shell can export.
 
-    The conventional variable of ``api.example.com`` is one that no shell can export.
+    None can export the conventional variable of ``api.example.com``.
     """
-    if is_variable(variable):
+    return variable if is_variable(variable) else re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", variable)
+
+
+def how_to_set(variable: str) -> str:
+    """Return what to do so that ``variable``, or one that a shell can export, has the key."""
+    if (name := exportable_name(variable)) == variable:
         return f"export {variable}=..."
-    name = re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", variable)
     return f'add api_key_env = "{name}" to the provider, and export {name}=...'
 
 

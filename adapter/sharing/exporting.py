@@ -24,7 +24,13 @@ from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.config.rules import SECTIONS
-from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable, lookup, sources_in
+from adapter.keys.precedence import (
+    PLACEHOLDER_KEY,
+    default_variable,
+    exportable_name,
+    lookup,
+    sources_in,
+)
 from adapter.secrets.policy import is_secret
 from adapter.secrets.references import reference_to, variable_of
 from adapter.secrets.secret import Secret
@@ -174,11 +180,13 @@ def _key(
     if provider.api_key:
         if include_secrets:
             return str(provider.api_key)
-        variable = variables.name(default_variable(provider.name), provider.api_key)
+        wanted = exportable_name(default_variable(provider.name))
+        variable = variables.name(wanted, provider.api_key)
         notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
         return reference_to(variable)
     variable = provider.api_key_env or default_variable(provider.name)
     if not provider.api_key_env and any(sources_in(provider.extras)):
+        variable = exportable_name(variable)
         notes.append(
             f"set {variable}: the key of provider {provider.name!r} is {provider.key_source}, "
             "which LiteLLM does not read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import string
 from collections.abc import Callable
@@ -233,14 +234,15 @@ def test_file_and_model_list_agree_entry_by_entry(providers: list[Provider]) -> 
     config = Config(providers=tuple(providers))
     written = loaded(export(config).text)["model_list"]
     expected = model_list(config)
-    for entry in expected:
+    for entry, other in zip(expected, written, strict=True):
         name = entry["model_name"].partition("/")[0]
-        literal = next(p for p in providers if p.name == name).api_key
-        if literal:
-            variable = f"{name.upper().replace('-', '_')}_API_KEY"
-            entry["litellm_params"]["api_key"] = f"os.environ/{variable}"
-        else:
-            entry["litellm_params"]["api_key"] = str(entry["litellm_params"]["api_key"])
+        params = entry["litellm_params"]
+        params["api_key"] = str(params["api_key"])
+        if next(p for p in providers if p.name == name).api_key:
+            variable = re.sub(r"^(?=\d)|[^A-Z0-9_]", "_", f"{name.upper()}_API_KEY")
+            params["api_key"] = other["litellm_params"]["api_key"]
+            # numbered where another provider's key has the name
+            assert re.fullmatch(rf"os\.environ/{variable}(_\d)?", params["api_key"])
     assert written == expected
 
 
@@ -366,3 +368,18 @@ def test_into_what_is_no_regular_file(write: Callable[..., Path], tmp_path: Path
     done = run("config", "export", "-o", str(tmp_path))
     assert done.code == 2
     assert "is a directory" in done.err
+
+
+@pytest.mark.parametrize(
+    "key",
+    ['api_key = "literal"\n', '[plugin.litellm.providers."api.example.com"]\napi_key_cmd = "x"\n'],
+)
+def test_the_variable_to_set_is_one_that_a_shell_can_export(
+    key: str, write: Callable[..., Path]
+) -> None:
+    write(f'[[providers]]\nname = "api.example.com"\nbase_url = "https://h/v1"\n{key}')
+
+    done = run("config", "export")
+
+    assert "api_key: os.environ/API_EXAMPLE_COM_API_KEY\n" in done.out
+    assert "note: set API_EXAMPLE_COM_API_KEY: the key of provider 'api.example.com' " in done.err
