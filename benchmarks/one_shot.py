@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import measuring
-from benchmarks.gateways import ADAPTER, adapter_gateway
+from benchmarks.gateways import ADAPTER
 from benchmarks.measuring import PEERS, Results
 from benchmarks.server import ANSWER, Server, serving
 
-__all__ = ["BASE", "DELAYS", "measure"]
+__all__ = ["BASE", "DELAYS", "INTERPRETER", "PEER", "measure"]
 
 BASE = "plain LiteLLM script"
+PEER = "llm"
+INTERPRETER = "an interpreter that only prints"
+CLICK_LABEL = "a click command that only prints"
 DELAYS = (0, 300)
 
 LITELLM = """\
@@ -62,12 +67,13 @@ def commands(server: Server, delay: int) -> dict[str, list[str]]:
     python = [sys.executable, "-c"]
     return {
         "curl": [*curl, "-d", json.dumps(body), f"{base_url}/chat/completions"],
-        "a click command that only prints": [*python, CLICK, "-m", "m", "q"],
-        "adapter, through the gateway": [ADAPTER, "-m", model, "q"],
-        "adapter, cold": [ADAPTER, "-m", model, "--no-gateway", "q"],
+        CLICK_LABEL: [*python, CLICK, "-m", "m", "q"],
+        INTERPRETER: [*python, f"print({ANSWER!r})"],
+        "adapter, through the worker": [ADAPTER, "-m", model, "q"],
+        "adapter, without a worker": ["env", "ADAPTER_WORKER=off", ADAPTER, "-m", model, "q"],
         BASE: [*python, LITELLM, base_url],
         "OpenAI SDK script": [*python, OPENAI, base_url],
-        "llm": [str(PEERS / "llm/bin/llm"), "-m", model, "q"],
+        PEER: [str(PEERS / "llm/bin/llm"), "-m", model, "q"],
         "gptme-util llm generate": [*gptme, f"{model}/m", "q"],
     }
 
@@ -95,6 +101,21 @@ def write_configurations(home: Path, server: Server) -> None:
     (llm / "keys.json").write_text('{"bench": "sk-x"}')
 
 
+@contextmanager
+def worker(environ: Mapping[str, str]) -> Iterator[None]:
+    """Keep a worker while the context lasts."""
+
+    def run(word: str) -> None:
+        line = [ADAPTER, "worker", word]
+        subprocess.run(line, env=dict(environ), check=True, capture_output=True)
+
+    run("start")
+    try:
+        yield
+    finally:
+        run("stop")
+
+
 def measure(quick: bool) -> Results:
     with tempfile.TemporaryDirectory() as folder, serving() as server:
         home = Path(folder)
@@ -102,7 +123,7 @@ def measure(quick: bool) -> Results:
         environ = measuring.environment(
             home, BENCH_KEY="sk-x", LLM_USER_PATH=str(home / "llm"), NO_COLOR="1"
         )
-        with adapter_gateway(environ):
+        with worker(environ):
             found = {
                 str(delay): _measure(commands(server, delay), environ, 1 if quick else 3, delay)
                 for delay in DELAYS
@@ -124,6 +145,7 @@ def _measure(
         label: {
             **{what: measuring.summary(values) for what, values in found.items()},
             **measuring.ratio(found["wall"], taken[BASE]["wall"]),
+            "of_peer": measuring.ratio(found["wall"], taken[PEER]["wall"]),
         }
         for label, found in taken.items()
     }

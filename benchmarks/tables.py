@@ -89,7 +89,9 @@ def _machine(results: Results) -> str:
 
 def _summary(results: Results) -> str:
     shot = results["one_shot"]["delays"]["0"]
-    warm, floor = shot["adapter, through the gateway"], shot["a click command that only prints"]
+    label, warm = next(row for row in shot.items() if row[0].startswith("adapter, through"))
+    floor = one_shot.INTERPRETER if one_shot.INTERPRETER in shot else one_shot.CLICK_LABEL
+    peer = f"{ratio(warm['of_peer'], 3)} of `{one_shot.PEER}`, " if "of_peer" in warm else ""
     whole = results["per_call"]["calls"]["sync, whole"]
     ours, again = whole["adapter.completion"]["cpu"], whole[per_call.AGAIN]["cpu"]
     vllm = whole["adapter.completion, hosted_vllm"]["cpu"]
@@ -100,9 +102,9 @@ def _summary(results: Results) -> str:
     return f"""\
 - `adapter providers list` takes {start["adapter providers list"]["ratio"]:.2f} times as long as
   `{start_up.BASE}`.
-- A query through the gateway ends after {span(warm["wall"]["median"])}, of which a click command
-  that only prints takes {span(floor["wall"]["median"])}; a plain LiteLLM script takes
-  {span(shot[one_shot.BASE]["wall"]["median"])}.
+- A query {label.partition(", ")[2]} ends after {span(warm["wall"]["median"])}, of which {floor}
+  takes {span(shot[floor]["wall"]["median"])}. That is {peer}{ratio(warm, 3)} of a plain LiteLLM
+  script, which takes {span(shot[one_shot.BASE]["wall"]["median"])}.
 - The CPU time of `adapter.completion` is {ratio(ours, 3)} of `litellm.completion`'s; the same
   `litellm.completion` once more is at {ratio(again, 3)}. With `hosted_vllm` it is {ratio(vllm, 3)}.
 - A streamed chunk takes {span(each["adapter.completion"])} of CPU time,
