@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from adapter.cli.options import config_option, models_word
 
-__all__ = ["query"]
+__all__ = ["Options", "query"]
 
 LONGEST_TIMEOUT = 1e9
 """In seconds; what a socket takes ends at 2**63 nanoseconds, nine times as much."""
+
+
+class Options(NamedTuple):
+    """What was asked for besides the prompt, by the names of the options below."""
+
+    model: str | None
+    system: str | None
+    options: tuple[tuple[str, str], ...]
+    stream: bool
+    timeout: float | None
+    gateway: str | None
+    no_gateway: bool
+    attachments: tuple[str, ...]
+    schema: str | None
+    as_json: bool
+    extract: bool
+    render: bool
+    usage: bool
+    fallbacks: tuple[str, ...]
+    retries: int | None
+    verbose: bool
 
 
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -93,11 +114,11 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
 @config_option
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr where the query goes.")
 @click.pass_context
-def query(ctx: click.Context, /, prompt: tuple[str, ...], verbose: bool, **given: Any) -> None:
+def query(ctx: click.Context, /, prompt: tuple[str, ...], **options: Any) -> None:
     """Send PROMPT to a model and print its answer.
 
     What is piped in follows the prompt: cat main.py | adapter "Explain this"
     """
-    from adapter.cli.asking import ask
+    from adapter.cli.answer import answer
 
-    ctx.exit(ask(ctx, prompt, verbose, given))
+    ctx.exit(answer(ctx, prompt, Options(**options)))

@@ -14,7 +14,9 @@ from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
 from adapter.upstream.clients import bind_client
 from adapter.upstream.loading import load_litellm
 
-__all__ = ["completion", "proxy_target"]
+__all__ = ["PROXY_PREFIX", "ask_proxy", "proxy_target"]
+
+PROXY_PREFIX = "litellm_proxy/"
 
 
 def proxy_target(url: str, model: str) -> Target:
@@ -39,7 +41,7 @@ def proxy_target(url: str, model: str) -> Target:
         found=bool(value),
     )
     params = {
-        "model": f"litellm_proxy/{model}",
+        "model": f"{PROXY_PREFIX}{model}",
         "api_base": f"{_root(url)}/v1",
         "api_key": key.value,
     }
@@ -50,7 +52,7 @@ def _root(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def completion(target: Target, **arguments: Any) -> Any:
+def ask_proxy(target: Target, **arguments: Any) -> Any:
     """Return ``litellm.completion`` for ``target``, which no configured provider may stand for.
 
     The client is ours, so that no header of OpenAI's goes to the proxy. Raises LiteLLM's errors.

@@ -118,7 +118,7 @@ def _imported() -> None:
 
 def text_of(mode: str, chunks: list[Any]) -> str:
     """Return the text, or the tool calls as the command prints them."""
-    from adapter.query.answers import pieces
+    from adapter.query.completion import pieces
 
     return "".join(pieces(chunks)) if mode == STREAM or chunks else ""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapter.cli.asking import RESERVED
+from adapter.cli.answer import RESERVED
 from tests.command import provider, read_terminal, run, started, terminal
 from tests.recorder import ANSWER, Recorder, Reply, Request, chat_chunk, chat_reply, chat_stream
 

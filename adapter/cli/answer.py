@@ -1,0 +1,309 @@
+"""``adapter "PROMPT"``: send one prompt, print the answer, and say what went wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+from click.core import ParameterSource
+
+from adapter._text import printable
+from adapter.call.resolution import EMBEDDED, choose_model, resolve
+from adapter.call.translation import Target, target_of
+from adapter.cli.options import load
+from adapter.cli.output import AnswerWriter, json_text
+from adapter.config.loading import Config, load_config
+from adapter.errors import AdapterError, ExitCode
+from adapter.query.completion import Details, Query, complete
+from adapter.query.proxy import proxy_target
+from adapter.worker import client
+
+if TYPE_CHECKING:
+    from adapter.call.failures import Failure
+    from adapter.cli.query import Options
+
+__all__ = ["RESERVED", "answer"]
+
+RESERVED = {
+    "model": "use -m/--model",
+    "messages": "give the prompt as an argument or on stdin",
+    "stream": "use --stream or --no-stream",
+    "timeout": "use --timeout",
+    "api_key": "other users can read a command line; put the key into an environment variable",
+}
+
+
+def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
+    """Answer a query; return the exit code."""
+    if client.leave is not None and _worker_is_off():
+        client.leave("[plugin.litellm.worker] mode is off")
+    schema = _check(options)
+    params = _parse_parameters(options.options)
+    prompt = _read_prompt(words, "-" in options.attachments)
+    if prompt is None and not options.attachments:
+        return _without_prompt(ctx)
+    config = load()
+    model = options.model
+    if not model:
+        model = choose_model(config)
+        if model == EMBEDDED:
+            click.echo("adapter: no model was named; using the embedded one", err=True)
+    params["stream"] = options.stream and not options.as_json
+    if options.usage and params["stream"]:
+        given = params.get("stream_options")
+        more = given if isinstance(given, dict) else {}
+        params["stream_options"] = {**more, "include_usage": True}
+    if schema is not None:
+        from adapter.query.schemas import response_format
+
+        params["response_format"] = response_format(schema)
+    gateway = None if options.no_gateway else options.gateway or None
+    messages = _messages(prompt, options)
+    query = Query(model, messages, params, options.timeout, options.retries, gateway)
+    started = time.monotonic()
+    code = _Command(options, config, schema).run(query)
+    if options.verbose:
+        seconds = time.monotonic() - started
+        click.echo(f"adapter: done in {seconds:.1f} s, {client.outcome}", err=True)
+    return code
+
+
+def _worker_is_off() -> bool:
+    return client.mode_of(load_config().settings.get("worker", {})) == "off"
+
+
+def _check(options: Options) -> dict[str, Any] | None:
+    """Return the schema; raise where options exclude each other."""
+    forms = {"json": options.as_json, "extract": options.extract, "render": options.render}
+    chosen = [name for name, asked in forms.items() if asked]
+    if len(chosen) > 1:
+        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    if options.schema is None:
+        return None
+    if chosen and chosen != ["json"]:
+        # the answer is JSON then: it has no code block and is no Markdown
+        raise click.UsageError(f"--schema and --{chosen[0]} exclude each other")
+    from adapter.query.schemas import load_schema
+
+    return load_schema(options.schema)
+
+
+def _parse_parameters(pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in RESERVED:
+            raise click.UsageError(f"-o {key} cannot be used: {RESERVED[key]}")
+        try:
+            params[key] = json.loads(value, parse_constant=lambda name: name)
+        except (ValueError, RecursionError):
+            params[key] = value
+    return params
+
+
+def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
+    """Return the prompt with what is piped in after it, or ``None`` when there is neither.
+
+    With ``attached`` stdin is left to the attachment.
+    """
+    piped = ""
+    if sys.stdin is not None and not sys.stdin.isatty() and not attached:
+        # piece by piece: inside one read() of everything, Ctrl-C would go unheard
+        stdin: Any = sys.stdin.buffer
+        pieces = iter(lambda: stdin.read1(65536), b"")
+        piped = b"".join(pieces).decode("utf-8", "replace")
+    # arguments that are not valid UTF-8 hold surrogates, which no request can carry
+    typed = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    parts = [part for part in (typed, piped) if part.strip()]
+    return "\n\n".join(parts) or None
+
+
+def _without_prompt(ctx: click.Context) -> int:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError("there is no prompt: give one as an argument or on stdin")
+    if any(ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE for p in ctx.params):
+        message = 'Error: the prompt is missing, as in: adapter "Explain this"'
+        click.echo(f"{message} (all options: adapter --help)", err=True)
+        return ExitCode.USAGE
+    click.echo((ctx.parent or ctx).get_help())
+    return ExitCode.OK
+
+
+def _messages(prompt: str | None, options: Options) -> list[dict[str, Any]]:
+    content: Any = prompt
+    if options.attachments:
+        from adapter.query.attachments import message_content
+
+        content = message_content(prompt or "", options.attachments)
+    messages = [{"role": "user", "content": content}]
+    if options.system:
+        messages.insert(0, {"role": "system", "content": options.system})
+    return messages
+
+
+class _Writer(Protocol):
+    """Takes an answer as it comes."""
+
+    wrote: bool
+
+    def write(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Collected:
+    """Keeps an answer that can be printed only when all of it is there."""
+
+    def __init__(self) -> None:
+        self.wrote = False
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+        self.wrote = self.wrote or bool(text.strip("\n"))
+
+    def close(self) -> None:
+        pass
+
+
+class _Command:
+    """A query and its fallbacks, printed as the options say. Failures go to stderr."""
+
+    def __init__(self, options: Options, config: Config, schema: dict[str, Any] | None) -> None:
+        self._options = options
+        self._config = config
+        self._schema = schema
+
+    def run(self, query: Query) -> int:
+        """Print the first answer there is, and return the exit code.
+
+        A further model is asked only while nothing has been printed.
+        """
+        failure: Failure | None = None
+        for model in (query.model, *self._options.fallbacks):
+            if failure is not None:
+                click.echo(f"adapter: {failure.what}; trying the next model", err=True)
+            query = query._replace(model=model)
+            try:
+                target = self._target(query)
+            except AdapterError as error:
+                if not self._options.fallbacks:
+                    raise
+                from adapter.call.failures import explain
+
+                failure = explain(error, None, model)
+                continue
+            if self._options.verbose:
+                click.echo(_describe(model, target), err=True)
+            details, whole, writer = Details(), _Collected(), self._writer()
+            failed = self._ask(query, target, details, (whole, writer))
+            if failed is None:
+                if failure is not None:
+                    click.echo(f"adapter: {printable(model)} answered", err=True)
+                return self._finish(query, target, details, whole.text)
+            failure = failed
+            if writer.wrote and not isinstance(writer, _Collected):
+                click.echo(f"Error: {failure}\n  the answer above is not complete", err=True)
+                return ExitCode.PROVIDER_FAILED  # whatever broke it off
+        click.echo(f"Error: {failure}", err=True)
+        return failure.exit_code if failure else ExitCode.ERROR
+
+    def _target(self, query: Query) -> Target | None:
+        if query.gateway is not None:
+            return proxy_target(query.gateway, query.model)
+        return target_of(resolve(query.model, self._config))
+
+    def _writer(self) -> _Writer:
+        if self._options.as_json or self._options.extract:
+            return _Collected()
+        if self._options.render and sys.stdout.isatty():
+            from adapter.cli.rendering import MarkdownWriter
+
+            return MarkdownWriter()
+        return AnswerWriter(sys.stdout)
+
+    def _ask(
+        self,
+        query: Query,
+        target: Target | None,
+        details: Details,
+        writers: tuple[_Collected, _Writer],
+    ) -> Failure | None:
+        """Write one answer; return what went wrong, if anything did."""
+        whole, writer = writers
+        try:
+            for text in complete(query, target, details):
+                whole.write(text)
+                writer.write(text)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
+            from adapter.call.failures import explain
+
+            writer.close()
+            return explain(error, target, query.model, [p.name for p in self._config.providers])
+        except KeyboardInterrupt:
+            writer.close()
+            raise
+        writer.close()
+        # a refusal, or reasoning that took all tokens, has no text but is a response
+        if whole.wrote or (self._options.as_json and details.response is not None):
+            return None
+        from adapter.call.failures import Failure
+
+        place = f"model {query.model!r}"
+        if target is not None:
+            place = f"provider {target.name!r} ({target.base_url})"
+        return Failure(ExitCode.PROVIDER_FAILED, f"{place}: the reply held no answer", "")
+
+    def _finish(self, query: Query, target: Target | None, details: Details, text: str) -> int:
+        """Print what needs the whole answer, and return the exit code."""
+        if self._options.as_json:
+            click.echo(json_text(details.response))
+        elif self._options.extract:
+            _print_code(text)
+        if self._options.usage:
+            click.echo(_usage(query, target, details.usage or {}), err=True)
+        if self._schema is not None:
+            from adapter.query.schemas import violation
+
+            if why := violation(self._schema, text):
+                click.echo(f"Error: {printable(why)}", err=True)
+                return ExitCode.PROVIDER_FAILED
+        return ExitCode.OK
+
+
+def _describe(model: str, target: Target | None) -> str:
+    if target is None:
+        return f"adapter: {model} goes to LiteLLM as it is"
+    return (
+        f"adapter: provider {target.name}, model {target.model}, "
+        f"base_url {target.base_url}, {target.key}"
+    )
+
+
+def _print_code(text: str) -> None:
+    from adapter.query.extraction import first_block
+
+    code = first_block(text)
+    if code is None:
+        click.echo("adapter: the answer has no code block; this is all of it", err=True)
+    writer = AnswerWriter(sys.stdout)
+    writer.write(text if code is None else code)
+    writer.close()
+
+
+def _usage(query: Query, target: Target | None, usage: Mapping[str, Any]) -> str:
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
+        return "adapter: the server told no usage"
+    text = f"adapter: {counts[0]} tokens in, {counts[1]} out"
+    if query.gateway is None:
+        from adapter.query.prices import cost
+
+        price = cost(query.model, target, usage)
+        text += f", ${price:.6f}" if price is not None else ""
+    return text
