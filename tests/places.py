@@ -85,6 +85,9 @@ class Place:
 
     @property
     def queries(self) -> int:
+        """How many queries the worker has answered, once all of its children have ended."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        assert come_to(lambda: not children.read_text())
         return int(self.status()["Queries"])
 
     def comes_up(self) -> bool:

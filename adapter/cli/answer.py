@@ -199,7 +199,7 @@ class _Command:
             if self._options.verbose:
                 click.echo(_describe(model, target), err=True)
             details, whole, writer = Details(), _Collected(), self._writer()
-            failed = self._ask(query, target, details, (whole, writer))
+            failed = self._ask(query, target, details, whole, writer)
             if failed is None:
                 if failure is not None:
                     click.echo(f"adapter: {printable(model)} answered", err=True)
@@ -230,10 +230,10 @@ class _Command:
         query: Query,
         target: Target | None,
         details: Details,
-        writers: tuple[_Collected, _Writer],
+        whole: _Collected,
+        writer: _Writer,
     ) -> Failure | None:
         """Write one answer; return what went wrong, if anything did."""
-        whole, writer = writers
         try:
             for text in complete(query, target, details):
                 whole.write(text)

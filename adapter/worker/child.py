@@ -91,6 +91,7 @@ def serve(
     _take_over(pid, facts, descriptors)
 
     def leave(why: str) -> None:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # the command hangs up, and this is no answer
         _refuse(worker, connection, why)
         os._exit(REFUSED)
 
