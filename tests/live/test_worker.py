@@ -351,12 +351,14 @@ Listen = Callable[[], Worker]
 def listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen]:
     """Listen in this process, where this process's own queries look for a worker."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "gptme-litellm"
     folder.mkdir(mode=0o700)
     made: list[Worker] = []
 
     def start() -> Worker:
-        made.append(Worker(str(folder / client.socket_name()), 60, lambda *_: 0))
+        # by a relative path: another user may not come here by an absolute one
+        made.append(Worker(f"gptme-litellm/{client.socket_name()}", 60, lambda *_: 0))
         return made[-1]
 
     yield start
