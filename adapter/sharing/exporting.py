@@ -63,20 +63,16 @@ def entries(
     """Return LiteLLM's ``model_list`` entries of one provider, as :func:`adapter.model_list` does.
 
     ``key`` and ``headers`` are what to write for them. ``models`` are model ids to list one by
-    one, before the wildcard that takes any other. ``able`` says what models can do, by
-    ``NAME/ID``; those of the provider are listed, too.
+    one, before the wildcard that takes any other. ``able`` says what models can do, by their ids;
+    those are listed, too.
     """
-    head = f"{provider.name}/"
-    described = {name.removeprefix(head) for name in able if name.startswith(head)}
     *named, wildcard = deployments(provider)
-    described -= {model for _, model in named}
-    listed = [(head + model, model) for model in sorted({*models, *described})]
+    ids = {*models, *able.keys() - {model for _, model in named}}
     made = []
-    for name, model in (*named, *listed, wildcard):
+    for name, model in (*named, *((f"{provider.name}/{m}", m) for m in sorted(ids)), wildcard):
         params = params_for(provider, model, key, headers)
-        info = able.get(head + model)
-        extra = {"model_info": dict(info)} if info else {}
-        made.append({"model_name": name, "litellm_params": params, **extra})
+        info = {"model_info": dict(able[model])} if model in able else {}
+        made.append({"model_name": name, "litellm_params": params, **info})
     return made
 
 
@@ -113,6 +109,10 @@ def export(
     chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
     notes: list[str] = []
     variables = _Variables(config)
+    able: dict[str, dict[str, Any]] = {}
+    for name, info in config.models.items():
+        owner, _, model = name.partition("/")
+        able.setdefault(owner, {})[model] = info
     lines = ["# LiteLLM configuration, written by `adapter config export`."]
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
     lines.append("model_list:" if chosen else "model_list: []")
@@ -120,7 +120,7 @@ def export(
         key = _key(provider, variables, include_secrets, reference_all, notes)
         models = (discovered or {}).get(provider.name, ())
         headers = _headers(provider, config, notes)
-        made: Any = entries(provider, key, headers, models, config.models)
+        made: Any = entries(provider, key, headers, models, able.get(provider.name, {}))
         if not include_secrets:
             made = [
                 {

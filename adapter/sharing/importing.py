@@ -189,14 +189,14 @@ def _groups(deployments: Sequence[Deployment]) -> list[list[Deployment]]:
     def server(d: Deployment) -> tuple[Any, ...]:
         return d.base_url, d.variable, d.literal
 
-    wild: dict[tuple[Any, ...], list[str]] = {}
+    wild: dict[tuple[Any, ...], dict[str, None]] = {}
     for d in deployments:
-        wild.setdefault(server(d), []).extend([d.wildcard] if d.wildcard else [])
+        wild.setdefault(server(d), {}).update({d.wildcard: None} if d.wildcard else {})
     groups: dict[tuple[Any, ...], list[Deployment]] = {}
     for d in deployments:
-        names = wild[server(d)]
-        owner = next((n for n in names if d.name == n or d.name.startswith(f"{n}/")), None)
-        groups.setdefault((*server(d), owner or next(iter(names), None)), []).append(d)
+        names, head = wild[server(d)], d.name.partition("/")[0]
+        owner = head if head in names else next(iter(names), None)
+        groups.setdefault((*server(d), owner), []).append(d)
     return list(groups.values())
 
 

@@ -27,12 +27,13 @@ from adapter.upstream.prefixes import COMPATIBLE_BASES, NOT_EXPRESSIBLE, OPENAI_
 __all__ = ["read_source"]
 
 _LITELLM = re.compile(
-    r"""^\s*\{?\s*["']?(model_list|include|credential_list|environment_variables"""
-    r"""|(litellm|router|general)_settings)["']?\s*:""",
+    r"""^[ \t{]*["']?(model_list|include|credential_list|environment_variables"""
+    r"""|(litellm|router|general)_settings)["']?[ \t]*:""",
     re.MULTILINE,
 )
 
-_JSON_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|\t', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)|\t', re.DOTALL)
+"""A string, a comment or a tab. What has no end goes to the end of the file: it is read once."""
 
 _KINDS = {
     **dict.fromkeys(("openai-compatible", "openai-compat", "llama.cpp", "llamafile"), "openai"),
@@ -110,7 +111,7 @@ def read_source(path: str | os.PathLike[str]) -> ConfigYaml:
     entries: list[tuple[Place, Any]] = []
     report: list[tuple[Place, str]] = list(notes)
     lost: list[tuple[Place, str]] = []
-    for server in read(data, lambda *keys: Place(shown, _line_at(node, keys))):
+    for server in read(data, _Places(node, shown)):
         if server.lost:
             lost.append((server.place, server.lost))
             continue
@@ -126,19 +127,32 @@ def _blank(token: re.Match[str]) -> str:
     return token[0] if token[0][0] == '"' else re.sub(r"[^\n]", " ", token[0])
 
 
-def _line_at(node: Any, keys: tuple[Any, ...]) -> int:
-    """Return the line, from 1, of what stands under ``keys`` in a parsed file."""
-    line = node.start_mark.line
-    for key in keys:
-        if isinstance(key, int):
-            node = node.value[key]
-            line = node.start_mark.line
-            continue
-        pairs = [(k, v) for k, v in node.value if k.value == key]
-        if not pairs:
-            break
-        line, node = pairs[-1][0].start_mark.line, pairs[-1][1]
-    return int(line) + 1
+class _Places:
+    """Where things stand in a parsed file."""
+
+    def __init__(self, root: Any, shown: str) -> None:
+        self._root = root
+        self._shown = shown
+        self._tables: dict[int, dict[str, tuple[int, Any]]] = {}
+
+    def __call__(self, *keys: str | int) -> Place:
+        """Return the place of what stands under ``keys``."""
+        node, line = self._root, self._root.start_mark.line
+        for key in keys:
+            if isinstance(key, int):
+                node = node.value[key]
+                line = node.start_mark.line
+            elif (entry := self._table(node).get(key)) is not None:
+                line, node = entry
+            else:  # it came by a merge key
+                break
+        return Place(self._shown, line + 1)
+
+    def _table(self, node: Any) -> dict[str, tuple[int, Any]]:
+        if id(node) not in self._tables:
+            pairs = {str(k.value): (int(k.start_mark.line), v) for k, v in node.value}
+            self._tables[id(node)] = pairs
+        return self._tables[id(node)]
 
 
 def _entries(server: _Server, lost: list[tuple[Place, str]]) -> Iterator[dict[str, Any]]:
@@ -214,11 +228,7 @@ def _list(value: Any) -> list[Mapping[str, Any]]:
     return [_table(item) for item in value] if isinstance(value, list) else []
 
 
-_At = Callable[..., Place]
-"""Returns the place of what stands under its arguments."""
-
-
-def _opencode(data: Any, at: _At) -> Iterator[_Server]:
+def _opencode(data: Any, at: _Places) -> Iterator[_Server]:
     default_provider, _, default = str(data.get("model") or "").partition("/")
     for name, table in _table(data["provider"]).items():
         provider = _table(table)
@@ -237,7 +247,7 @@ def _opencode(data: Any, at: _At) -> Iterator[_Server]:
         )
 
 
-def _aichat(data: Any, at: _At) -> Iterator[_Server]:
+def _aichat(data: Any, at: _Places) -> Iterator[_Server]:
     default_client, _, default = str(data.get("model") or "").partition(":")
     for number, client in enumerate(_list(data["clients"])):
         kind = str(client.get("type") or "")
@@ -254,7 +264,7 @@ def _aichat(data: Any, at: _At) -> Iterator[_Server]:
         )
 
 
-def _continue(data: Any, at: _At) -> Iterator[_Server]:
+def _continue(data: Any, at: _Places) -> Iterator[_Server]:
     for number, model in enumerate(_list(data["models"])):
         request, model_id = _table(model.get("requestOptions")), str(model.get("model") or "")
         alias = str(model.get("name") or model.get("title") or model_id)
@@ -273,7 +283,7 @@ def _continue(data: Any, at: _At) -> Iterator[_Server]:
         )
 
 
-def _crush(data: Any, at: _At) -> Iterator[_Server]:
+def _crush(data: Any, at: _Places) -> Iterator[_Server]:
     large = _table(_table(data.get("models")).get("large"))
     for name, table in _table(data["providers"]).items():
         provider = _table(table)
@@ -290,7 +300,7 @@ def _crush(data: Any, at: _At) -> Iterator[_Server]:
         )
 
 
-def _llm(data: Any, at: _At) -> Iterator[_Server]:
+def _llm(data: Any, at: _Places) -> Iterator[_Server]:
     for number, model in enumerate(_list(data)):
         model_id, aliases = str(model.get("model_id") or ""), model.get("aliases")
         key_name = str(model.get("api_key_name") or "")
@@ -318,7 +328,7 @@ def _holds(data: Any, key: str, kind: type, *fields: str) -> bool:
     return any(isinstance(item, Mapping) and any(f in item for f in fields) for item in items)
 
 
-_FORMATS: tuple[tuple[Callable[[Any], bool], Callable[[Any, _At], Iterator[_Server]]], ...] = (
+_FORMATS: tuple[tuple[Callable[[Any], bool], Callable[[Any, _Places], Iterator[_Server]]], ...] = (
     (lambda data: _holds(data, "provider", Mapping, "options", "models", "npm"), _opencode),
     (lambda data: _holds(data, "clients", list, "type"), _aichat),
     (lambda data: _holds(data, "models", list, "provider", "uses"), _continue),

@@ -100,3 +100,22 @@ def test_what_is_out_of_shape_is_reported(text: str) -> None:
     done = run("config", "import", "x.yaml", "--to", "new.toml")
     assert done.code in (0, 1, 2)
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"' + '\\"' * 1_000_000,
+        '{"' + '\\"' * 1_000_000 + "\\",
+        "{" + "/*" * 1_000_000,
+        "\n" * 2_000_000,
+        "{" + " " * 2_000_000,
+        '{"provider": {' + ",".join(f'"p{n}": {{"npm": 1}}' for n in range(20_000)) + "}}",
+    ],
+    ids=["quotes", "backslash", "comments", "newlines", "blanks", "providers"],
+)
+def test_a_hostile_file_ends(text: str) -> None:
+    """One that is read again for each of its parts would take hours: the suite's limit is 5 min."""
+    Path("x.json").write_text(text)
+    done = run("config", "import", "x.json", "--to", "new.toml", "--dry-run")
+    assert "Traceback" not in done.err
