@@ -6,14 +6,13 @@ import gc
 import os
 import shlex
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import click
 
 from adapter._text import printable
 from adapter.cli.entry import COMMANDS, FLAGS, first_word
-from adapter.cli.options import config_option
+from adapter.cli.options import LazyGroup, config_option
 from adapter.errors import AdapterError, ExitCode
 
 if TYPE_CHECKING:
@@ -22,18 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-class DefaultGroup(click.Group):
+class DefaultGroup(LazyGroup):
     """A group whose first word may be a prompt: what names no command goes to ``query``."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, name, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), name)
-        return command
+    lazy: ClassVar = {name: row[:2] for name, row in COMMANDS.items()}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         first = first_word(args)

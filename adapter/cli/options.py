@@ -1,4 +1,4 @@
-"""What several commands share: the ``--config`` option and how warnings are shown.
+"""What several commands share: groups, the ``--config`` option, how warnings are shown.
 
 What reads a configuration is imported by those that do: ``--help`` takes a third less without.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
 
-__all__ = ["config_option", "load", "load_or_new", "models_word", "providers_word"]
+__all__ = ["LazyGroup", "config_option", "load", "load_or_new", "models_word", "providers_word"]
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -35,6 +36,22 @@ config_option: Callable[[Decorated], Decorated] = click.option(
     callback=_use_config,
     help="Read this TOML file and no other. [env: ADAPTER_CONFIG]",
 )
+
+
+class LazyGroup(click.Group):
+    """A group whose further commands are named, not imported: name -> (module, attribute)."""
+
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.lazy:
+            module, attribute = self.lazy[cmd_name]
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        return super().get_command(ctx, cmd_name)
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Config:

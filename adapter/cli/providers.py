@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import click
 
 from adapter._text import one_line, printable
-from adapter.cli.lazy import LazyGroup
-from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.options import LazyGroup, config_option, load, providers_word
 from adapter.cli.output import json_text
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
