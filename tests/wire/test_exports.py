@@ -1,4 +1,4 @@
-"""What LiteLLM's Router sends for an export."""
+"""What LiteLLM's Router sends for an export, and what an import sends in its place."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import litellm
 import pytest
 import yaml
 
+import adapter
 from tests.command import run
-from tests.recorder import Recorder
+from tests.recorder import Recorder, Reply, chat_reply
 
 
 @pytest.mark.parametrize("key", [None, "sk-set-where-it-runs"])
@@ -30,3 +31,28 @@ def test_a_reference_that_is_not_set_never_becomes_openais_key(
     router = litellm.Router(model_list=exported["model_list"])
     router.completion("relay/m", messages=[{"role": "user", "content": "hi"}])
     assert server.only.key == (key or "default-key")
+
+
+@pytest.mark.parametrize("model", ["openrouter/openai/o1-pro", "groq/openai/gpt-oss-20b"])
+def test_an_imported_model_goes_where_litellm_sends_it(
+    server: Recorder, config_dir: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("RELAY_KEY", "sk-relay")
+    params = {"model": model, "api_base": server.base_url, "api_key": "os.environ/RELAY_KEY"}
+    entry = {"model_name": "mine", "litellm_params": params}
+    server.script = lambda request: Reply(200, {**chat_reply(), "service_tier": "default"})
+    messages = [{"role": "user", "content": "hi"}]
+    litellm.Router(model_list=[entry]).completion("mine", messages=messages)
+
+    Path("config.yaml").write_text(yaml.safe_dump({"model_list": [entry]}))
+    done = run("config", "import", "config.yaml")
+    assert done.code == 0, done.err
+    (provider,) = adapter.load_config().providers
+    adapter.completion(f"{provider.name}/{provider.default_model}", messages=messages)
+
+    theirs, ours = server.requests
+    assert (ours.path, ours.key, ours.body["model"]) == (
+        theirs.path,
+        theirs.key,
+        theirs.body["model"],
+    )
