@@ -88,20 +88,21 @@ class Guard:
             return
         try:
             scope = self._checked(scope)
-            if scope["type"] == "websocket":
-                await self._app(scope, receive, scrubbed(send, self._scrubber))
-                return
-            body = await read_body(scope, receive, self._settings.max_request_bytes)
+            body: bytes | None = b""
+            if scope["type"] == "http":
+                body = await read_body(scope, receive, self._settings.max_request_bytes)
             if body is None:  # the client has left
                 return
-            await check_fields(
-                scope, body, self._refused, json_only=self._settings.routes is not None
-            )
+            json_only = self._settings.routes is not None
+            await check_fields(scope, body, self._refused, json_only=json_only)
         except RequestRefusedError as error:
             await send_error(scope["type"], error.status, str(error), send)
             return
-        send = with_retry_after(scrubbed(send, self._scrubber))
-        await _answer(self._app, scope, body, receive, send)
+        send = scrubbed(send, self._scrubber)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await _answer(self._app, scope, body, receive, with_retry_after(send))
 
     def _checked(self, scope: Message) -> Message:
         """Return ``scope`` as LiteLLM gets it, or raise :class:`RequestRefusedError`."""

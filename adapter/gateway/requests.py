@@ -130,13 +130,14 @@ async def check_fields(
 ) -> None:
     """Raise :class:`RequestRefusedError` for a request that says where its call is to go.
 
-    That are the fields named in ``refused``, in the query of the URL, too, and values that name a
-    variable of the gateway's (``os.environ/VAR``), which LiteLLM puts in its place. ``json_only``
-    says that a body which is no form must be a JSON object.
+    That are the fields named in ``refused``, in the query and the headers, too, and values that
+    name a variable of the gateway's (``os.environ/VAR``), which LiteLLM puts in its place.
+    ``json_only`` says that a body which is no form must be a JSON object.
     """
     query = scope.get("query_string", b"").decode("latin-1")
     content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
     fields: list[tuple[str, Any]] = parse_qsl(query, keep_blank_values=True)
+    fields += [(name.decode("latin-1").replace("-", "_"), "") for name, _ in scope["headers"]]
     if content_type.partition(";")[0].strip().lower() in _FORMS:
         fields += await _form_fields(scope, body)
     elif body:

@@ -45,6 +45,7 @@ def ask(
     headers: dict[str, str] | None = None,
     query: str = "",
     pieces: int = 1,
+    kind: str = "http",
     **settings: Any,
 ) -> Outcome:
     """Send one request with the right key; LiteLLM's part answers 200."""
@@ -70,7 +71,7 @@ def ask(
 
     given = {"authorization": f"Bearer {KEY}", **(headers or JSON)}
     scope = {
-        "type": "http",
+        "type": kind,
         "method": "POST",
         "path": path,
         "query_string": query.encode(),
@@ -152,13 +153,18 @@ def test_no_field_says_where_a_call_goes(field: str, routes: Any) -> None:
     outcomes = [ask(chat(**extra), routes=routes) for extra in [{field: value}, *nested]]
     outcomes += [
         ask(chat(), query=f"a=b&{field}={value}", routes=routes),
+        ask(chat(), headers={**JSON, field.replace("_", "-"): value}, routes=routes),
+        ask(path="/v1/realtime", query=f"{field}={value}", kind="websocket", routes=routes),
         ask(f"model=p&{field}=x".encode(), headers=FORM, routes=routes),
         ask(parts(field, value), headers=PARTS, routes=routes),
         ask(parts(f"metadata[{field}]", value), headers=PARTS, routes=routes),
         ask(parts("metadata", json.dumps({field: value})), headers=PARTS, routes=routes),
     ]
     for outcome in outcomes:
-        assert (outcome.status, outcome.scope) == (400, None)
+        assert outcome.scope is None
+        if outcome.sent == [{"type": "websocket.close", "code": 1008}]:
+            continue
+        assert outcome.status == 400
         assert f"{field} cannot be set in a request" in outcome.error["message"]
         assert outcome.error["type"] == "invalid_request_error"
 
