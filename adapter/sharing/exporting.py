@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -46,8 +47,9 @@ GUARD: Mapping[str, Any] = {"openai_key": PLACEHOLDER_KEY}
 variable is not set."""
 
 
-class Export(NamedTuple):
-    """A ``config.yaml``, and what its reader must know, one note a line."""
+@dataclass(frozen=True, repr=False)
+class Export:
+    """A ``config.yaml``, which may hold keys, and what its reader must know, one note a line."""
 
     text: str
     notes: tuple[str, ...]
