@@ -35,7 +35,11 @@ def main() -> None:
         run()
     from adapter.worker import client
 
-    code = client.query(sys.argv[1:])
+    try:
+        code = client.query(sys.argv[1:])
+    except KeyboardInterrupt:  # before the worker had taken the query
+        os.write(2, b"\n")
+        code = 130
     if code is not None:
         os._exit(code)  # nothing here needs the interpreter's end
     try:

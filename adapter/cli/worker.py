@@ -84,7 +84,7 @@ def start_after_query() -> None:
     """Start a worker for the next queries, where its user wants one and this query needed it."""
     if "litellm" not in sys.modules:
         return
-    with suppress(AdapterError, OSError):  # a query is answered without one as well
+    with suppress(AdapterError, OSError, AttributeError):  # a query is answered without one as well
         settings = load_config().settings.get("worker", {})
         mode = client.mode_of(settings)
         if mode == "on" or (mode == "auto" and sys.stderr is not None and sys.stderr.isatty()):

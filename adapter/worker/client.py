@@ -93,7 +93,7 @@ def request(kind: str, arguments: Sequence[str] = ()) -> Outcome:
         return Outcome(ENDED)
     except (TimeoutError, BlockingIOError):
         return Outcome("the worker does not answer")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:  # a system may lack a function
         return Outcome(f"the worker cannot be asked: {error}")
     finally:
         for descriptor in opened:
@@ -160,9 +160,13 @@ def _receive(connection: _socket.socket, worker: int) -> bytes:
 def _wait(connection: _socket.socket, child: int) -> Outcome:
     """Let the process ``child`` answer the query, and return how it did."""
     restore = _forward_signals(connection, child)
-    connection.settimeout(None)
-    connection.send(b"go")
-    answer = connection.recv(2000)
+    try:
+        connection.settimeout(None)
+        connection.send(b"go")
+        answer = connection.recv(2000)
+    except OSError:  # it ended before it had read that, so it has not begun
+        restore()
+        raise
     if answer[:1] == b"X":
         return Outcome(code=answer[1])
     if answer[:1] == b"N":
