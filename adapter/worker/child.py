@@ -199,6 +199,7 @@ def _take_over(pid: int, facts: Mapping[str, Any], descriptors: list[int]) -> No
     os.environb.update(facts["environ"])
     time.tzset()
     sys.argv = facts["argv"]
+    sys.executable = facts["executable"]
     if not getattr(sys.flags, "safe_path", False):
         sys.path[:0] = facts["first_path"]
     _open_streams(facts["streams"])

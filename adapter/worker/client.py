@@ -118,6 +118,7 @@ def _request(kind: str, arguments: Sequence[str], opened: list[int]) -> Outcome:
         "umask": umask,
         "streams": streams,
         "first_path": sys.path[:1],
+        "executable": sys.executable,
         "interpreter": interpreter(),
     }
     opened.append(in_memory(marshal.dumps(facts)))
@@ -235,7 +236,7 @@ def interpreter() -> tuple[Any, ...]:
     safe = getattr(sys.flags, "safe_path", False)
     options = sorted(map(str, sys._xoptions.items()))
     path = sys.path if safe else sys.path[1:]
-    return sys.executable, sys.version, tuple(sys.flags), options, list(sys.warnoptions), path
+    return sys.prefix, sys.version, tuple(sys.flags), options, list(sys.warnoptions), path
 
 
 def runtime_folder() -> str:
@@ -247,7 +248,7 @@ def runtime_folder() -> str:
 def socket_name() -> str:
     """Return the name of the worker's socket: each Python environment has a worker of its own."""
     number = 0
-    for byte in os.fsencode(f"{sys.executable}:{sys.version}"):
+    for byte in os.fsencode(f"{sys.prefix}:{sys.version}"):
         number = (number * 257 + byte) % (1 << 61)
     return f"worker-{number:x}.sock"
 

@@ -18,7 +18,7 @@ import pytest
 
 from adapter.worker import client
 from adapter.worker.server import Worker
-from tests.command import PATIENCE, provider
+from tests.command import PATIENCE, console_script, provider
 from tests.places import COMMAND, Place, place
 from tests.recorder import Recorder, recording_server
 from tests.waiting import come_to, is_running
@@ -151,6 +151,18 @@ def test_such_a_query_is_answered_in_its_own_process(home: Place) -> None:
     done = home.run("-m", "p", "-v", "hi", env={**home.environ, "LITELLM_LOG": "INFO"})
     assert done.out == b"Hello, world\n"
     assert done.way == "in this process (LITELLM_LOG differs from when the worker started)"
+
+
+def test_the_script_and_the_module_have_one_worker(home: Place, tmp_path: Path) -> None:
+    lines = [
+        [console_script(tmp_path), "-m", "p", "-v", "hi"],
+        [str(Path(sys.executable).with_name("python3")), "-m", "adapter", "-m", "p", "-v", "hi"],
+    ]
+    for line in lines:
+        done = subprocess.run(
+            line, env=home.environ, cwd=home.home, input=b"", capture_output=True, check=True
+        )
+        assert b"through the worker" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["-O", "-Xdev", "-Wignore"])
