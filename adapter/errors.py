@@ -6,7 +6,7 @@
     ├── ConfigError              exit 2   the configuration cannot be used; carries every problem
     ├── MissingModelError        exit 2   no model was named and none could be chosen
     ├── EmbeddedError            exit 2   the embedded model is not installed or does not load
-    ├── GatewayError             exit 2   a gateway cannot start, or one that ran cannot be used
+    ├── GatewayError             exit 2   a gateway or the worker cannot start, or cannot be used
     ├── MissingKeyError          exit 3   a provider names a key variable that is not set
     └── UnknownProviderError     exit 4   a provider was asked for by a name nobody configured
 
@@ -120,7 +120,7 @@ class EmbeddedError(AdapterError):
 
 
 class GatewayError(AdapterError):
-    """A gateway cannot be started or stopped, or it went away during a query (exit 7)."""
+    """A gateway or the worker cannot be started or stopped, or a proxy cannot be asked."""
 
     exit_code: int = ExitCode.USAGE
 

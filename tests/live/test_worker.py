@@ -34,9 +34,12 @@ CANARIES = (KEY, ROTATED, "canary-of-a-header", "canary-of-azure", "canary-of-op
 
 PROBE = """
 [plugin.litellm.providers.probe]
-api_key_cmd = '''printf '%s|%s|%s|%s|%s' "$SEEN" "$(pwd)" "$(umask)" "$(ulimit -n)" "$(nice)"'''
+api_key_cmd = '''
+ignored=$(sed -n "s/^SigIgn:.//p" /proc/self/status)
+printf '%s|%s|%s|%s|%s|%s' "$SEEN" "$(pwd)" "$(umask)" "$(ulimit -n)" "$(nice)" "$ignored"'''
 """
-"""A provider whose key says what its command finds: variable, folder, umask, limit, priority."""
+"""A provider whose key says what its command finds: variable, folder, umask, limit, priority, and
+which signals are ignored."""
 
 
 def configure(home: Place, server: Recorder) -> None:
@@ -101,10 +104,12 @@ def test_variables_folder_umask_limits_and_priority_are_the_callers(
 
     environ = {**home.environ, "SEEN": "by the command"}
     found = probe(home, served, env=environ, cwd=tmp_path, preexec_fn=limit)
-    assert found == ["by the command", str(tmp_path), "0027", "300", str(os.nice(0) + 3)]
+    assert found[:5] == ["by the command", str(tmp_path), "0027", "300", str(os.nice(0) + 3)]
+    assert int(found[5], 16) & 1 << signal.SIGHUP - 1
     usual = probe(home, served, umask=0o022)
     assert usual[:3] == ["", str(home.home / "work"), "0022"]
     assert usual[3] != "300"
+    assert not int(usual[5], 16) & 1 << signal.SIGHUP - 1
 
 
 def test_a_rotated_key_and_another_configuration_count_at_once(
