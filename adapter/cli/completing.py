@@ -18,9 +18,9 @@ from click.shell_completion import (
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError
 
-__all__ = ["VARIABLE", "answer_shell", "complete_model", "complete_provider", "completion"]
+__all__ = ["COMPLETE_VARIABLE", "answer_shell", "complete_model", "complete_provider", "completion"]
 
-VARIABLE = "_ADAPTER_COMPLETE"
+COMPLETE_VARIABLE = "_ADAPTER_COMPLETE"
 """Click's variable, by which the script asks the command for completions."""
 
 HOW = {
@@ -76,7 +76,7 @@ add_completion_class(_Bash, "bash")
 
 def answer_shell(cli: click.Command, instruction: str) -> int:
     """Print what a shell's script asks for, as in ``bash_complete``; return the exit code."""
-    return shell_complete(cli, {}, "adapter", VARIABLE, instruction)
+    return shell_complete(cli, {}, "adapter", COMPLETE_VARIABLE, instruction)
 
 
 @click.command()
@@ -93,10 +93,10 @@ def completion(shell: str) -> None:
     """
     from adapter.cli.main import cli
 
-    found = get_completion_class(shell)
-    assert found is not None
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None
     click.echo(f"# {HOW[shell]}")
-    click.echo(found(cli, {}, "adapter", VARIABLE).source().lstrip("\n"))
+    click.echo(shell_class(cli, {}, "adapter", COMPLETE_VARIABLE).source().lstrip("\n"))
 
 
 def complete_provider(

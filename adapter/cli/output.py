@@ -32,7 +32,7 @@ def json_text(value: Any) -> str:
     Nothing is lost: what is unsafe is escaped as JSON does it.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)  # TOML has dates
-    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def diff_text(diff: str) -> str:

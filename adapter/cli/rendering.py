@@ -57,10 +57,10 @@ class Blocks:
         self._after_blank = bool(self._lines) and not self._fence and not line.strip()
         if self._lines or line.strip():
             self._lines.append(line)
-        found = _FENCE.fullmatch(line)
-        if found is None:
+        match = _FENCE.fullmatch(line)
+        if match is None:
             return
-        fence, info = found["fence"], found["info"].strip()
+        fence, info = match["fence"], match["info"].strip()
         if self._fence:
             if fence.startswith(self._fence) and not info:
                 self._fence = ""

@@ -41,21 +41,21 @@ def start() -> None:
 
     process = start_worker(load().settings.get("worker", {}), stderr=None)
     deadline = time.monotonic() + START_SECONDS
-    while (found := client.request("status")).reply is None:
+    while (outcome := client.request("status")).reply is None:
         if process is not None and process.poll() is not None:
             raise GatewayError("the worker ended at start", 1)
         if time.monotonic() > deadline:
-            raise GatewayError(f"the worker did not start: {found.why}", 1)
+            raise GatewayError(f"the worker did not start: {outcome.why}", 1)
         time.sleep(0.05)
-    click.echo(f"the worker runs (pid {found.reply['pid']})", err=True)
+    click.echo(f"the worker runs (pid {outcome.reply['pid']})", err=True)
 
 
 @worker.command()
 def stop() -> None:
     """End the worker; queries under way are answered before."""
-    found = client.request("stop")
-    if found.reply is None:
-        click.echo(found.why, err=True)
+    outcome = client.request("stop")
+    if outcome.reply is None:
+        click.echo(outcome.why, err=True)
         return
     deadline = time.monotonic() + STOP_SECONDS
     while client.request("status").reply is not None and time.monotonic() < deadline:
@@ -67,17 +67,17 @@ def stop() -> None:
 @click.pass_context
 def status(ctx: click.Context) -> None:
     """Show the worker. Exit codes: 0 it runs, 1 it does not."""
-    found = client.request("status")
-    if found.reply is None:
-        click.echo(found.why, err=True)
+    outcome = client.request("status")
+    if outcome.reply is None:
+        click.echo(outcome.why, err=True)
         ctx.exit(1)
-    told = found.reply
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(told["started"]))
-    click.echo(f"Worker: pid {told['pid']}, since {since}")
-    click.echo(f"Memory: {told['bytes'] / 2**20:.0f} MB")
-    click.echo(f"Queries: {told['queries']}")
-    if told["refused"]:
-        click.echo(printable(f"Last one refused: {told['refused']}"))
+    details = outcome.reply
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(details["started"]))
+    click.echo(f"Worker: pid {details['pid']}, since {since}")
+    click.echo(f"Memory: {details['bytes'] / 2**20:.0f} MB")
+    click.echo(f"Queries: {details['queries']}")
+    if details["refused"]:
+        click.echo(printable(f"Last one refused: {details['refused']}"))
 
 
 def start_after_query() -> None:

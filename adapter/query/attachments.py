@@ -87,6 +87,6 @@ def _text(name: str, data: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        known = "PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
-        raise ConfigError(f"--attach {name}: neither of the kinds that are known: {known}")
+        kinds = "PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
+        raise ConfigError(f"--attach {name}: neither of the kinds that are known: {kinds}")
     return text

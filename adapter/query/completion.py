@@ -84,11 +84,11 @@ def complete(query: Query, target: Target | None, details: Details | None = None
 def _arguments(query: Query, configured: Mapping[str, Any]) -> dict[str, Any]:
     """Return LiteLLM's arguments: the query's, with its retries and time limits."""
     call = dict(query.params)
-    given = {*call, *configured}
+    names = {*call, *configured}
     if query.retries is not None:
         # a configured num_retries would else be the one that counts
-        call["num_retries" if "num_retries" in given else "max_retries"] = query.retries
-    elif not {"max_retries", "num_retries"} & given:
+        call["num_retries" if "num_retries" in names else "max_retries"] = query.retries
+    elif not {"max_retries", "num_retries"} & names:
         call["max_retries"] = 0
     if query.timeout is not None or "timeout" not in configured:
         seconds: Any = query.timeout or TIMEOUT_SECONDS

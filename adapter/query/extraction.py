@@ -16,10 +16,10 @@ def first_block(text: str) -> str | None:
     """
     lines = text.split("\n")
     for number, line in enumerate(lines):
-        found = _OPEN.fullmatch(line.rstrip("\r"))
-        if found is None or (found["fence"][0] == "`" and "`" in found["info"]):
+        opening = _OPEN.fullmatch(line.rstrip("\r"))
+        if opening is None or (opening["fence"][0] == "`" and "`" in opening["info"]):
             continue
-        fence = found["fence"]
+        fence = opening["fence"]
         close = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t\r]*")
         inside = lines[number + 1 :]
         end = next((n for n, inner in enumerate(inside) if close.fullmatch(inner)), len(inside))

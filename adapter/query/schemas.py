@@ -38,12 +38,12 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 """Keywords whose values are no schemas, whatever they look like."""
 
 
-def load_schema(given: str) -> dict[str, Any]:
+def load_schema(source: str) -> dict[str, Any]:
     """Return the schema in a file, or written out as JSON. Raises :class:`ConfigError` (exit 2)."""
-    text, where = given, "--schema"
-    if not given.lstrip().startswith("{"):
-        where = f"--schema {printable(given)}"
-        text = _read(given, where)
+    text, where = source, "--schema"
+    if not source.lstrip().startswith("{"):
+        where = f"--schema {printable(source)}"
+        text = _read(source, where)
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -63,8 +63,8 @@ def load_schema(given: str) -> dict[str, Any]:
     return schema
 
 
-def _read(given: str, where: str) -> str:
-    path = os.path.expanduser(given)
+def _read(source: str, where: str) -> str:
+    path = os.path.expanduser(source)
     try:
         with open_regular(path) as file:
             text = TextIOWrapper(file, encoding="utf-8-sig").read(MAX_CHARACTERS + 1)
@@ -118,10 +118,10 @@ def response_format(schema: dict[str, Any]) -> dict[str, Any]:
     """
     title = str(schema.get("title", ""))
     name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in title)[:64]
-    wanted: dict[str, Any] = {"name": name or "answer", "schema": schema}
+    schema_format: dict[str, Any] = {"name": name or "answer", "schema": schema}
     if schema.get("type") == "object" and _may_be_strict(schema):
-        wanted["strict"] = True
-    return {"type": "json_schema", "json_schema": wanted}
+        schema_format["strict"] = True
+    return {"type": "json_schema", "json_schema": schema_format}
 
 
 def _may_be_strict(schema: Any) -> bool:

@@ -36,26 +36,26 @@ _SPACES = ("mnt", "net", "user", "pid", "ipc", "uts")
 
 
 class Origin(NamedTuple):
-    """What the worker was started with; ``asked`` is what LiteLLM's import read of variables."""
+    """What the worker was started with; ``reads`` are the variables that LiteLLM's import read."""
 
     interpreter: tuple[Any, ...]
     inherited: Mapping[bytes, bytes]
-    asked: Mapping[str, str | None]
+    reads: Mapping[str, str | None]
     files: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def now(cls, asked: Mapping[str, str | None]) -> Origin:
-        """Return that of this process, before LiteLLM is imported; ``asked`` fills meanwhile."""
-        return cls(client.interpreter(), inherited(os.environb), asked, installed_files())
+    def now(cls, reads: Mapping[str, str | None]) -> Origin:
+        """Return that of this process, before LiteLLM is imported; ``reads`` fills meanwhile."""
+        return cls(client.interpreter(), inherited(os.environb), reads, installed_files())
 
     def difference(self, facts: Mapping[str, Any]) -> str | None:
         """Return what a caller has that differs, in words."""
-        given: Mapping[bytes, bytes] = facts["environ"]
-        early = inherited(given)
+        environ: Mapping[bytes, bytes] = facts["environ"]
+        early = inherited(environ)
         names = {n for n in {*early, *self.inherited} if early.get(n) != self.inherited.get(n)}
-        for name, value in self.asked.items():
-            found = given.get(os.fsencode(name))
-            if (None if found is None else os.fsdecode(found)) != value:
+        for name, value in self.reads.items():
+            current = environ.get(os.fsencode(name))
+            if (None if current is None else os.fsdecode(current)) != value:
                 names.add(os.fsencode(name))
         if names:
             return f"{os.fsdecode(min(names))} differs from when the worker started"
@@ -124,14 +124,14 @@ def _refuse(worker: Worker, connection: socket.socket, why: str) -> None:
 def _reply(worker: Worker, connection: socket.socket, kind: str) -> None:
     if kind == "stop":
         os.kill(os.getppid(), signal.SIGTERM)
-    told = {
+    details = {
         "pid": os.getppid(),
         "started": worker.started,
         "queries": worker.queries,
         "bytes": _resident(os.getppid()),
         "refused": worker.reason[:].split(b"\0")[0].decode(errors="replace"),
     }
-    connection.send(b"A" + marshal.dumps(told))
+    connection.send(b"A" + marshal.dumps(details))
 
 
 def _resident(pid: int) -> int:

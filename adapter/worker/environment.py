@@ -34,18 +34,18 @@ class _Recording(_Environ):  # type: ignore[misc, valid-type]  # the class of os
     memory. A secret is not given out; who has set one of that name is not served.
     """
 
-    asked: dict[str, str | None]
+    reads: dict[str, str | None]
     source: mmap.mmap
 
     def __getitem__(self, name: str) -> str:
-        if name not in self.asked:
+        if name not in self.reads:
             value = self._find(name)
-            self.asked[name] = None if value and is_secret((name,), value) else value
+            self.reads[name] = None if value and is_secret((name,), value) else value
         value = self._data.get(self.encodekey(name))
-        found = self.asked[name] if value is None else self.decodevalue(value)
-        if found is None:
+        result = self.reads[name] if value is None else self.decodevalue(value)
+        if result is None:
             raise KeyError(name)
-        return found
+        return result
 
     def _find(self, name: str) -> str | None:
         entry = b"\0" + os.fsencode(name) + b"="
@@ -63,21 +63,21 @@ def recorded(descriptor: int) -> Iterator[tuple[dict[str, str | None], dict[str,
     The first is of what was asked for, the second, once the block has ended, of what was set in
     it. Then ``os.environ`` is empty. The file holds ``\\0NAME=value\\0`` for each variable.
     """
-    asked: dict[str, str | None] = {}
-    written: dict[str, str] = {}
+    reads: dict[str, str | None] = {}
+    writes: dict[str, str] = {}
     environ = os.environ
     before = dict(environ)
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
         os.close(descriptor)
         # the class, since modules that are imported meanwhile keep the object itself
         environ.__class__ = _Recording
-        vars(environ).update(asked=asked, source=source)
+        vars(environ).update(reads=reads, source=source)
         try:
-            yield asked, written
+            yield reads, writes
         finally:
             environ.__class__ = _Environ
-            written.update(dict(environ.items() - before.items()))
-            del environ.asked, environ.source  # type: ignore[attr-defined]  # set above
+            writes.update(dict(environ.items() - before.items()))
+            del environ.reads, environ.source  # type: ignore[attr-defined]  # set above
             environ.clear()
 
 

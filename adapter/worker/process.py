@@ -38,14 +38,14 @@ def run_worker(main: Callable[[], object]) -> None:
     """
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
-    with recorded(int(variables)) as (asked, written):
-        origin = Origin.now(asked)
+    with recorded(int(variables)) as (reads, writes):
+        origin = Origin.now(reads)
         if not getattr(sys.flags, "safe_path", False):
             del sys.path[0]
         set_command_defaults()
         import_litellm()
         _prepare(*_made_by_queries(main))
-    set_again(written)
+    set_again(writes)
     gc.collect()
     gc.freeze()
     os.chdir("/")
@@ -72,9 +72,9 @@ def _made_by_queries(main: Callable[[], object]) -> tuple[list[str], list[str], 
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as file:
-        made: tuple[list[str], list[str], list[str]] = marshal.load(file)
+        result: tuple[list[str], list[str], list[str]] = marshal.load(file)
     os.waitpid(pid, 0)
-    return made
+    return result
 
 
 def _prepare(modules: Iterable[str], files: Iterable[str], models: Iterable[str]) -> None:
@@ -85,9 +85,9 @@ def _prepare(modules: Iterable[str], files: Iterable[str], models: Iterable[str]
                 import_module(name)
     for path in files:
         linecache.getlines(path)  # which LiteLLM's tracebacks show
-    wanted = set(models)
+    names = set(models)
     for model in _models():
-        if f"{model.__module__}:{model.__qualname__}" in wanted and not _is_built(model):
+        if f"{model.__module__}:{model.__qualname__}" in names and not _is_built(model):
             with suppress(Exception):
                 model.model_rebuild()
 
@@ -96,10 +96,10 @@ def _models() -> list[Any]:
     """Return all of pydantic's models there are; most are built when they are first used."""
     from pydantic import BaseModel
 
-    found: list[Any] = [BaseModel]
-    for model in found:
-        found += model.__subclasses__()
-    return found
+    models: list[Any] = [BaseModel]
+    for model in models:
+        models += model.__subclasses__()
+    return models
 
 
 def _is_built(model: Any) -> bool:
