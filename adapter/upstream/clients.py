@@ -2,8 +2,8 @@
 
 LiteLLM takes a client of the caller's (``client=``) for every function. Ours differ from those
 that LiteLLM makes in three things: no ``OPENAI_*`` header of the environment goes to another host
-(:func:`_client`), a redirect to another host is refused (``http``), and the model id on the wire is
-the one that was asked for, whatever LiteLLM's model map makes of it (:func:`_client_class`).
+(:func:`_sdk_client`), a redirect to another host is refused (``http``), and the model id on the
+wire is the one that was asked for, whatever LiteLLM's map makes of it (:func:`_client_class`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ NO_BRIDGE = "_skip_responses_api_bridge"
 _CHAT = frozenset({"completion", "acompletion", "batch_completion"})
 _TEXT = frozenset({"text_completion", "atext_completion"})
 _RESPONSES = frozenset({"responses", "aresponses"})
+_MODERATION = frozenset({"moderation", "amoderation"})  # of the SDK, whatever the class
 
 EXACT_CLASSES = frozenset({"openai", "litellm_proxy"})
 """LiteLLM's provider classes for servers whose model ids are their own: sent as they are."""
@@ -72,7 +73,7 @@ def bind_client(
     bridged = exact_chat and mode == "responses"
     if bridged:
         params["model"] = f"{prefix}/responses/{model}"
-    if bridged or function in _RESPONSES or prefix in HTTP_CLASSES:
+    if bridged or function in _RESPONSES or (prefix in HTTP_CLASSES and function not in _MODERATION):
         session, verify = params.get("shared_session"), params.get("ssl_verify")
         params["client"] = http_handler(base_url, is_async, session, verify)
         if function in _RESPONSES:
@@ -84,7 +85,7 @@ def bind_client(
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):
         return  # LiteLLM refuses it where it makes a client
-    params["client"] = _client(params, is_async, model if prefix in EXACT_CLASSES else None)
+    params["client"] = _sdk_client(params, is_async, model if prefix in EXACT_CLASSES else None)
     params.pop("project", None)  # the client has it; LiteLLM would put it into the body
     if prefix == "openai" and function in _TEXT:
         # LiteLLM asks /chat/completions for ids that it knows as chat models
@@ -93,7 +94,7 @@ def bind_client(
         params[NO_BRIDGE] = True
 
 
-def _client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any:
+def _sdk_client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any:
     """Return the OpenAI client for a call to a provider of ours, the same for the same ``params``.
 
     The SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of the

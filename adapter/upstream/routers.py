@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
+from importlib.metadata import version
 from typing import Any
 
 from adapter.errors import AdapterError
@@ -38,8 +39,8 @@ def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) 
     except ImportError:
         if not hasattr(litellm.Router, "_get_client"):
             raise AdapterError(
-                "router() does not work with the installed LiteLLM, whose Router is another one: "
-                "install litellm<1.111, or a newer gptme-litellm"
+                f"router() does not work with LiteLLM {version('litellm')}, whose Router is "
+                "another one: install litellm<1.111, or a newer gptme-litellm"
             ) from None
         return _router_class(litellm.Router)(**arguments)
     config = build_router_config(router_arguments(**arguments))
