@@ -73,7 +73,11 @@ def bind_client(
     bridged = exact_chat and mode == "responses"
     if bridged:
         params["model"] = f"{prefix}/responses/{model}"
-    if bridged or function in _RESPONSES or (prefix in HTTP_CLASSES and function not in _MODERATION):
+    if (
+        bridged
+        or function in _RESPONSES
+        or (prefix in HTTP_CLASSES and function not in _MODERATION)
+    ):
         session, verify = params.get("shared_session"), params.get("ssl_verify")
         params["client"] = http_handler(base_url, is_async, session, verify)
         if function in _RESPONSES:
