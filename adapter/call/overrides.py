@@ -48,7 +48,9 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     same = params["api_base"] == target.params["api_base"]
     if params["api_key"] != key.value:
         given = params["api_key"] != PLACEHOLDER_KEY
-        source = "given in the call" if given else "(none, since the call names another base_url)"
+        source = (
+            "given in the call" if given else "(none, since the call names another base or class)"
+        )
         value = register(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
         key = ResolvedKey(value, source, None)
     for name in _HEADERS:
@@ -82,8 +84,9 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     """Return the parameters of a call: the target's, with what the caller gives laid over them.
 
     ``None`` and an empty ``api_key`` or base count as not given. A caller who sends the call to
-    another base without a key of its own does not get the provider's key or headers there: a key
-    goes to its own base_url and nowhere else.
+    another base, or to another of LiteLLM's provider classes (``custom_llm_provider``), without a
+    key of its own does not get the provider's key or headers there: a key goes to its own base_url
+    and nowhere else.
     """
     if target is None:
         return dict(given)
@@ -97,11 +100,16 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     if not given.get("api_key", True):
         del given["api_key"]
     params = target.params
-    if base and api_base(str(base)) != params["api_base"]:
+    own_class = str(params["model"]).partition("/")[0]
+    provider_class = given.pop("custom_llm_provider", None) or own_class
+    elsewhere = base and api_base(str(base)) != params["api_base"]
+    if elsewhere or provider_class != own_class:  # another class may have a host of its own
         params = {k: v for k, v in params.items() if k not in _HEADERS}
-        params.update(api_key=Secret(PLACEHOLDER_KEY), api_base=base)
-    if prefix := given.pop("custom_llm_provider", None):
-        given["model"] = f"{prefix}/{target.model}"
+        params.update(api_key=Secret(PLACEHOLDER_KEY))
+    if elsewhere:
+        params["api_base"] = base
+    if provider_class != own_class:
+        given["model"] = f"{provider_class}/{target.model}"
     for name in ("extra_headers", "extra_body"):
         if name not in params or name not in given:
             continue

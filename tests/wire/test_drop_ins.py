@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,6 +202,24 @@ def test_the_callers_custom_llm_provider_replaces_the_prefix(
     adapter.completion(model="p/m", messages=MESSAGES, custom_llm_provider="hosted_vllm")
 
     assert server.only.body["model"] == "m"
+
+
+def test_another_provider_class_gets_a_key_only_from_the_caller(
+    write: Write, server: Recorder
+) -> None:
+    """It may have a host of its own: LiteLLM's ``replicate`` goes to api.replicate.com."""
+    write(
+        f'[[providers]]\nname = "p"\nbase_url = "{server.base_url}"\napi_key = "sk-of-p"\n'
+        '[plugin.litellm.providers.p]\nextra_headers = { X-Secret-Token = "of-p" }\n'
+    )
+    ask = partial(adapter.completion, "p/m", messages=MESSAGES)
+
+    ask(custom_llm_provider="hosted_vllm")
+    ask(custom_llm_provider="hosted_vllm", api_key="sk-of-the-caller")
+    ask(custom_llm_provider="openai")
+
+    sent = [(request.key, request.headers.get("x-secret-token")) for request in server.requests]
+    assert sent == [("default-key", None), ("sk-of-the-caller", None), ("sk-of-p", "of-p")]
 
 
 def test_an_error_names_the_base_and_key_that_the_caller_gave(

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = sorted((ROOT / "adapter").rglob("*.py"))
 UPSTREAM = ROOT / "adapter" / "upstream"
 LIBRARIES = ("litellm", "openai", "httpx", "httpx2", "httpcore", "aiohttp")
