@@ -73,6 +73,7 @@ def slow(served: Recorder) -> Iterator[Slow]:
 @contextmanager
 def asking(home: Place) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run a query whose first word has come; yield its process, and the one that answers it."""
+    pid = home.pid
     with subprocess.Popen(
         [*COMMAND, "-m", "p", "hi"],
         env=home.environ,
@@ -83,15 +84,20 @@ def asking(home: Place) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     ) as process:
         try:
             assert read_exactly(process.stdout, 5) == b"first"
-            (child,) = children(home.pid)
-            yield process, child
+            yield process, only_child(pid)
         finally:
             process.kill()
-    assert come_to(lambda: not children(home.pid))
+    assert come_to(lambda: not children(pid))
+
+
+def only_child(pid: int) -> int:
+    """Return the process that answers the one query there is, once all others have ended."""
+    assert come_to(lambda: len(children(pid)) == 1)
+    return children(pid)[0]
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that answer queries; the one that tells the status has ended."""
+    """Return the processes that a worker has forked; one that tells its status ends soon."""
     words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(word) for word in words if is_running(int(word))]
 
@@ -188,6 +194,7 @@ def test_ctrl_z_and_fg_and_ctrl_c_in_a_shell(home: Place, slow: Slow) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not here")
+    pid = home.pid
     user, program = os.openpty()
 
     def own_terminal() -> None:
@@ -208,7 +215,7 @@ def test_ctrl_z_and_fg_and_ctrl_c_in_a_shell(home: Place, slow: Slow) -> None:
         os.write(user, f"{' '.join(COMMAND)} -m p hi\n".encode())
         read_until(user, b"hi\r\n")
         read_until(user, b"first")
-        (child,) = children(home.pid)
+        child = only_child(pid)
         os.write(user, b"\x1a")
         read_until(user, b"Stopped")
         assert come_to(lambda: state(child) == "T")
