@@ -46,6 +46,8 @@ def run_worker(main: Callable[[], object]) -> None:
         import_litellm()
         _prepare(*_made_by_queries(main))
     set_again(writes)
+    if len(os.listdir("/proc/self/task")) > 1:
+        sys.exit("LiteLLM has started a thread, and to fork beside one is not safe: no worker runs")
     gc.collect()
     gc.freeze()
     os.chdir("/")

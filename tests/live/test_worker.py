@@ -342,6 +342,7 @@ def test_its_files_are_private_and_it_listens_on_no_network(home: Place) -> None
     assert {f.suffix for f in folder.iterdir()} == {".sock", ".lock"}
     assert {f.stat().st_mode & 0o777 for f in folder.iterdir()} == {0o600}
     held = {os.readlink(path) for path in Path(f"/proc/{home.pid}/fd").iterdir()}
+    assert len(list(Path(f"/proc/{home.pid}/task").iterdir())) == 1, "a fork beside a thread"
     inodes = {name[8:-1] for name in held if name.startswith("socket:")}
     unix = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
     assert inodes
