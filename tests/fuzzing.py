@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adapter.call.resolution import resolve
+from adapter.call.resolution import Resolution, resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
 from adapter.errors import ConfigError, MissingModelError, Problem
@@ -97,7 +97,7 @@ def model_string(data: bytes) -> None:
     for provider in NAMED.providers:
         rest = f"{provider.name}/{model}"
         if model:
-            assert resolve(rest, NAMED) == (provider, model, False)
+            assert resolve(rest, NAMED) == Resolution(provider, model)
 
 
 def import_yaml(data: bytes) -> str:

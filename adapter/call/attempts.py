@@ -11,7 +11,6 @@ from adapter.call.overrides import call_of
 from adapter.call.resolution import Resolution, resolve
 from adapter.call.streams import note_stream
 from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target, target_of
-from adapter.config.loading import load_config
 from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
 from adapter.upstream.caching import separate_cache
@@ -52,19 +51,13 @@ class Function(NamedTuple):
     keeps: bool = False
 
 
-def _prepare(params: dict[str, Any], function: Function, target: Target) -> None:
+def _prepare(params: dict[str, Any], function: Function, provider: str, mode: str | None) -> None:
     """Change LiteLLM's arguments to what a call of ours needs to be exact."""
     if params["model"].startswith(f"{PREFIX}/") and function.sdk and "num_retries" in params:
         # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
         params["max_retries"] = params.pop("num_retries")
-    separate_cache(params, target.name)
-    bind_client(params, function.name, function.is_async, _mode(target))
-
-
-def _mode(target: Target) -> str | None:
-    """Return what the configuration says of a model: ``[plugin.litellm.models."NAME/ID"] mode``."""
-    mode = load_config().models.get(f"{target.name}/{target.model}", {}).get("mode")
-    return mode if isinstance(mode, str) else None
+    separate_cache(params, provider)
+    bind_client(params, function.name, function.is_async, mode)
 
 
 def _is_ours(model: Any) -> bool:
@@ -147,7 +140,7 @@ class Plan:
             self.model = resolution.model
             return {**given, "model": resolution.model}
         params, target = call_of(target, given)
-        _prepare(params, self._function, target)
+        _prepare(params, self._function, target.name, resolution.mode)
         self.model, self.target = model or target.name, target
         return params
 

@@ -26,12 +26,14 @@ class Resolution(NamedTuple):
 
     ``provider`` is ``None`` when the string is LiteLLM's to understand (``model`` is then the
     string itself) and for the embedded model, whose server starts only when it is used.
-    ``model`` is the model id as the server receives it.
+    ``model`` is the model id as the server receives it, and ``mode`` what the configuration says
+    of it (``[plugin.litellm.models."NAME/ID"]``), ``None`` where it says nothing.
     """
 
     provider: Provider | None
     model: str
     embedded: bool = False
+    mode: str | None = None
 
 
 def resolve(model: str | None = None, config: Config | None = None) -> Resolution:
@@ -48,7 +50,7 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
     exact = config.find(model)
     if exact is not None:
         if exact.default_model:
-            return Resolution(exact, exact.default_model)
+            return _with_mode(exact, exact.default_model, config)
         raise MissingModelError(
             f"provider {exact.name!r} has no default_model: name one, as in {exact.name}/MODEL, "
             f"or add default_model to its [[providers]] table"
@@ -57,7 +59,7 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
     named = config.find(name) if slash else None
     if named is not None:
         if rest:
-            return Resolution(named, rest)
+            return _with_mode(named, rest, config)
         raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
     if name == LOCAL:
         if rest:
@@ -68,6 +70,12 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
     if not slash:
         _refuse_bare_provider(model, config)
     return Resolution(None, model)
+
+
+def _with_mode(provider: Provider, model: str, config: Config) -> Resolution:
+    return Resolution(
+        provider, model, mode=config.models.get(f"{provider.name}/{model}", {}).get("mode")
+    )
 
 
 def _refuse_bare_provider(name: str, config: Config) -> None:
