@@ -47,6 +47,24 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
     config = load_config() if config is None else config
     if not model:
         model = choose_model(config)
+    if ours := _provider_model(model, config):
+        return ours
+    if aliased := _alias(model, config):
+        return resolve(aliased, config)
+    name, slash, rest = model.partition("/")
+    if name == LOCAL:
+        if rest:
+            return Resolution(local_provider(config), rest)
+        raise MissingModelError("local needs a model, as in local/llama3.2")
+    if name == EMBEDDED:
+        return Resolution(None, rest or EMBEDDED, embedded=True)
+    if not slash:
+        _refuse_bare_provider(model, config)
+    return Resolution(None, model)
+
+
+def _provider_model(model: str, config: Config) -> Resolution | None:
+    """Return what ``model`` means where it names a configured provider, else ``None``."""
     exact = config.find(model)
     if exact is not None:
         if exact.default_model:
@@ -57,19 +75,25 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
         )
     name, slash, rest = model.partition("/")
     named = config.find(name) if slash else None
-    if named is not None:
-        if rest:
-            return _with_mode(named, rest, config)
-        raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
-    if name == LOCAL:
-        if rest:
-            return Resolution(local_provider(config), rest)
-        raise MissingModelError("local needs a model, as in local/llama3.2")
-    if name == EMBEDDED:
-        return Resolution(None, rest or EMBEDDED, embedded=True)
-    if not slash:
-        _refuse_bare_provider(model, config)
-    return Resolution(None, model)
+    if named is None:
+        return None
+    if rest:
+        return _with_mode(named, rest, config)
+    raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
+
+
+def _alias(name: str, config: Config) -> str | None:
+    """Return the model that ``name`` stands for in ``model_group_alias``, as for LiteLLM's Router.
+
+    ``None`` where it is no alias, or stands for another: the Router does not follow that either.
+    """
+    aliases = config.settings.get("router_settings", {}).get("model_group_alias")
+    if not isinstance(aliases, Mapping):
+        return None
+    model = aliases.get(name)
+    if isinstance(model, Mapping):  # {model = "...", hidden = true}
+        model = model.get("model")
+    return model if isinstance(model, str) and model not in aliases else None
 
 
 def _with_mode(provider: Provider, model: str, config: Config) -> Resolution:
@@ -85,8 +109,7 @@ def _refuse_bare_provider(name: str, config: Config) -> None:
     """
     from adapter.upstream.prefixes import is_litellm_provider  # a table that most need not
 
-    aliases = config.settings.get("router_settings", {}).get("model_group_alias") or ()
-    if name not in aliases and is_litellm_provider(name):
+    if is_litellm_provider(name):
         raise UnknownProviderError(name, (p.name for p in config.providers))
 
 
@@ -110,11 +133,11 @@ def local_provider(config: Config) -> Provider:
 def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> str:
     """Return the model to use when none is named.
 
-    ``[models].default``, else the variable ``MODEL`` (gptme's rule), else the only provider that
-    has a ``default_model``, else the embedded model where it is installed. Raises
-    :class:`MissingModelError`, which shows how to choose.
+    The variable ``GPTME_MODEL`` or ``MODEL``, else ``[models].default`` (gptme 0.35's order), else
+    the only provider that has a ``default_model``, else, where no provider is configured, the
+    embedded model if it is installed. Raises :class:`MissingModelError`, which shows how to choose.
     """
-    chosen = config.default_model or config.getenv("MODEL", environ)
+    chosen = config.getenv("MODEL", environ) or config.default_model
     if chosen:
         return chosen
     ready = [p.name for p in config.providers if p.default_model]
@@ -122,7 +145,7 @@ def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> st
         return ready[0]
     from adapter import embedded  # 6 ms, which only this way needs
 
-    if embedded.is_available():
+    if not config.providers and embedded.is_available():
         return EMBEDDED
     choices = ", ".join(ready) or "none is configured"
     raise MissingModelError(

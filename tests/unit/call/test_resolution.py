@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,7 +177,8 @@ def test_local_with_an_unusable_base_url_names_the_variable_and_the_fix(
 @pytest.mark.parametrize(
     ("config", "environ", "chosen"),
     [
-        (config_of(GROQ, default="bare/m", MODEL="t"), {"MODEL": "e"}, "bare/m"),
+        (config_of(GROQ, default="bare/m", MODEL="t"), {"MODEL": "e"}, "e"),
+        (config_of(GROQ, default="bare/m"), {}, "bare/m"),
         (config_of(GROQ, MODEL="t"), {"MODEL": "e", "GPTME_MODEL": "g"}, "g"),
         (config_of(GROQ, MODEL="t"), {"MODEL": "e"}, "e"),
         (config_of(GROQ, MODEL="t"), {"MODEL": ""}, "t"),
@@ -192,17 +194,38 @@ def test_a_model_is_chosen_when_none_is_named(
 OTHER = Provider("other", URL, default_model="o")
 
 
-@pytest.mark.parametrize("config", [config_of(), config_of(BARE), config_of(GROQ, OTHER)])
-def test_the_embedded_model_is_chosen_only_where_it_is_installed(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_embedded_model_is_chosen_where_no_provider_is_and_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "xllamacpp.py").write_text("raise AssertionError('choosing must not import it')\n")
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ADAPTER_EMBEDDED_MODEL", str(tmp_path / "model.gguf"))
 
-    assert choose_model(config) == "embedded"
-    assert resolve(None, config) == Resolution(None, "embedded", embedded=True)
+    assert choose_model(config_of()) == "embedded"
+    assert resolve(None, config_of()) == Resolution(None, "embedded", embedded=True)
+    for config in (config_of(BARE), config_of(GROQ, OTHER)):
+        with pytest.raises(MissingModelError, match="no model was named"):
+            choose_model(config)
+
+
+ALIASES = {
+    "fast": "groq/m",
+    "best": {"model": "groq", "hidden": True},
+    "loop": "loop2",
+    "loop2": "loop",
+}
+
+
+def test_an_alias_of_the_routers_is_a_model_string() -> None:
+    config = replace(
+        config_of(GROQ, BARE), settings={"router_settings": {"model_group_alias": ALIASES}}
+    )
+
+    assert resolve("fast", config) == Resolution(GROQ, "m")
+    assert resolve("best", config) == resolve("groq", config)
+    assert resolve("a", config) == Resolution(None, "a")
+    assert resolve("bare/fast", config) == Resolution(BARE, "fast")
 
 
 @pytest.mark.parametrize(

@@ -51,4 +51,4 @@ def test_other_models_are_left_to_litellm(config_dir: Path, model: str) -> None:
 
 def test_an_alias_may_have_the_name_of_a_provider(write: Write) -> None:
     write('[plugin.litellm.router_settings.model_group_alias]\ngroq = "p/m"\n')
-    assert resolve("groq") == Resolution(None, "groq")
+    assert resolve("groq") == Resolution(None, "p/m")
