@@ -12,6 +12,9 @@ from adapter.gateway.guard import Guard
 from adapter.gateway.requests import ROUTING_FIELDS
 from adapter.gateway.settings import GuardSettings, guard_settings
 from adapter.secrets.scrubber import Scrubber
+from tests.command import needs_gateway
+
+pytestmark = needs_gateway
 
 KEY = "sk-0123456789abcdef"
 JSON = {"content-type": "application/json"}
