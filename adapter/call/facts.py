@@ -75,10 +75,13 @@ def _message(error: BaseException) -> str:
 
 def _response_words(response: Any) -> str | None:
     try:
-        body = json.loads(response.text)
-    except Exception:  # noqa: BLE001 - an unread stream, not JSON: no message to take
+        text = str(response.text)
+    except Exception:  # noqa: BLE001 - an unread stream: no message to take
         return None
-    return error_words(body)
+    try:
+        return error_words(json.loads(text))
+    except ValueError:  # a page of a server in between, say; from openai 3 on no error quotes it
+        return text.strip() if response.status_code >= 400 else None
 
 
 def error_words(body: Any) -> str | None:

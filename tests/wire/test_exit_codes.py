@@ -473,11 +473,11 @@ def test_verbose_adds_to_a_failure_and_changes_nothing(server: Recorder) -> None
     assert (code, out) == (5, "")
     assert [line.partition(" ")[0] for line in err.splitlines()] == [
         "adapter:",
-        "adapter:",
         "Error:",
         "",
         "adapter:",
     ]
+    assert "in this process" in err
     assert KEY not in err
 
 
