@@ -14,7 +14,7 @@ from typing import Any
 
 from adapter.secrets.scrubber import scrub
 
-__all__ = ["RedirectRefusedError", "Scope", "guard_client", "http_handler", "scope"]
+__all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
 
 MOST_CLIENTS = 1000
 """How many clients a scope keeps; then all are forgotten, and closed once no call uses them."""
@@ -51,18 +51,20 @@ _parents: list[Any] = []
 
 def scope(is_async: bool) -> Scope:
     """Return the clients that a call made here and now may use."""
+    close_ended()
     if not is_async:
         return _threads
     loop = None
     with suppress(RuntimeError):  # LiteLLM's Router asks for clients outside of a loop, too
         loop = asyncio.get_running_loop()
-    known = _loops.get(loop)
-    if known is None:
-        for other in tuple(_loops):
-            if other is not None and other.is_closed():
-                _close(_loops.pop(other, None))
-        known = _loops.setdefault(loop, Scope())
-    return known
+    return _loops.get(loop) or _loops.setdefault(loop, Scope())
+
+
+def close_ended() -> None:
+    """Close the connections that event loops have left behind which are closed by now."""
+    for loop in tuple(_loops):
+        if loop is not None and loop.is_closed():
+            _close(_loops.pop(loop, None))
 
 
 def _close(ended: Scope | None) -> None:

@@ -414,7 +414,7 @@ def test_the_router_follows_none_either(birds: Nursery) -> None:
     other = birds.servers["proxy"]
     birds.servers["headers"].script = lambda r: Reply(307, {}, {"Location": other.base_url})
     router = adapter.router(providers=["headers"], num_retries=0)
-    with pytest.raises(Exception, match="onnection error|a redirect to 127.0.0.1 is not followed"):
+    with pytest.raises(Exception, match=r"onnection error|a redirect to 127.0.0.1 is not followed"):
         router.completion("headers/m", messages=[{"role": "user", "content": "hi"}])
     assert birds.servers["headers"].requests
     assert other.requests == []

@@ -23,6 +23,7 @@ from adapter.config.loading import load_config
 from adapter.editing.edits import edit, set_provider
 from adapter.providers.registration import NewProvider, add, remove
 from adapter.secrets.secret import Secret
+from adapter.upstream import http
 from tests.command import PATIENCE
 from tests.echo import EchoServer, echo_server
 
@@ -252,6 +253,9 @@ def threads() -> list[str]:
 
 def forget_connections() -> None:
     litellm.in_memory_llm_clients_cache.flush_cache()
+    http.close_ended()
+    for kept in (http.scope(is_async=False).clients, http.scope(is_async=False).handlers):
+        kept.clear()
     gc.collect()
 
 
@@ -317,7 +321,7 @@ def test_every_reply_is_that_of_its_request_and_nothing_is_left(
         "figure",
         f"load: {len(calls):,} calls, {state['most']:,} at once at the server, "
         f"{changing.changes:,} changes of keys and files; {open_after} descriptors open after it, "
-        f"{descriptors()} without LiteLLM's cached clients, {before} before",
+        f"{descriptors()} without cached clients, {before} before",
     )
 
 
@@ -466,39 +470,28 @@ def test_a_reader_never_sees_half_of_a_change_of_two_files(
 # ---- clients
 
 
-def test_a_client_that_left_the_cache_is_closed_as_litellms_own_are(
+def test_calls_with_a_key_each_share_the_connections_of_their_base(
     echo: EchoServer, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a key for each call: LiteLLM closes connections it keeps no more after 15 minutes."""
-    closer = litellm.in_memory_llm_clients_cache.evicted_client_closer
-    monkeypatch.setattr(closer, "_grace_seconds", 0.0)
     write(f'[[providers]]\nname = "own"\nbase_url = "{echo.base_url("own")}"\n')
-    size = 20
-    monkeypatch.setattr(litellm.in_memory_llm_clients_cache, "max_size_in_memory", size)
+    monkeypatch.setattr(http, "MOST_CLIENTS", 20)
     messages = [{"role": "user", "content": '{"nonce": 1}'}]
 
-    def connections() -> int:
-        return echo.state()["connections"]
-
     async def asynchronous() -> int:
-        for number in range(3 * size):
+        for number in range(60):
             monkeypatch.setenv("OWN_API_KEY", f"sk-own-{number}")
             await adapter.acompletion("own/m", messages)
-        # in a thread: the last ones are closed by tasks of this loop
-        return await asyncio.to_thread(come_to, size, connections)
+        assert len(http.scope(is_async=True).clients) <= 20
+        return echo.state()["connections"]
 
-    gc.disable()  # it would close them, too, sooner or later
-    try:
-        assert come_to(0, lambda: left_behind(echo)) == 0  # of other tests
-        for number in range(3 * size):
-            monkeypatch.setenv("OWN_API_KEY", f"sk-own-{number}")
-            adapter.completion("own/m", messages)
-        assert come_to(size, connections) <= size
-        assert come_to(0, lambda: left_behind(echo)) == 0
-        assert asyncio.run(asynchronous()) <= size
-    finally:
-        gc.enable()
-        forget_connections()
+    assert come_to(0, lambda: left_behind(echo)) == 0  # of other tests
+    for number in range(60):
+        monkeypatch.setenv("OWN_API_KEY", f"sk-own-{number}")
+        adapter.completion("own/m", messages)
+    assert echo.state()["connections"] == 1
+    assert len(http.scope(is_async=False).clients) <= 20
+    assert asyncio.run(asynchronous()) <= 3
+    assert come_to(0, lambda: left_behind(echo)) == 0
 
 
 # ---- memory
