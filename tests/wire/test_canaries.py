@@ -86,6 +86,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row(),
         row("--discover"),
         row("--format", "json"),
+        row("--reference-all"),
         row("headers", "inline"),
         row("-o", "out.yaml"),
         row("--include-secrets", "-o", "out.yaml", files=EXPORTED),
@@ -94,6 +95,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
     ("config", "import"): [
         row("import.yaml"),
         row("import.yaml", "--dry-run"),
+        row("import.yaml", "--dry-run", "--compatible"),
         row("import.yaml", "--dry-run", "--include-secrets"),
         row("import.yaml", "--to", "out.toml", "--replace"),
         row("import.yaml", "--include-secrets", files={"import": LOCAL_FILE}),
@@ -101,6 +103,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
     ],
     ("keys", "set"): [
         row("keyring", stdin="stdin"),
+        row("env", "--replace", "--dry-run"),
         row("env", "--dry-run"),
         row("env", stdin="stdin"),
         row("inline", stdin="stdin"),
@@ -111,11 +114,23 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("keyring"),
         row("nobody", "--config", "import.yaml"),
     ],
-    ("models",): [row(), row("--json"), row("headers"), row("nobody", "--config", "import.yaml")],
+    ("models", "default"): [
+        row(),
+        row("headers", "--dry-run"),
+        row("headers"),
+        row("nobody", "--config", "import.yaml"),
+    ],
+    ("models", "list"): [
+        row(),
+        row("--json"),
+        row("headers"),
+        row("nobody", "--config", "import.yaml"),
+    ],
     ("providers", "add"): [
         row(*NEW, "--api-key-stdin", "--dry-run", stdin="stdin"),
         row(*NEW, "--api-key-stdin", "--default-model", "m", stdin="stdin"),
         row(*NEW, "--api-key-env", "NAMED_KEY", "--local"),
+        row("kept", "--base-url", "http://127.0.0.1:9/v1", "--keyring", stdin="stdin"),
         row("inline", "--base-url", "http://127.0.0.1:9/v1", "--api-key-stdin", stdin="stdin"),
         row("new", "--from-local", files={"openai": LOCAL_FILE}),
         row("new", "--base-url", WITH_PASSWORD),
@@ -164,6 +179,9 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("--key", "--workers", "2"),
         row("--host", "0.0.0.0", "--port", "0", "--config", "import.yaml"),
     ],
+    ("worker", "start"): [row(), row("--config", "import.yaml")],
+    ("worker", "status"): [row()],
+    ("worker", "stop"): [row()],
 }
 
 

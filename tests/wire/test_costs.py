@@ -174,7 +174,7 @@ def test_a_completion_calls_little_more_than_litellms_own(
 
     assert sum(counted.values()) <= 1.03 * sum(base.values())
     once = 1 + len(load_config().paths)  # the folder, and each file
-    assert looks(counted) - looks(base) == 2 * once  # for the target, and for the model's mode
+    assert looks(counted) - looks(base) == once
     assert counted["open"] == base["open"] == 0
 
 
