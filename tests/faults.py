@@ -268,7 +268,7 @@ def harmless(name: str, steps: Steps, out: str = "One two", **more: Any) -> Faul
 
 
 SHAPES: Mapping[str, tuple[Any, str]] = {
-    "object": ({}, "'choices' that is not a list"),
+    "object": ({}, "a response with no 'choices'"),
     "list": ([], "Empty or invalid response"),
     "choices": ({"choices": "x"}, "'choices' that is not a list"),
     "content": ({"choices": [{"message": {"content": 5}}]}, "Invalid response object\n"),
@@ -323,13 +323,18 @@ FAULTS: Mapping[str, Fault] = {
         "headers of a stream, then no answer until timeout",
         lambda: [OPEN, End.HOLD],
         (STREAM,),
-        *(CUT, 500, 6, LATE),
-        client="500",
+        *("Timeout", 408, 6, LATE),
+        client="408",
         limit=0.5,
-        note=AS_500,
     ),
     "silent-later": broken(
-        "a stream that falls silent until timeout", open_stream(End.HOLD), LATE, limit=2
+        "a stream that falls silent until timeout",
+        open_stream(End.HOLD),
+        LATE,
+        error="Timeout",
+        status=408,
+        limit=2,
+        note="",
     ),
     "400": refused(400, "BadRequestError", 1),
     "401": refused(401, "AuthenticationError", 3),
@@ -366,7 +371,6 @@ FAULTS: Mapping[str, Fault] = {
         *("InternalServerError", 500, 6),
         "): it redirects to another host, which would get key and prompt",
         client="500",
-        retried=True,
         note="not followed; " + AS_500,
     ),
     "empty": unusable("empty body", reply(200, b""), "): the reply is not JSON"),

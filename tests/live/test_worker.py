@@ -30,7 +30,10 @@ pytestmark = [
 ]
 
 KEY, ROTATED = "canary-of-the-first-key", "canary-of-the-next-key"
-CANARIES = (KEY, ROTATED, "canary-of-a-header", "canary-of-azure", "canary-of-openai")
+SECRET = "ANTHROPIC_TOKEN_COUNTING_BETA_VERSION"
+"""A variable that LiteLLM's import asks for and whose name is that of a secret."""
+
+CANARIES = (KEY, ROTATED, "canary-of-a-header", "canary-of-the-import", "canary-of-openai")
 
 PROBE = """
 [plugin.litellm.providers.probe]
@@ -60,8 +63,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, served: Recorder) -> Iterator
     """A place with a worker, which was started with canaries in its variables."""
     with place(tmp_path_factory.mktemp("worker") / "home") as made:
         configure(made, served)
-        # openai's import asks for this one, but queries here do not have it
-        secret = {"AZURE_OPENAI_AD_TOKEN": "canary-of-azure"}
+        # a secret that LiteLLM's import asks for, but queries here do not have it
+        secret = {SECRET: "canary-of-the-import"}
         assert made.run("worker", "start", env={**made.environ, **secret}).code == 0
         yield made
 
@@ -139,7 +142,7 @@ def test_an_http_proxy_of_the_caller_is_used(home: Place, served: Recorder) -> N
     [
         *(("LITELLM_LOG", "DEBUG"), ("SSL_CERT_FILE", "/nonexistent"), ("HOME", "/nonexistent")),
         *(("PYTHONWARNINGS", "error"), ("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")),
-        ("AZURE_OPENAI_AD_TOKEN", "canary-of-azure"),
+        (SECRET, "canary-of-the-import"),
     ],
 )
 def test_what_the_import_read_and_differs_now_is_not_served(
