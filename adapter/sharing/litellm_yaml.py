@@ -30,6 +30,8 @@ MAX_FILES = 100
 MAX_DEPTH = 100
 """LiteLLM follows references no deeper; no hand-written file comes near."""
 
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
 MAX_NODES = 200_000
 """Values after every alias is written out."""
 
@@ -205,6 +207,8 @@ def parse_yaml(text: str, shown: str) -> tuple[Any, Any, tuple[tuple[Place, str]
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         # not str(error): it quotes the line, which may hold a key
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "a bad value"
+        if "nesting depth" in problem:  # from 6.0.4 on PyYAML has a limit of its own
+            fail(shown, mark.line + 1 if mark else None, TOO_DEEP, "simplify it")
         fix = "correct the syntax there"
         if "python/" in problem or "constructor" in problem:
             fix = "use plain values: tags are not executed here, nor by LiteLLM"
@@ -227,8 +231,7 @@ def _check_events(text: str, shown: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                what = f"nested deeper than {MAX_DEPTH} levels"
-                fail(shown, _line(event), what, "simplify it")
+                fail(shown, _line(event), TOO_DEEP, "simplify it")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

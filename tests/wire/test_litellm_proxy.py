@@ -190,6 +190,7 @@ def test_tool_calls_in_parts(server: Recorder) -> None:
     first: dict[str, Any] = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}
     parts = [first, {"index": 0, "function": {"arguments": "}"}}]
     events = [chat_chunk({"tool_calls": [part]}) for part in parts]
+    events.append(chat_chunk({}, "tool_calls"))
     server.script = lambda request: Reply(200, b"".join(events) + b"data: [DONE]\n\n")
     assert json.loads(ask(server).out) == {"name": "f", "arguments": "{}"}
 
