@@ -176,7 +176,9 @@ def at_a_terminal(
             break
         line = shown.count(b"\n")
         for question, words in left.items():
-            asked = shown.rpartition(b"\n")[2].startswith(question.encode())
+            last = shown.rpartition(b"\n")[2]
+            # the space comes last, and for a hidden answer once the terminal shows none
+            asked = last.startswith(question.encode()) and last.endswith(b" ")
             if asked and words and line > answered:
                 os.write(user, words.pop(0).encode() + b"\n")
                 answered = line
