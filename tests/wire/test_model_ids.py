@@ -21,7 +21,7 @@ MESSAGES = [{"role": "user", "content": "q"}]
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
 IDS = (
-    *("gpt-mini-latest", "gpt-5-codex", "o1-pro", "gpt-5.4", "codex-mini-latest"),
+    *("gpt-mini-latest", "gpt-5-codex", "o1-pro", "gpt-5.4"),
     *("responses/x", "responses/responses/x", "a/b/c", "a:b", "m@v1", "openai/gpt-4o", "p/m"),
 )
 
