@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -35,6 +35,8 @@ from adapter.gateway.settings import (
 from adapter.sharing.exporting import yaml_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from adapter.config.loading import Config
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "Launch", "start_gateway", "stop_gateway"]
@@ -93,15 +95,11 @@ def start_gateway(
     """
     check_installed()
     key = master_key(config, host)
-    listener = _listen(host, port)
-    with listener:
+    with _listen(host, port) as listener:
         port = listener.getsockname()[1]
         _check_port(port)
-        file = RuntimeFile()
-        yaml_path = file.folder / f"gateway-{port}.yaml"
-        log = file.folder / f"gateway-{port}.log" if detach else None
-        process = None
-        try:
+        with _runtime_files(port) as (file, yaml_path):
+            log = file.folder / f"gateway-{port}.log" if detach else None
             proxy = proxy_config(config)
             with open(create_file(yaml_path), "wb") as yaml_file:
                 yaml_file.write(yaml_text(proxy.content).encode())
@@ -110,37 +108,48 @@ def start_gateway(
             own = config.settings.get("gateway", {})
             guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own))
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
-            _wait(_address(host), port, log)
-            salt = secrets.token_hex(16)
-            gateway = file.publish(
-                url=f"http://{_address(host)}:{port}",
-                port=port,
-                pid=process.pid,
-                key=key,
-                salt=salt,
-                fingerprint=fingerprint(config, salt),
-                config=config.paths,
-                workers=workers,
-                detached=detach,
-                log=str(log) if log else None,
-                started=time.time(),
-            )
-        except BaseException as error:
-            if process is not None:
+            try:
+                _wait(_address(host), port, log)
+                salt = secrets.token_hex(16)
+                gateway = file.publish(
+                    url=f"http://{_address(host)}:{port}",
+                    port=port,
+                    pid=process.pid,
+                    key=key,
+                    salt=salt,
+                    fingerprint=fingerprint(config, salt),
+                    config=config.paths,
+                    workers=workers,
+                    detached=detach,
+                    log=str(log) if log else None,
+                    started=time.time(),
+                )
+            except BaseException:
                 _kill(process)
-            file.close(discard=True)
-            yaml_path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                message = f"{error.filename or file.folder}: cannot be written: {error.strerror}"
-                raise GatewayError(message, ExitCode.ERROR) from None
-            raise
-        file.close(discard=False)
-    assert process.stdin is not None
+                raise
     if detach:
+        assert process.stdin is not None
         process.stdin.write(b"stay\n")
         process.stdin.close()
     models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
     return Launch(gateway, process, models, proxy.omissions)
+
+
+@contextmanager
+def _runtime_files(port: int) -> Iterator[tuple[RuntimeFile, Path]]:
+    """Yield a gateway's runtime file and the path of its YAML; neither outlives a failed start."""
+    file = RuntimeFile()
+    yaml_path = file.folder / f"gateway-{port}.yaml"
+    try:
+        yield file, yaml_path
+    except BaseException as error:
+        file.close(discard=True)
+        yaml_path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            message = f"{error.filename or file.folder}: cannot be written: {error.strerror}"
+            raise GatewayError(message, ExitCode.ERROR) from None
+        raise
+    file.close(discard=False)
 
 
 def stop_gateway(gateway: Gateway) -> None:
