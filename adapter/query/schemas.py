@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -34,8 +33,6 @@ _STRICT_KEYWORDS = (
 _STRICT_FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"}
 )
-_DATA = frozenset({"const", "default", "enum", "examples"})
-"""Keywords whose values are no schemas, whatever they look like."""
 
 
 def load_schema(source: str) -> dict[str, Any]:
@@ -80,34 +77,22 @@ def _check_references(schema: dict[str, Any], where: str) -> None:
 
     A schema with an ``$id`` inside has several roots, so there the answer's check tells.
     """
-    from referencing import Registry
+    from referencing import Registry, Resource
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
-    tables = list(_tables(schema))
-    if any("$id" in table for table in tables):
+    schemas = [Resource.from_contents(schema, default_specification=DRAFT202012)]
+    for one in schemas:
+        schemas += one.subresources()
+    if any(one.id() for one in schemas):
         return
-    root: Registry[Any] = Registry().with_resource("", DRAFT202012.create_resource(schema))
-    for table in tables:
-        reference = table.get("$ref")
-        if not isinstance(reference, str):  # a property may have that name
-            continue
+    resolver = Registry().with_resource("", schemas[0]).resolver("")
+    for one in schemas:
+        reference = one.contents.get("$ref", "") if isinstance(one.contents, dict) else ""
         try:
-            root.resolver("").lookup(reference)
+            resolver.lookup(reference)
         except Unresolvable:
             raise ConfigError(f"{where}: {_short(reference)} is not in the schema") from None
-
-
-def _tables(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every JSON object in a schema but those that are data."""
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            yield value
-            pending += [inner for name, inner in value.items() if name not in _DATA]
-        elif isinstance(value, list):
-            pending += value
 
 
 def response_format(schema: dict[str, Any]) -> dict[str, Any]:

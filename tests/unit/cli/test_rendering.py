@@ -1,29 +1,17 @@
-"""Markdown on a terminal: where blocks end, what is printed, and what is not let through."""
+"""Markdown on a terminal: what is drawn, and what is not let through."""
 
 from __future__ import annotations
 
 import os
 import re
-import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from adapter.cli.rendering import Blocks, MarkdownWriter
-from tests.command import read_terminal, terminal
+from adapter.cli.rendering import MarkdownWriter
+from tests.command import is_readable, read_terminal, terminal
 
-LINES = st.lists(
-    st.sampled_from(
-        ["a", "", " ", "```", "```py", "````", "~~~", "  ```", "- x", "    y", "```a` b", "# h"]
-    )
-)
-
-
-def blocks(*pieces: str) -> list[str]:
-    """Return the blocks of an answer that comes in pieces."""
-    cutter = Blocks()
-    return [*(block for piece in pieces for block in cutter.take(piece)), *cutter.end()]
+CODES = re.compile(r"\x1b\[([\d;]*m|\?25[hl]|2K|1A)|\r")
+"""What rich sends besides text: colours, the cursor, and what draws a line once more."""
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, *pieces: str) -> str:
@@ -42,53 +30,35 @@ def printed(monkeypatch: pytest.MonkeyPatch, *pieces: str) -> str:
 
 def words(text: str) -> list[str]:
     """Return the lines of what was printed, without colours and padding."""
-    return [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", text).splitlines()]
+    return [line.strip() for line in CODES.sub("", text).splitlines()]
 
 
-@given(LINES, st.integers(1, 9))
-def test_how_an_answer_was_cut_does_not_show(lines: list[str], size: int) -> None:
-    text = "\n".join(lines)
-    cut = [text[start : start + size] for start in range(0, len(text), size)]
-    assert blocks(*cut) == blocks(text)
+def test_an_answer_is_drawn_while_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with terminal() as (user, program), os.fdopen(os.dup(program), "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        writer = MarkdownWriter()
+        writer.write("**first**")
+        shown = b""
+        while b"first" not in shown:
+            assert is_readable(user), f"only {shown!r} came"
+            shown += os.read(user, 65536)
+        writer.write(" and more")
+        writer.close()
+        assert b" and more" in read_terminal(user, program)
 
 
-@given(LINES)
-def test_nothing_is_lost(lines: list[str]) -> None:
-    text = "\n".join(lines)
-    found = "\n".join(blocks(text))
-    assert [x for x in found.split("\n") if x.strip()] == [x for x in lines if x.strip()]
+def test_nothing_is_drawn_of_an_answer_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printed(monkeypatch, "", "\n") == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("a\n\nb\n", 2),
-        ("a\nb\n", 1),
-        ("\n\na\n\n\n\nb\n\n", 2),
-        ("```\na\n\nb\n```\n\nc", 2),
-        ("````\n```\n\nb\n````\n\nc", 2),
-        ("~~~\n```\n\n~~~\n\nc", 2),
-        ("```inline``` text\n\nb", 2),
-        ("1. a\n\n    ```sh\n    x\n\n    y\n    ```\n\n2. b", 2),
-        ("- a\n\n  more\n\n- b\n", 2),
-        ("```\nopen\n\nto the end", 1),
-        ("", 0),
-        ("\n \n", 0),
-    ],
-)
-def test_where_blocks_end(text: str, count: int) -> None:
-    assert len(blocks(text)) == count
-
-
-def test_a_block_comes_as_soon_as_the_next_one_begins() -> None:
-    cutter = Blocks()
-    assert cutter.take("one\n\n") == []
-    assert cutter.take("t") == ["one\n"]
-
-
-def test_one_blank_line_stands_between_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = printed(monkeypatch, "one\n\ntw", "o\n\n- item\n\n", "three")
-    assert words(shown) == ["one", "", "two", "", "• item", "", "three"]
+def test_all_of_an_answer_that_is_longer_than_the_screen_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LINES", "10")
+    lines = [f"line {number}" for number in range(100)]
+    shown = words(printed(monkeypatch, *(f"{line}\n\n" for line in lines)))
+    assert [line for line in shown if line] == lines
 
 
 def test_code_within_a_list_is_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,17 +84,10 @@ def test_code_within_a_list_is_code(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_no_answer_drives_the_terminal(monkeypatch: pytest.MonkeyPatch, evil: str) -> None:
     shown = printed(monkeypatch, f"text {evil} text")
-    left = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    left = CODES.sub("", shown)
     assert not [c for c in left if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
 
 
 def test_a_link_shows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(monkeypatch, "[your bank](http://elsewhere.example/)")
     assert words(shown) == ["your bank (http://elsewhere.example/)"]
-
-
-def test_a_long_block_takes_no_longer_for_each_piece() -> None:
-    text = "```\n" + "x = 1  # some line of code\n" * 8000
-    started = time.process_time()
-    blocks(*(text[start : start + 4] for start in range(0, len(text), 4)))
-    assert time.process_time() - started < 5
