@@ -28,11 +28,12 @@ from error_cases import (
 
 from adapter import errors
 from adapter.call import failures
-from adapter.call.facts import Facts
 from adapter.call.translation import Target
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret
+from adapter.upstream import exceptions as upstream_exceptions
+from adapter.upstream.exceptions import ErrorDetails
 
 PAGE = Path(__file__).with_name("errors.md")
 
@@ -85,15 +86,15 @@ def calls() -> str:
     absent = ResolvedKey(Secret("k"), "$GROQ_API_KEY (default)", "GROQ_API_KEY", found=False)
     target = Target("groq", URL, "openai/gpt-oss-120b", found, {})
     keyless = Target("groq", URL, "openai/gpt-oss-120b", absent, {})
-    cases = [(target, Facts((), status, True, "...")) for status in (400, 401, 403)]
-    cases += [(keyless, Facts((), 401, True, "..."))]
-    cases += [(target, Facts((), status, True, "...")) for status in (404, 408, 429, 500)]
-    kinds = {**failures._CANNOT_CONNECT, **failures._BROKEN}
-    one_each = {words: kind for kind, words in reversed(kinds.items())}
-    cases += [(target, Facts((kind,), None, False, "")) for kind in reversed(one_each.values())]
+    cases = [(target, ErrorDetails("", status, True, "...")) for status in (400, 401, 403)]
+    cases += [(keyless, ErrorDetails("", 401, True, "..."))]
+    cases += [(target, ErrorDetails("", status, True, "...")) for status in (404, 408, 429, 500)]
+    failed = ErrorDetails("", None, False, "")
+    cases += [(target, failed._replace(unreachable=why)) for why in upstream_exceptions.UNREACHABLE]
+    cases += [(target, failed._replace(broken=why)) for why in upstream_exceptions.BROKEN]
     rows = []
-    for where, facts in cases:
-        said = failures.explain_facts(facts, where, "groq")
+    for where, details in cases:
+        said = failures.explain_details(details, where, "groq")
         what = code(said.what.removeprefix(failures.where(where)).lstrip(": "))
         what += " to a call without a key" if where is keyless else ""
         rows.append((str(said.exit_code), what, code(said.fix) if said.fix else ""))

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from example_files import Example, blocks, read
 
 from adapter import MissingKeyError, Provider
-from adapter.call.facts import Facts
-from adapter.call.failures import Failure, explain_facts
+from adapter.call.failures import Failure, explain_details
 from adapter.call.translation import Target, api_base
 from adapter.config.provider import is_private_host
 from adapter.providers.presets import PRESETS
+from adapter.upstream.exceptions import ErrorDetails
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("howto")
@@ -59,7 +59,7 @@ adapter providers add my-server --base-url http://localhost:9000/v1
 {names}.
 """
 
-REFUSED = Facts(("ConnectionRefusedError",), None, False, "")
+REFUSED = ErrorDetails("", None, False, "", unreachable="the connection was refused")
 
 
 class Note(NamedTuple):
@@ -129,7 +129,7 @@ def shorter(provider: Provider) -> str:
     return f" `adapter providers add {same[0]}` is the same under a shorter name."
 
 
-def explained(provider: Provider, facts: Facts, key: str | None = "k") -> Failure:
+def explained(provider: Provider, details: ErrorDetails, key: str | None = "k") -> Failure:
     """Return what the command says about a failed call, made with that key or without one."""
     variable = provider.key_source.removeprefix("$").removesuffix(" (default)")
     target = Target(
@@ -139,11 +139,11 @@ def explained(provider: Provider, facts: Facts, key: str | None = "k") -> Failur
         provider.resolve_key({variable: key} if key else {}),
         {"api_base": api_base(provider.base_url)},
     )
-    return explain_facts(facts, target, provider.name)
+    return explain_details(details, target, provider.name)
 
 
 def answered(provider: Provider, status: int, key: str | None = "k") -> Failure:
-    return explained(provider, Facts((), status, True, ""), key)
+    return explained(provider, ErrorDetails("", status, True, ""), key)
 
 
 def failures(provider: Provider) -> Iterator[str]:

@@ -15,6 +15,7 @@ from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
 from adapter.upstream.caching import separate_cache
 from adapter.upstream.clients import bind_client
+from adapter.upstream.exceptions import is_too_long
 from adapter.upstream.results import count_fallbacks
 
 __all__ = ["Function", "Plan"]
@@ -149,21 +150,29 @@ class Plan:
         if self.target is not None:
             add_note(error, self.target, self._handled)
 
-    def goes_on(self, error: Exception) -> bool:
-        """Note on ``error`` where it happened; return whether there is another attempt to make."""
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is no further attempt to make."""
+        return not self._queue
+
+    def record(self, error: BaseException) -> None:
+        """Take down that the present attempt ended with ``error``, which is told where it went.
+
+        A prompt that is too long adds an attempt with the model's wider one; what is no
+        :class:`Exception` (Ctrl-C, a cancelled task) ends the plan.
+        """
         self.note(error)
         model = self.model
-        if type(error).__name__ == "ContextWindowExceededError":
-            # each entry once: two models that name each other must not go on for ever
-            wider = self._windows.pop(model, None)
-            if wider:
-                self._queue.insert(0, {**self._shared(), "model": wider})
-        if not self._queue:
-            if self._failed:
-                add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failed)}")
-            return False
-        self._failed.append(f"{model} ({type(error).__name__})")
-        return True
+        if not isinstance(error, Exception):
+            self._queue.clear()
+            return
+        # each entry once: two models that name each other must not go on for ever
+        if model in self._windows and is_too_long(error) and (wider := self._windows.pop(model)):
+            self._queue.insert(0, {**self._shared(), "model": wider})
+        if self._queue:
+            self._failed.append(f"{model} ({type(error).__name__})")
+        elif self._failed:
+            add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failed)}")
 
     def finish(self, result: Any) -> Any:
         """Return LiteLLM's ``result``, made to name its provider in a stream's errors.

@@ -97,12 +97,10 @@ def _sync(function: Function) -> Callable[..., Any]:
         while True:
             try:
                 return plan.finish(litellm_function(**plan.next()))
-            except Exception as error:
-                if not plan.goes_on(error):
+            except BaseException as error:
+                plan.record(error)
+                if plan.exhausted:
                     raise
-            except BaseException as error:  # interrupted
-                plan.note(error)
-                raise
 
     return call
 
@@ -114,12 +112,10 @@ def _async(function: Function) -> Callable[..., Any]:
         while True:
             try:
                 return plan.finish(await litellm_function(**plan.next()))
-            except Exception as error:
-                if not plan.goes_on(error):
+            except BaseException as error:
+                plan.record(error)
+                if plan.exhausted:
                     raise
-            except BaseException as error:  # cancelled
-                plan.note(error)
-                raise
 
     return call
 
@@ -150,7 +146,9 @@ def _batch(function: Function) -> Callable[..., Any]:
                     results[index] = answer
                 else:
                     results[index] = plan.finish(answer)
-            if not failed or not plan.goes_on(results[failed[0]]):
+            if failed:
+                plan.record(results[failed[0]])
+            if not failed or plan.exhausted:
                 if raised is not None and len(failed) == len(messages):
                     raise raised
                 return [results[i] for i in range(len(messages))]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from adapter._text import did_you_mean, printable
-from adapter.call.facts import Facts, facts_of
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import how_to_set
 from adapter.secrets.errors import scrub_error
 from adapter.secrets.policy import is_secret
 from adapter.secrets.scrubber import Scrubber, scrub
 from adapter.secrets.secret import Secret
+from adapter.upstream.exceptions import ErrorDetails, error_details, is_unknown_model
 from adapter.upstream.network import connect_advice
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = [
     "Failure",
     "add_note",
     "explain",
-    "explain_facts",
+    "explain_details",
 ]
 
 _BY_STATUS = {
@@ -39,32 +39,6 @@ _BY_STATUS = {
     408: ExitCode.UNREACHABLE,
     429: ExitCode.RATE_LIMITED,
 }
-
-# The names, not the classes: httpx, aiohttp and openai need not be imported to explain an error.
-_CANNOT_CONNECT = {
-    "gaierror": "the name of the host is not known",
-    "ConnectionRefusedError": "the connection was refused",
-    "SSLCertVerificationError": "its TLS certificate cannot be verified",
-    "SSLError": "the TLS handshake failed",
-    "ConnectTimeout": "connecting took too long",
-    "ReadTimeout": "no answer within the time limit",
-    "TimeoutError": "no answer within the time limit",
-    "APITimeoutError": "no answer within the time limit",
-    "ConnectError": "cannot connect",
-    "ClientConnectorError": "cannot connect",
-    "RedirectRefusedError": "it redirects to another host, which would get key and prompt",
-}
-# How a connection ended is a matter of chance, and each library has names of its own for it.
-_ENDED = "the connection ended before all of the reply was there"
-_BROKEN = {
-    **dict.fromkeys(("RemoteProtocolError", "ReadError", "WriteError"), _ENDED),  # httpx
-    **dict.fromkeys(("ServerDisconnectedError", "ClientPayloadError"), _ENDED),  # aiohttp
-    **dict.fromkeys(("RemoteDisconnected", "IncompleteRead"), _ENDED),  # http.client
-    "JSONDecodeError": "the reply is not JSON",
-    "BadStatusLine": "the reply is no HTTP",
-    "LineTooLong": "the reply is no HTTP",
-}
-
 
 _went_to: WeakKeyDictionary[BaseException, Target] = WeakKeyDictionary()
 """Error -> where the call that raised it went, which after a fallback is not where it began."""
@@ -82,16 +56,16 @@ class Failure(NamedTuple):
 
 
 def explain(
-    error: BaseException, target: Target | None, model: str, known: Iterable[str] = ()
+    error: BaseException, target: Target | None, model: str, providers: Iterable[str] = ()
 ) -> Failure:
     """Return what ``error`` means for a call of ``model``, which began at ``target``.
 
-    ``known`` are the names of the configured providers, for a hint where the model is unknown.
+    ``providers`` are the configured ones' names, for a hint where the model is unknown.
     """
     if isinstance(error, AdapterError):
         return Failure(error.exit_code, str(error), "")
-    if target is None and "LLM Provider NOT provided" in str(error):
-        hint = did_you_mean(model.partition("/")[0], known)
+    if target is None and is_unknown_model(error):
+        hint = did_you_mean(model.partition("/")[0], providers)
         return Failure(
             ExitCode.NOT_FOUND,
             f"unknown model {model!r}: no provider of that name, and LiteLLM knows none{hint}",
@@ -99,48 +73,24 @@ def explain(
         )
     with suppress(TypeError):  # built-in exceptions take no weak reference
         target = _went_to.get(error, target)
-    return explain_facts(facts_of(error), target, model)
+    return explain_details(error_details(error), target, model)
 
 
-def explain_facts(facts: Facts, target: Target | None, model: str) -> Failure:
-    """Return what ``facts`` mean for a call of ``model`` to ``target``."""
-    place = where(target, model)
-    broken = _named(facts.kinds, _BROKEN)
-    if _was_reset(facts.kinds):
-        broken = _ENDED
+def explain_details(details: ErrorDetails, target: Target | None, model: str) -> Failure:
+    """Return what ``details`` mean for a call of ``model`` to ``target``."""
+    place, status = where(target, model), details.status
     # a 408 of the server is a time limit to LiteLLM
-    elif not (facts.answered and facts.status == 408) and (
-        words := _named(facts.kinds, _CANNOT_CONNECT)
-    ):
+    if details.unreachable and not (details.from_server and status == 408):
         fix = connect_advice(target.base_url) if target else ""
-        return Failure(ExitCode.UNREACHABLE, f"{place}: {words}", fix)
-    status = facts.status
-    if broken and (status is None or status >= 500):
-        return Failure(
-            ExitCode.PROVIDER_FAILED, f"{place}: {broken}", "try again, or see the server's log"
-        )
-    code = _BY_STATUS.get(
-        status or 0, ExitCode.PROVIDER_FAILED if (status or 0) >= 500 else ExitCode.ERROR
-    )
-    said = _clean(facts.said, target)
-    shown = f"answered {status}" if facts.answered else f"failed ({facts.kinds[0]})"
-    return Failure(code, f"{place} {shown}: {said}", _advice(code, target))
-
-
-def _was_reset(kinds: Iterable[str]) -> bool:
-    """Whether a connection was reset after it was made."""
-    there = set(kinds)
-    if not there & {"ConnectionResetError", "BrokenPipeError"}:
-        return False
-    # LiteLLM's asynchronous transport says ConnectError for any error of aiohttp's
-    made = "ClientOSError" in there and "ClientConnectorError" not in there
-    return made or "ConnectError" not in there
-
-
-def _named(kinds: Iterable[str], names: dict[str, str]) -> str | None:
-    """Return the words for the first of ``names`` that is among the classes ``kinds``."""
-    there = set(kinds)
-    return next((words for name, words in names.items() if name in there), None)
+        return Failure(ExitCode.UNREACHABLE, f"{place}: {details.unreachable}", fix)
+    if details.broken and (status is None or status >= 500):
+        what, fix = f"{place}: {details.broken}", "try again, or see the server's log"
+        return Failure(ExitCode.PROVIDER_FAILED, what, fix)
+    failed = ExitCode.PROVIDER_FAILED if (status or 0) >= 500 else ExitCode.ERROR
+    code = _BY_STATUS.get(status or 0, failed)
+    shown = f"answered {status}" if details.from_server else f"failed ({details.kind})"
+    message = _clean(details.message, target)
+    return Failure(code, f"{place} {shown}: {message}", _advice(code, target))
 
 
 def where(target: Target | None, model: str = "") -> str:
@@ -174,8 +124,8 @@ def _clean(text: str, target: Target | None) -> str:
     if target is not None and target.key.found:
         keys.append(str(target.key.value))
     headers = target.params.get("extra_headers") if target else None
-    given = headers.items() if isinstance(headers, Mapping) else ()  # a caller may give anything
-    keys += [str(v) for n, v in given if isinstance(v, Secret) or is_secret((n,), v)]
+    items = headers.items() if isinstance(headers, Mapping) else ()  # a caller may give anything
+    keys += [str(v) for n, v in items if isinstance(v, Secret) or is_secret((n,), v)]
     text = printable(" ".join(Scrubber(keys).text(scrub(text)).split()))
     return text if len(text) <= 300 else text[:300] + "…"
 

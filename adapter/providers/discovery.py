@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from adapter.call.facts import Facts, error_words
-from adapter.call.failures import explain, explain_facts, where
+from adapter.call.failures import explain, explain_details, where
 from adapter.call.translation import Target, api_base
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, base_url_fault, is_this_machine, safe_url
@@ -21,6 +20,7 @@ from adapter.providers.parallel import map_concurrently, run_within
 from adapter.providers.presets import LOCAL, PRESETS
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
+from adapter.upstream.exceptions import ErrorDetails, error_words
 
 if TYPE_CHECKING:
     import httpx
@@ -208,8 +208,9 @@ def _error_in(data: Any, status: int) -> tuple[int | None, str] | None:
 
 def _failure(target: Target, status: int | None, words: str) -> ListingError:
     """Return the error for a reply; ``None`` for ``status`` where the server told none."""
-    facts = Facts(("an error under status 200",), status or 500, status is not None, words)
-    failure = explain_facts(facts, target, "")
+    kind = "an error under status 200"
+    details = ErrorDetails(kind, status or 500, status is not None, words)
+    failure = explain_details(details, target, "")
     return ListingError(str(failure), failure.exit_code, status)
 
 

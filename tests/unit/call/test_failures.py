@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adapter
-from adapter.call.facts import Facts, causes
-from adapter.call.failures import Failure, add_note, add_text, explain, explain_facts
+from adapter.call.failures import Failure, add_note, add_text, explain, explain_details
 from adapter.call.resolution import resolve
 from adapter.call.translation import Target, target_of
 from adapter.errors import ExitCode, MissingModelError, UnknownProviderError
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret
+from adapter.upstream.exceptions import ErrorDetails
 from tests.command import provider
 from tests.recorder import Recorder, Reply, Request, chat_stream
 
@@ -280,7 +280,6 @@ def test_a_cycle_of_causes_ends() -> None:
     first, second = ValueError("1"), ValueError("2")
     first.__cause__, second.__context__ = second, first
 
-    assert list(causes(first)) == [first, second]
     assert explain(first, None, "m").exit_code == 1
 
 
@@ -341,21 +340,6 @@ def test_headers_that_are_no_table_do_not_hide_the_failure(headers: object) -> N
     key = ResolvedKey(Secret(KEY), "(configured directly)", None)
     target = Target("p", "https://h/v1", "m", key, {"extra_headers": headers})
 
-    failure = explain_facts(Facts(("E",), 500, True, f"no {KEY}"), target, "p/m")
+    failure = explain_details(ErrorDetails("E", 500, True, f"no {KEY}"), target, "p/m")
 
     assert failure.what.endswith("answered 500: no ***")
-
-
-@pytest.mark.parametrize(
-    ("kinds", "words"),
-    [
-        (("ConnectionResetError",), "ended before"),
-        (("ConnectError", "ClientOSError", "ConnectionResetError"), "ended before"),
-        (("ConnectError", "ConnectionResetError"), "cannot connect"),
-        (("ConnectError", "ClientConnectorError", "ConnectionResetError"), "cannot connect"),
-        (("ServerDisconnectedError",), "ended before"),
-        (("WriteError", "BrokenPipeError"), "ended before"),
-    ],
-)
-def test_how_a_connection_ended(kinds: tuple[str, ...], words: str) -> None:
-    assert words in explain_facts(Facts(kinds, None, False, ""), None, "m").what

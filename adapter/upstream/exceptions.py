@@ -1,0 +1,181 @@
+"""What an exception says that LiteLLM, or a library it sends with, has raised."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+__all__ = [
+    "BROKEN",
+    "UNREACHABLE",
+    "ErrorDetails",
+    "error_details",
+    "error_words",
+    "is_too_long",
+    "is_unknown_model",
+]
+
+UNREACHABLE: Mapping[str, tuple[str, ...]] = {
+    "the name of the host is not known": ("socket.gaierror",),
+    "the connection was refused": ("builtins.ConnectionRefusedError",),
+    "its TLS certificate cannot be verified": ("ssl.SSLCertVerificationError",),
+    "the TLS handshake failed": ("ssl.SSLError",),
+    "connecting took too long": ("httpx.ConnectTimeout",),
+    "no answer within the time limit": (
+        *("httpx.ReadTimeout", "openai.APITimeoutError", "builtins.TimeoutError"),
+        "asyncio.TimeoutError",  # another class before Python 3.11
+    ),
+    "cannot connect": ("httpx.ConnectError", "aiohttp.ClientConnectorError"),
+    "it redirects to another host, which would get key and prompt": (
+        "adapter.upstream.http.RedirectRefusedError",
+    ),
+}
+"""Why a server could not be asked, in words -> the exceptions that mean it. The first counts."""
+
+_ENDED = "the connection ended before all of the reply was there"
+
+BROKEN: Mapping[str, tuple[str, ...]] = {
+    _ENDED: (  # how it ended is a matter of chance
+        *("httpx.RemoteProtocolError", "httpx.ReadError", "httpx.WriteError"),
+        *("aiohttp.ServerDisconnectedError", "aiohttp.ClientPayloadError"),
+        *("http.client.RemoteDisconnected", "http.client.IncompleteRead"),
+    ),
+    "the reply is not JSON": ("json.JSONDecodeError",),
+    "the reply is no HTTP": (
+        *("aiohttp.http_exceptions.BadStatusLine", "aiohttp.http_exceptions.LineTooLong"),
+        *("http.client.BadStatusLine", "http.client.LineTooLong"),
+    ),
+}
+"""What is wrong with a reply, in words -> the exceptions that mean it."""
+
+
+class ErrorDetails(NamedTuple):
+    """What an exception and its causes say.
+
+    ``kind`` is the exception's class. ``status`` is the HTTP status, which is the server's own when
+    ``from_server``: LiteLLM makes one up where there is none. ``message`` may hold a key that the
+    server repeated. ``unreachable`` and ``broken`` are words of the tables above, or empty.
+    """
+
+    kind: str
+    status: int | None
+    from_server: bool
+    message: str
+    unreachable: str = ""
+    broken: str = ""
+
+
+def error_details(error: BaseException) -> ErrorDetails:
+    """Return what ``error`` and its causes say."""
+    # LiteLLM's Router takes this wrapper off, so that without one it would be named instead
+    original = getattr(error, "original_exception", None)
+    wrapper = _classes("litellm.exceptions.MidStreamFallbackError")
+    if isinstance(error, wrapper) and isinstance(original, Exception):
+        error = original
+    chain = list(causes(error))
+    was_reset = _was_reset(chain)
+    return ErrorDetails(
+        kind=type(error).__name__,
+        status=getattr(error, "status_code", None),
+        from_server=any(
+            hasattr(cause, "response") and not type(cause).__module__.startswith("litellm")
+            for cause in chain
+        ),
+        message=_message(chain),
+        unreachable="" if was_reset else _first(UNREACHABLE, chain),
+        broken=_ENDED if was_reset else _first(BROKEN, chain),
+    )
+
+
+def is_too_long(error: BaseException) -> bool:
+    """Return whether a prompt was longer than the model's context window."""
+    return isinstance(error, _classes("litellm.exceptions.ContextWindowExceededError"))
+
+
+def is_unknown_model(error: BaseException) -> bool:
+    """Return whether LiteLLM knows no provider for a model string."""
+    return "LLM Provider NOT provided" in str(error)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it came from, nearest first; a cycle ends it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _classes(*names: str) -> tuple[type[BaseException], ...]:
+    """Return the exception classes of these dotted names.
+
+    Of a library that is not imported there is none, nor is there an error of it to tell; to import
+    it would take long. The OpenAI SDK sends with ``httpx2`` from 3.0 on.
+    """
+    dotted = [name.rpartition(".") for name in names]
+    dotted += [("httpx2", "", name) for library, _, name in dotted if library == "httpx"]
+    modules = ((sys.modules.get(library), name) for library, _, name in dotted)
+    return tuple(cls for module, name in modules if (cls := getattr(module, name, None)))
+
+
+def _is_any(chain: Iterable[BaseException], *names: str) -> bool:
+    classes = _classes(*names)
+    return any(isinstance(cause, classes) for cause in chain)
+
+
+def _first(table: Mapping[str, tuple[str, ...]], chain: Iterable[BaseException]) -> str:
+    return next((words for words, names in table.items() if _is_any(chain, *names)), "")
+
+
+def _was_reset(chain: Iterable[BaseException]) -> bool:
+    """Return whether a connection was reset after it was made."""
+    if not _is_any(chain, "builtins.ConnectionResetError", "builtins.BrokenPipeError"):
+        return False
+    # LiteLLM's asynchronous transport says ConnectError for any error of aiohttp's
+    if _is_any(chain, "aiohttp.ClientOSError"):
+        return not _is_any(chain, "aiohttp.ClientConnectorError")
+    return not _is_any(chain, "httpx.ConnectError")
+
+
+def _message(chain: list[BaseException]) -> str:
+    """Return what the server said, else LiteLLM's words without its class names."""
+    for cause in chain:
+        response = getattr(cause, "response", None)
+        text = _response_words(response) if response is not None else None
+        if text:
+            return text
+    # an error under status 200 has its words in the innermost of LiteLLM's exceptions only
+    texts = (str(chain[0]), *(str(getattr(cause, "message", "")) for cause in chain))
+    # LiteLLM puts a traceback into the message of a reply that it cannot read
+    heads = (
+        text.splitlines()[0].partition(" Traceback (most recent call last)")[0]
+        for text in texts
+        if text
+    )
+    lines = (head.rpartition("Exception - ")[2] for head in heads)
+    return next(filter(None, lines), "no reason was given" if texts[0] else type(chain[0]).__name__)
+
+
+def _response_words(response: Any) -> str | None:
+    try:
+        text = str(response.text)
+    except Exception:  # noqa: BLE001 - an unread stream: no message to take
+        return None
+    try:
+        return error_words(json.loads(text))
+    except ValueError:  # a page of a server in between, say; from openai 3 on no error quotes it
+        return text.strip() if response.status_code >= 400 else None
+
+
+def error_words(body: Any) -> str | None:
+    """Return the message in the JSON body of an error, or ``None``."""
+    words = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(words, dict):
+        words = words.get("message") or words.get("detail")
+    if isinstance(words, str) and words.startswith("litellm."):
+        # a LiteLLM proxy's: its class names, and what its router tried
+        words = words.partition("\n\nLiteLLM: ")[0].rpartition("Exception - ")[2]
+    return words if isinstance(words, str) else None
