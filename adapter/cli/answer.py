@@ -16,6 +16,7 @@ from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.options import load
 from adapter.cli.output import AnswerWriter, json_text
+from adapter.cli.progress import awaiting
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.completion import Details, Query, complete
@@ -235,9 +236,12 @@ class _Command:
     ) -> Failure | None:
         """Write one answer; return what went wrong, if anything did."""
         try:
-            for text in complete(query, target, details):
-                whole.write(text)
-                writer.write(text)
+            with awaiting(target.name if target else query.model) as progress:
+                for text in complete(query, target, details):
+                    whole.write(text)
+                    if text and not isinstance(writer, _Collected):
+                        progress.clear()
+                    writer.write(text)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced

@@ -6,13 +6,12 @@ import os
 import shutil
 import sys
 from threading import Lock
-from unicodedata import east_asian_width
 
 import click
 
 from adapter._text import printable
 from adapter.cli.options import config_option, load, providers_word
-from adapter.cli.output import json_text
+from adapter.cli.output import fit, json_text
 from adapter.config.provider import Provider
 from adapter.providers.checkup import STEPS, Step, check, exit_code
 from adapter.providers.parallel import map_concurrently
@@ -129,7 +128,7 @@ class _Table:
         lines = [line for _, line in rows[: room if len(rows) <= room else room - 1]]
         lines += [f"and {len(rows) - len(lines)} more"] if len(lines) < len(rows) else []
         up = f"\x1b[{self._lines}A" if self._lines else ""
-        body = "".join(f"\x1b[2K{_fit(printable(line), size.columns - 1)}\n" for line in lines)
+        body = "".join(f"\x1b[2K{fit(printable(line), size.columns - 1)}\n" for line in lines)
         sys.stdout.write(up + body)  # in one piece, so that nothing flickers
         sys.stdout.flush()
         self._lines = len(lines)
@@ -141,16 +140,6 @@ class _Table:
         marks = "".join(_marks()[s.status] for s in steps)
         seconds = sum(s.seconds for s in steps)
         return done, f"{marks:{len(STEPS)}} {name}  {step} ({seconds:.2f} s)"
-
-
-def _fit(text: str, cells: int) -> str:
-    """Return as much of ``text`` as a terminal shows in ``cells`` columns."""
-    used = 0
-    for index, char in enumerate(text):
-        used += 2 if east_asian_width(char) in "WF" else 1
-        if used > cells:
-            return text[:index]
-    return text
 
 
 def _marks() -> dict[str, str]:

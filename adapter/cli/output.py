@@ -11,7 +11,7 @@ import click
 
 from adapter._text import printable
 
-__all__ = ["AnswerWriter", "diff_text", "json_text", "report_diffs", "without_controls"]
+__all__ = ["AnswerWriter", "diff_text", "fit", "json_text", "report_diffs", "without_controls"]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
@@ -20,6 +20,18 @@ _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\
 def without_controls(text: str) -> str:
     """Return ``text`` without what could drive a terminal."""
     return text.translate(_CONTROLS)
+
+
+def fit(text: str, cells: int) -> str:
+    """Return as much of ``text`` as a terminal shows in ``cells`` columns."""
+    from unicodedata import east_asian_width
+
+    used = 0
+    for index, char in enumerate(text):
+        used += 2 if east_asian_width(char) in "WF" else 1
+        if used > cells:
+            return text[:index]
+    return text
 
 
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\ud800-\udfff]")

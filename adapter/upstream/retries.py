@@ -1,0 +1,48 @@
+"""Telling that a request is about to be sent again, which the OpenAI SDK says in its log only."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["watch_retries"]
+
+
+@contextmanager
+def watch_retries(tell: Callable[[str, float], None]) -> Iterator[None]:
+    """Call ``tell`` with the cause and the seconds of each wait before a retry.
+
+    The SDK logs it, at level INFO, where it handles the error (``openai._base_client``). What it
+    says in other words some day is not told.
+    """
+    logger = logging.getLogger("openai")
+    handler, level = _Handler(tell), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _Handler(logging.Handler):
+    def __init__(self, tell: Callable[[str, float], None]) -> None:
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        args = record.args if isinstance(record.args, tuple) else ()
+        seconds = next((value for value in args if isinstance(value, float)), None)
+        if seconds is not None and record.msg.startswith("Retrying request"):
+            self._tell(_cause(sys.exc_info()[1]), seconds)
+
+
+def _cause(error: BaseException | None) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return f"answered {status}"
+    in_time = "Timeout" not in type(error).__name__
+    return "cannot be reached" if in_time else "did not answer in time"
