@@ -84,6 +84,8 @@ def hermetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("ADAPTER_WORKER", "off")
+    # what a test writes counts in its next line
+    monkeypatch.setattr("adapter.config.loading.LOOK_SECONDS", 0)
     monkeypatch.chdir(work)
 
 

@@ -33,6 +33,13 @@ GRAIN_NS = 20_000_000
 """Two changes of a file this near, in nanoseconds, may bear one time: Linux before 6.13 and other
 systems date them by a clock that takes steps of up to 16 ms (Git: a racily clean file)."""
 
+LOOK_SECONDS = 0.1
+"""How long a look at the files counts. It takes five system calls, at each of which another thread
+may run first: 3 % of the time of a completion call."""
+
+MOST_CONFIGS = 100
+"""How many configurations are kept; then all are forgotten, and read again where they are used."""
+
 READS = 20
 """How often files that keep changing are read before the last reading counts."""
 
@@ -87,7 +94,8 @@ class Config:
         return tuple(sorted(v for v in variables if v and is_variable(v)))
 
 
-_cache: dict[tuple[tuple[str, ...], bool], Config] = {}
+_configs: dict[tuple[tuple[str, ...], bool], Config] = {}
+_looks: dict[tuple[str | None, ...], tuple[Config, float]] = {}
 
 _reading = ForkSafeLock()
 
@@ -95,19 +103,45 @@ _reading = ForkSafeLock()
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration of the default files, or of the one file ``path`` alone.
 
-    Without ``path`` the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached
-    and read again when a file changes (by modification time, size, inode or mode), or had changed
+    Without ``path`` the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached;
+    the files are looked at again after a tenth of a second, or when this process has written one,
+    and read again when one has changed (by modification time, size, inode or mode), or had changed
     so shortly before that one more change would not show. No file is ever written. Raises
     :class:`ConfigError` with every problem of every file at once.
     """
-    key = config_paths(path)
-    cached = _cache.get(key)
-    if cached is None or cached.has_changed():
+    named = os.environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)
+    if named and not os.path.isabs(named):  # the working directory may be another one
+        return _load(*config_paths(path))
+    asked = (named, os.environ.get("XDG_CONFIG_HOME"), os.environ.get("HOME"))
+    config, until = _looks.get(asked, (None, 0.0))
+    if config is None or time.monotonic() >= until:
+        config = _load(*config_paths(path))
+        _keep(_looks, asked, (config, time.monotonic() + LOOK_SECONDS))
+    return config
+
+
+def expire_looks() -> None:
+    """Make the next :func:`load_config` look at the files, one of which was written just now."""
+    _looks.clear()
+
+
+def _load(paths: tuple[str, ...], required: bool) -> Config:
+    """Return the configuration of ``paths`` as they are now."""
+    key = (paths, required)
+    config = _configs.get(key)
+    if config is None or config.has_changed():
         with _reading:  # of many threads one reads, and the others take what it has read
-            cached = _cache.get(key)
-            if cached is None or cached.has_changed():
-                cached = _cache[key] = _read_together(*key)
-    return cached
+            config = _configs.get(key)
+            if config is None or config.has_changed():
+                config = _read_together(paths, required)
+                _keep(_configs, key, config)
+    return config
+
+
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(kept) >= MOST_CONFIGS:
+        kept.clear()
+    kept[key] = value
 
 
 def _states(paths: Sequence[str]) -> tuple[FileState | None, ...]:

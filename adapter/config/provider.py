@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -77,13 +78,10 @@ class Provider:
         """Whether reading the key runs a command or opens the keyring, which may ask its user."""
         return self._source.asks
 
-    @property
-    def _key_settings(self) -> dict[str, Any]:
-        return {**self.extras, "api_key": self.api_key, "api_key_env": self.api_key_env}
-
-    @property
+    @cached_property
     def _source(self) -> KeySource:
-        return key_source(self.name, self._key_settings)
+        given = {**self.extras, "api_key": self.api_key, "api_key_env": self.api_key_env}
+        return key_source(self.name, given)
 
     def resolve_key(self, environ: Mapping[str, str] | None = None) -> ResolvedKey:
         """Return the key's value and source, read now, so that a rotated key is picked up.
@@ -100,7 +98,7 @@ class Provider:
                 provider=self.name,
                 variable="api_key_cmd",
             )
-        return find_key(self.name, self._key_settings, self.env, environ)
+        return find_key(self.name, self._source, self.env, environ)
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapter._files import reason
+from adapter.config.loading import expire_looks
 from adapter.errors import ConfigError, Problem
 
 __all__ = ["SECRET_MODE", "locked", "mode_for", "replace", "replace_all", "write_file"]
@@ -95,6 +96,7 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
             except OSError as error:
                 raise unwritable(target, error) from None
     finally:
+        expire_looks()
         for temporary, _ in staged:
             with suppress(OSError):
                 os.unlink(temporary)

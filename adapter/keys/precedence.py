@@ -152,17 +152,16 @@ def key_source(name: str, settings: Mapping[str, Any]) -> KeySource:
 
 def find_key(
     name: str,
-    settings: Mapping[str, Any],
+    source: KeySource,
     table: Mapping[str, str],
     environ: Mapping[str, str] | None = None,
 ) -> ResolvedKey:
-    """Return the key of the provider ``name``; ``table`` is the configuration's ``[env]``.
+    """Return the key of the provider ``name`` from ``source``; ``table`` is ``[env]``'s.
 
     Raises :class:`MissingKeyError` when the source that is named (a variable, command, file or
     keyring) gives no key: gptme raises for an unset variable, too, and a key meant for another
     server must not be tried instead.
     """
-    source = key_source(name, settings)
     text, variable = str(source), source.variable
     if variable is None:
         value = Secret(read_key(name, source.setting, source.value))

@@ -45,7 +45,7 @@ class Scope:
 
 
 _threads = Scope()
-_loops: dict[Any, Scope] = {}
+_loops: dict[asyncio.AbstractEventLoop | None, Scope] = {}
 _parents: list[Any] = []
 
 
@@ -54,9 +54,10 @@ def scope(is_async: bool) -> Scope:
     close_ended()
     if not is_async:
         return _threads
-    loop = None
-    with suppress(RuntimeError):  # LiteLLM's Router asks for clients outside of a loop, too
+    try:
         loop = asyncio.get_running_loop()
+    except RuntimeError:  # LiteLLM's Router asks for clients outside of a loop, too
+        loop = None
     return _loops.get(loop) or _loops.setdefault(loop, Scope())
 
 
@@ -108,7 +109,6 @@ def http_handler(
     an aiohttp session of the caller's (``shared_session``).
     """
     import litellm
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
 
     kept = scope(is_async).handlers
     own = litellm.aclient_session if is_async else litellm.client_session
@@ -116,6 +116,8 @@ def http_handler(
     handler = kept.get(key)
     if handler is not None:
         return handler
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+
     if own is not None:
         guard_client(own, base_url)
     if is_async:

@@ -86,7 +86,8 @@ def test_the_key_is_the_first_that_applies(
     table = {**named.env("NAMED"), **default.env(variable)}
 
     def find() -> ResolvedKey:
-        return find_key(name, {"api_key": api_key, "api_key_env": api_key_env}, table, environ)
+        given = key_source(name, {"api_key": api_key, "api_key_env": api_key_env})
+        return find_key(name, given, table, environ)
 
     if api_key is not None and "direct" in api_key:
         assert find() == ResolvedKey(Secret("direct"), "(configured directly)", None)
@@ -106,7 +107,7 @@ def test_a_named_variable_that_is_unset_is_an_error_and_no_other_is_tried() -> N
     environ = {"GROQ_API_KEY": "for-another-server", "OPENAI_API_KEY": "openais"}
 
     with pytest.raises(MissingKeyError) as caught:
-        find_key("groq", {"api_key_env": "MY_GROQ_KEY"}, {}, environ)
+        find_key("groq", key_source("groq", {"api_key_env": "MY_GROQ_KEY"}), {}, environ)
 
     assert (caught.value.provider, caught.value.variable) == ("groq", "MY_GROQ_KEY")
     message = str(caught.value)
@@ -136,9 +137,9 @@ def test_the_process_environment_is_read_when_none_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("P_API_KEY", "first")
-    first = find_key("p", {}, {})
+    first = find_key("p", key_source("p", {}), {})
     os.environ["P_API_KEY"] = "rotated"
-    second = find_key("p", {}, {})
+    second = find_key("p", key_source("p", {}), {})
 
     assert (first.value, second.value) == ("first", "rotated")
 
@@ -149,7 +150,9 @@ def test_a_key_no_header_can_carry_is_refused_without_showing_it(bad: str, direc
     value = f"{KEY}{bad}"
 
     with pytest.raises(MissingKeyError) as caught:
-        find_key("p", {"api_key": value if direct else None}, {}, {"P_API_KEY": value})
+        find_key(
+            "p", key_source("p", {"api_key": value if direct else None}), {}, {"P_API_KEY": value}
+        )
 
     message = str(caught.value)
     assert KEY not in message + repr(caught.value) + str(vars(caught.value))
@@ -164,8 +167,8 @@ def test_a_key_no_header_can_carry_is_refused_without_showing_it(bad: str, direc
         [Secret(KEY)],
         {"api_key": Secret(KEY)},
         ResolvedKey(Secret(KEY), "$X", "X"),
-        find_key("p", {"api_key": KEY}, {}),
-        find_key("p", {"api_key_env": "X"}, {"X": KEY}),
+        find_key("p", key_source("p", {"api_key": KEY}), {}),
+        find_key("p", key_source("p", {"api_key_env": "X"}), {"X": KEY}),
         copy.deepcopy({"api_key": Secret(KEY)}),
         copy.copy(Secret(KEY)),
     ],
@@ -200,7 +203,7 @@ def test_a_secret_is_used_as_any_other_string() -> None:
     [
         (ResolvedKey(Secret(KEY), "$X", "X"), "key $X"),
         (ResolvedKey(Secret(KEY), "(configured directly)", None), "key (configured directly)"),
-        (find_key("p", {}, {}, {}), "no key ($P_API_KEY is not set)"),
+        (find_key("p", key_source("p", {}), {}, {}), "no key ($P_API_KEY is not set)"),
     ],
 )
 def test_a_resolved_key_says_where_it_came_from_and_never_itself(
@@ -220,7 +223,7 @@ def test_another_mapping_may_stand_in_for_the_environment(monkeypatch: pytest.Mo
     monkeypatch.setenv("P_API_KEY", "first")
     monkeypatch.setattr(os, "environ", {"P_API_KEY": "second"})
 
-    assert find_key("p", {}, {}).value == "second"
+    assert find_key("p", key_source("p", {}), {}).value == "second"
 
 
 @pytest.mark.parametrize(
