@@ -1,4 +1,4 @@
-"""Files that others may have put in place: read without waiting, and the XDG base folders."""
+"""Read a regular file without ever waiting for it; the XDG base folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class NotRegularError(OSError):
-    """What stands in a file's place is a folder, a FIFO or a device."""
+    """A folder, a FIFO or a device stands where a file was expected."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(errno.EINVAL, "not a regular file", os.fspath(path))
@@ -48,19 +48,18 @@ def open_regular(path: str | os.PathLike[str], *, follow_links: bool = True) -> 
 def read_regular(path: str | os.PathLike[str], limit: int) -> tuple[bytes, os.stat_result]:
     """Return the content of a regular file and its state, raising as :func:`open_regular` does.
 
-    At most ``limit`` + 1 bytes are read: so many tell that there are more than ``limit``.
+    At most ``limit`` + 1 bytes are read, so that a longer file can be told from others.
     """
     with open_regular(path) as file:
         return file.read(limit + 1), os.fstat(file.fileno())
 
 
 def write_access(path: str) -> str | None:
-    """Return which file or folder lets another user put something else at ``path``, in words.
+    """Return why another user could replace the file at ``path``, in words, or ``None``.
 
-    That is one that belongs to another user than this one and root, or that a group or everybody
-    may write; a folder where only owners may remove files (the sticky bit) lets nobody replace one.
-    Links are followed. What cannot be looked at counts, too. ``None`` where nobody can, and where
-    files have no owners (Windows).
+    The file or a folder of it belongs to neither this user nor root, or a group or everybody may
+    write it (not a folder with the sticky bit, where only owners remove files), or it cannot be
+    looked at. Links are followed. ``None`` also where files have no owners (Windows).
     """
     if os.name != "posix":
         return None

@@ -1,4 +1,4 @@
-"""Tables in tables, as TOML, YAML and JSON have them: the one walk over what stands in them."""
+"""Walk and merge nested tables, as TOML, YAML and JSON have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text for people: what no terminal obeys, what stays one line, which name was meant."""
+"""Text for people: control characters escaped, one line, the name that was meant."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 __all__ = ["did_you_mean", "one_line", "printable"]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'groq'?)"`` for the nearest known word, or ``""``."""
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return ``" (did you mean 'groq'?)"`` for the nearest of ``words``, or ``""``."""
     from difflib import get_close_matches  # costs milliseconds, and only a mistake needs it
 
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

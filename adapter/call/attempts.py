@@ -13,10 +13,9 @@ from adapter.call.streams import note_stream
 from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target, target_of
 from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
-from adapter.upstream.caching import separate_cache
 from adapter.upstream.clients import bind_client
 from adapter.upstream.exceptions import is_too_long
-from adapter.upstream.results import count_fallbacks
+from adapter.upstream.results import count_fallbacks, separate_cache
 
 __all__ = ["Function", "Plan"]
 
@@ -32,28 +31,28 @@ PRIMARY_ONLY = (
     "headers",
     "default_headers",
 )
-"""What a caller says about the first provider; it must not reach a fallback's."""
+"""Arguments about the first provider, which must not reach a fallback's."""
 
 
 class Function(NamedTuple):
-    """How one LiteLLM function differs from the others; the rest is common to all.
+    """How one LiteLLM function differs from the others.
 
     ``signature`` names the function whose parameters it takes (LiteLLM's async twins often say
-    only ``*args, **kwargs``). ``sdk`` is false where LiteLLM does not call through the OpenAI SDK.
-    ``chooses`` is true where a missing model is chosen from the configuration; elsewhere LiteLLM
-    has a default of its own. ``keeps`` is true where the result keeps the request that was sent.
+    only ``*args, **kwargs``). ``sdk``: LiteLLM calls through the OpenAI SDK. ``default_model``: the
+    configuration chooses a missing model; elsewhere LiteLLM has a default of its own.
+    ``keeps_request``: the result holds the request that was sent.
     """
 
     name: str
     signature: str
     is_async: bool = False
     sdk: bool = True
-    chooses: bool = False
-    keeps: bool = False
+    default_model: bool = False
+    keeps_request: bool = False
 
 
 def _prepare(params: dict[str, Any], function: Function, provider: str, mode: str | None) -> None:
-    """Change LiteLLM's arguments to what a call of ours needs to be exact."""
+    """Add to LiteLLM's arguments what a call to a provider of ours needs."""
     if params["model"].startswith(f"{PREFIX}/") and function.sdk and "num_retries" in params:
         # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
         params["max_retries"] = params.pop("num_retries")
@@ -91,37 +90,38 @@ class Plan:
     target: Target | None = None
     """Where it goes, when that is a provider of ours."""
 
-    def __init__(self, function: Function, given: dict[str, Any]) -> None:
+    def __init__(self, function: Function, arguments: dict[str, Any]) -> None:
         self._function = function
         self._windows: dict[str, str] = {}
-        self._queue = [given]
-        self._failed: list[str] = []
+        self._queue = [arguments]
+        self._failures: list[str] = []
         self._handled = sys.exc_info()[1]
-        self._given = given
-        model = given.get("model")
+        self._arguments = arguments
+        model = arguments.get("model")
         self._first = _meaning(model) if model else None
         provider = self._first.provider if self._first else None
         extras = provider.extras if provider else {}
-        if extras or not given.keys().isdisjoint(OWN_ATTEMPTS):
+        if extras or not arguments.keys().isdisjoint(OWN_ATTEMPTS):
             self._take_fallbacks(extras)
 
     def _take_fallbacks(self, extras: Mapping[str, Any]) -> None:
         """Take the caller's ``OWN_ATTEMPTS``, else those of the ``[plugin.litellm]`` table."""
-        given = self._given
-        named, wider = (
-            extras.get(name) if given.get(name) is None else given[name] for name in OWN_ATTEMPTS
+        arguments = self._arguments
+        models, wider = (
+            extras.get(name) if arguments.get(name) is None else arguments[name]
+            for name in OWN_ATTEMPTS
         )
-        fallbacks = [f if isinstance(f, dict) else {"model": f} for f in named or ()]
+        fallbacks = [f if isinstance(f, dict) else {"model": f} for f in models or ()]
         windows = dict(wider or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())
-        if involved and any(map(_is_ours, (given.get("model"), *involved))):
+        if involved and any(map(_is_ours, (arguments.get("model"), *involved))):
             for name in OWN_ATTEMPTS:
-                given.pop(name, None)
+                arguments.pop(name, None)
             self._windows = windows
             self._queue += [{**self._shared(), **f} for f in fallbacks]
 
     def _shared(self) -> dict[str, Any]:
-        return {k: v for k, v in self._given.items() if k not in PRIMARY_ONLY}
+        return {k: v for k, v in self._arguments.items() if k not in PRIMARY_ONLY}
 
     def next(self) -> dict[str, Any]:
         """Return LiteLLM's arguments for the next attempt.
@@ -129,18 +129,18 @@ class Plan:
         They are translated now, so that a rotated key is picked up. Raises what resolving the
         model and its key raises.
         """
-        given = self._queue.pop(0)
-        model = given.get("model")
+        arguments = self._queue.pop(0)
+        model = arguments.get("model")
         self.model, self.target = model or "", None
-        if not model and not self._function.chooses:
-            return given
+        if not model and not self._function.default_model:
+            return arguments
         first, self._first = self._first, None
         resolution = first or resolve(model)
         target = target_of(resolution)
         if target is None:
             self.model = resolution.model
-            return {**given, "model": resolution.model}
-        params, target = call_of(target, given)
+            return {**arguments, "model": resolution.model}
+        params, target = call_of(target, arguments)
         _prepare(params, self._function, target.name, resolution.mode)
         self.model, self.target = model or target.name, target
         return params
@@ -156,10 +156,10 @@ class Plan:
         return not self._queue
 
     def record(self, error: BaseException) -> None:
-        """Take down that the present attempt ended with ``error``, which is told where it went.
+        """Record that the present attempt ended with ``error``, and note on it where that went.
 
-        A prompt that is too long adds an attempt with the model's wider one; what is no
-        :class:`Exception` (Ctrl-C, a cancelled task) ends the plan.
+        A prompt that is too long adds an attempt with the model's wider one. Ctrl-C and a cancelled
+        task end the plan.
         """
         self.note(error)
         model = self.model
@@ -170,19 +170,19 @@ class Plan:
         if model in self._windows and is_too_long(error) and (wider := self._windows.pop(model)):
             self._queue.insert(0, {**self._shared(), "model": wider})
         if self._queue:
-            self._failed.append(f"{model} ({type(error).__name__})")
-        elif self._failed:
-            add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failed)}")
+            self._failures.append(f"{model} ({type(error).__name__})")
+        elif self._failures:
+            add_text(error, f"gptme-litellm: tried before it: {', '.join(self._failures)}")
 
     def finish(self, result: Any) -> Any:
-        """Return LiteLLM's ``result``, made to name its provider in a stream's errors.
+        """Return LiteLLM's ``result``; errors of a stream will name its provider.
 
-        After a fallback it carries LiteLLM's own ``x-litellm-attempted-fallbacks`` header.
+        After a fallback it has LiteLLM's own ``x-litellm-attempted-fallbacks`` header.
         """
         if self.target is not None:
             note_stream(result, self.target)
-            if self._function.keeps:
+            if self._function.keeps_request:
                 scrub_result(result)
-        if self._failed:
-            count_fallbacks(result, len(self._failed))
+        if self._failures:
+            count_fallbacks(result, len(self._failures))
         return result

@@ -30,16 +30,16 @@ def _pair(name: str, own_signature: bool = False, **traits: bool) -> list[Functi
 FUNCTIONS: Mapping[str, Function] = {
     function.name: function
     for function in (
-        *_pair("completion", own_signature=True, chooses=True),
+        *_pair("completion", own_signature=True, default_model=True),
         *_pair("text_completion"),
         *_pair("embedding"),
         *_pair("responses", own_signature=True, sdk=False),
         *_pair("image_generation"),
         *_pair("transcription"),
-        *_pair("speech", keeps=True),
+        *_pair("speech", keeps_request=True),
         Function("moderation", "moderation"),
         Function("amoderation", "amoderation", is_async=True),
-        Function("batch_completion", "batch_completion", chooses=True),
+        Function("batch_completion", "batch_completion", default_model=True),
     )
 }
 """The drop-in functions by name. Their parameters, results and errors are LiteLLM's."""
@@ -66,7 +66,7 @@ def drop_in(name: str) -> Callable[..., Any]:
 
 
 class _Signature(inspect.Signature):
-    """The signature of a LiteLLM function, which is imported when somebody looks at it."""
+    """The signature of a LiteLLM function; LiteLLM is imported when somebody looks at it."""
 
     __slots__ = ("_function",)
 
@@ -121,13 +121,13 @@ def _async(function: Function) -> Callable[..., Any]:
 
 
 def _batch(function: Function) -> Callable[..., Any]:
-    """Make ``batch_completion``, which returns its errors; those alone go on to a fallback."""
+    """Return ``batch_completion``, which returns errors; only those prompts go to a fallback."""
 
     def call(*args: Any, **kwargs: Any) -> list[Any]:
         litellm_function = getattr(load_litellm(), function.name)
-        given = _arguments(function, args, kwargs)
-        messages = list(given.get("messages") or ())
-        plan = Plan(function, given)
+        arguments = _arguments(function, args, kwargs)
+        messages = list(arguments.get("messages") or ())
+        plan = Plan(function, arguments)
         results: dict[int, Any] = {}
         left = list(range(len(messages)))
         while True:
@@ -159,18 +159,17 @@ def _batch(function: Function) -> Callable[..., Any]:
 
 def _arguments(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return all arguments by name; positional ones are named by LiteLLM's own signature."""
-    given = kwargs  # a mapping of this call's own
     if args:
         names = _parameters(function.signature)
         if len(args) > len(names):
             raise TypeError(f"{function.name}() takes {len(names)} positional arguments at most")
         for name, value in zip(names, args, strict=False):
-            if name in given:
+            if name in kwargs:
                 raise TypeError(f"{function.name}() got multiple values for argument {name!r}")
-            given[name] = value
-    if given.get("model_list"):
-        given["model_list"] = translate_deployments(given["model_list"])
-    return given
+            kwargs[name] = value
+    if kwargs.get("model_list"):
+        kwargs["model_list"] = translate_deployments(kwargs["model_list"])
+    return kwargs
 
 
 @cache

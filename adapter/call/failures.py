@@ -1,4 +1,4 @@
-"""What a failed call means, what to do about it, and the note that says where it went.
+"""Explain a failed call: what it means, what to do, and a note that says where it went.
 
 LiteLLM's exception classes do not always tell (a refused connection arrives as a 500, a 403 as a
 plain ``APIError``), so the status code and the chain of causes decide.

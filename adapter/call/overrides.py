@@ -1,4 +1,4 @@
-"""What a caller gives beside the model: it wins, and no key goes to a base that is not its own."""
+"""A caller's own arguments: they win, and no key goes to a base that is not its own."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _ELSEWHERE = _HEADERS | {
     "custom_llm_provider",
     "extra_body",
 }
-"""What a caller gives that is not just laid over the provider's."""
+"""Arguments that do not simply replace the provider's."""
 
 
-def call_of(target: Target, given: Mapping[str, Any]) -> tuple[dict[str, Any], Target]:
-    """Return the parameters of a call and where it really goes, which a caller may change."""
-    if _ELSEWHERE.isdisjoint(given) and _HEADERS.isdisjoint(target.params):
-        # as the rest would, for most calls
+def call_of(target: Target, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], Target]:
+    """Return LiteLLM's parameters for a call and where it goes, which a caller may change."""
+    if _ELSEWHERE.isdisjoint(arguments) and _HEADERS.isdisjoint(target.params):
+        # a quicker way to the same, which most calls take
         params = dict(target.params)
-        for name, value in given.items():
-            # None is not given where the configuration says something; else it is LiteLLM's to read
+        for name, value in arguments.items():
+            # None counts as absent where the configuration has a value; else LiteLLM reads it
             if (value is not None or name not in params) and name != "model":
                 params[name] = value
         return params, target
-    params = with_overrides(target, given)
+    params = with_overrides(target, arguments)
     return params, target_of_call(target, params)
 
 
@@ -47,11 +47,10 @@ def target_of_call(target: Target, params: Mapping[str, Any]) -> Target:
     key = target.key
     same = params["api_base"] == target.params["api_base"]
     if params["api_key"] != key.value:
-        given = params["api_key"] != PLACEHOLDER_KEY
-        source = (
-            "given in the call" if given else "(none, since the call names another base or class)"
-        )
-        value = register(str(params["api_key"])) if given else Secret(PLACEHOLDER_KEY)
+        has_key = params["api_key"] != PLACEHOLDER_KEY
+        nowhere = "(none, since the call names another base or class)"
+        source = "given in the call" if has_key else nowhere
+        value = register(str(params["api_key"])) if has_key else Secret(PLACEHOLDER_KEY)
         key = ResolvedKey(value, source, None)
     for name in _HEADERS:
         if name in params and isinstance(params[name], Mapping):
@@ -80,28 +79,28 @@ def translate_deployments(
     return translated
 
 
-def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a call: the target's, with what the caller gives laid over them.
+def with_overrides(target: Target | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LiteLLM's parameters for a call: the target's, overridden by the caller's arguments.
 
-    ``None`` and an empty ``api_key`` or base count as not given. A caller who sends the call to
-    another base, or to another of LiteLLM's provider classes (``custom_llm_provider``), without a
-    key of its own does not get the provider's key or headers there: a key goes to its own base_url
+    ``None`` and an empty ``api_key`` or base count as absent. A caller who sends the call to
+    another base, or to another of LiteLLM's provider classes (``custom_llm_provider``), and gives
+    no key with it, does not get the provider's key or headers there: a key goes to its own base_url
     and nowhere else.
     """
     if target is None:
-        return dict(given)
-    given = {
+        return dict(arguments)
+    arguments = {
         k: v
-        for k, v in given.items()
+        for k, v in arguments.items()
         if (v is not None or k not in (*_ELSEWHERE, *target.params)) and k != "model"
     }
-    bases = given.pop("base_url", None), given.pop("api_base", None)
+    bases = arguments.pop("base_url", None), arguments.pop("api_base", None)
     base = bases[0] or bases[1]
-    if not given.get("api_key", True):
-        del given["api_key"]
+    if not arguments.get("api_key", True):
+        del arguments["api_key"]
     params = target.params
     own_class = str(params["model"]).partition("/")[0]
-    provider_class = given.pop("custom_llm_provider", None) or own_class
+    provider_class = arguments.pop("custom_llm_provider", None) or own_class
     elsewhere = base and api_base(str(base)) != params["api_base"]
     if elsewhere or provider_class != own_class:  # another class may have a host of its own
         params = {k: v for k, v in params.items() if k not in _HEADERS}
@@ -109,10 +108,10 @@ def with_overrides(target: Target | None, given: Mapping[str, Any]) -> dict[str,
     if elsewhere:
         params["api_base"] = base
     if provider_class != own_class:
-        given["model"] = f"{provider_class}/{target.model}"
+        arguments["model"] = f"{provider_class}/{target.model}"
     for name in ("extra_headers", "extra_body"):
-        if name not in params or name not in given:
+        if name not in params or name not in arguments:
             continue
-        if isinstance(params[name], Mapping) and isinstance(given[name], Mapping):
-            given[name] = {**params[name], **given[name]}
-    return {**params, **given}
+        if isinstance(params[name], Mapping) and isinstance(arguments[name], Mapping):
+            arguments[name] = {**params[name], **arguments[name]}
+    return {**params, **arguments}

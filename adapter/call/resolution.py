@@ -1,4 +1,4 @@
-"""Model strings: which provider and model id a string such as ``groq`` or ``a/b/c`` means.
+"""Resolve a model string such as ``groq`` or ``a/b/c`` to a provider and a model id.
 
 A configured name beats a LiteLLM built-in of the same name; what names no provider of ours is
 left to LiteLLM untouched.

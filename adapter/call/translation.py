@@ -1,7 +1,7 @@
-"""From a provider and a model id to LiteLLM's parameters: the one place that knows both words.
+"""Translate a provider and a model id to LiteLLM's parameters, without importing LiteLLM.
 
 gptme says ``name``, ``base_url``, ``api_key``; LiteLLM says ``model`` with a prefix, ``api_base``,
-``api_key``. LiteLLM itself is not imported here.
+``api_key``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,22 +33,18 @@ _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Target:
     """Where one call goes: LiteLLM's parameters and what an error message should name.
 
     ``name`` and ``base_url`` are what the user wrote; ``params`` is what LiteLLM gets.
     """
 
-    __slots__ = ("base_url", "key", "model", "name", "params")
-
-    def __init__(
-        self, name: str, base_url: str, model: str, key: ResolvedKey, params: dict[str, Any]
-    ) -> None:
-        self.name = name
-        self.base_url = base_url
-        self.model = model
-        self.key = key
-        self.params = params
+    name: str
+    base_url: str
+    model: str
+    key: ResolvedKey
+    params: dict[str, Any]
 
 
 def translate(model: str | None = None, config: Config | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can be wrong in a configuration: every problem and warning, with its fix.
+"""Check a configuration: every problem and warning, with its fix.
 
 :func:`check_document` has the rules about one file, :func:`check_merged` those about all of them
 together. Each problem names file, line, provider, field and fix, and shows no key.

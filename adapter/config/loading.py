@@ -1,4 +1,4 @@
-"""The configuration: the files merged, checked, and turned into providers.
+"""Load the configuration: merge the files, check them, and make providers of them.
 
 Merging and meaning follow gptme (``load_user_config``): ``[[providers]]`` merge by name, field by
 field, later files over earlier ones; every other table merges key by key. What is ours beyond
@@ -46,13 +46,12 @@ READS = 20
 
 @dataclass(frozen=True)
 class Config:
-    """What the configuration files say, merged. Immutable; a changed file gives a new one.
+    """The merged configuration files. Immutable: a changed file gives a new one.
 
-    ``files`` are the files that were read, lowest precedence first; ``paths`` are these and those
-    that were looked for in vain, and ``states`` what they were like, where that tells a change.
-    ``warnings`` are the problems that stop nothing. Of ``[plugin.litellm]``, ``models`` holds what
-    is said of a model ``NAME/ID``, in LiteLLM's ``model_info`` words, and ``settings`` the other
-    tables but ``providers``: LiteLLM's sections, ``worker``, ``gateway``.
+    ``files`` are the files that were read, lowest precedence first; ``paths`` also has those that
+    do not exist, and ``states`` what each was like. ``warnings`` are the problems that stop
+    nothing. Of ``[plugin.litellm]``, ``models`` has the ``model_info`` of models ``NAME/ID``, and
+    ``settings`` the other tables except ``providers``: LiteLLM's sections, ``worker``, ``gateway``.
     """
 
     providers: tuple[Provider, ...] = ()
@@ -80,7 +79,7 @@ class Config:
         return self._by_name[name]
 
     def has_changed(self) -> bool:
-        """Whether one of the files is not as it was read, or is there now and was not."""
+        """Whether a file has changed, come or gone since it was read."""
         return _states(self.paths) != self.states
 
     def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -157,7 +156,7 @@ def _state(path: str) -> FileState | None:
 
 
 def _read_together(paths: Sequence[str], required: bool) -> Config:
-    """Read ``paths`` as they were at one moment: one before and one after a change fit neither."""
+    """Read all of ``paths`` as they were at one moment, again where one changes meanwhile."""
     for last in (*[False] * (READS - 1), True):
         now = time.time_ns()
         states = _states(paths)
@@ -182,7 +181,7 @@ def read_config(
     config = _read(paths, required, states)
     if isinstance(config, Config):
         return config
-    raise ConfigError(config)  # from a frame that does not hold the files' text, for it has keys
+    raise ConfigError(config)  # not in _read, whose frame holds the files' text with keys
 
 
 def _read(
@@ -230,12 +229,12 @@ def _read(
 
 
 def _settings(ours: Mapping[str, Any]) -> dict[str, Any]:
-    given = {t: ours[t] for t in OUR_TABLES if t in ours and t not in ("providers", "models")}
-    if not given:
+    sections = {t: ours[t] for t in OUR_TABLES if t in ours and t not in ("providers", "models")}
+    if not sections:
         return {}
     from adapter.secrets.policy import wrap_secrets
 
-    return {name: wrap_secrets(section, (name,)) for name, section in given.items()}
+    return {name: wrap_secrets(section, (name,)) for name, section in sections.items()}
 
 
 def _merge_entries(documents: Sequence[Document]) -> dict[str, Entry]:

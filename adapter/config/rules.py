@@ -1,4 +1,4 @@
-"""What the values in a configuration must be, as one table, and the names that tables may hold."""
+"""One table of what each value in a configuration must be, and the names that tables may hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider's API key: where it comes from and what it is, by gptme's precedence.
+"""Resolve a provider's API key, by gptme's precedence.
 
 The order (direct value, named variable, ``${PROVIDER}_API_KEY``, placeholder) and the way a
 variable is looked up are gptme's: ``ProviderConfig.get_api_key`` and ``Config.get_env``. The other

@@ -1,4 +1,4 @@
-"""Keys from where people keep them: a command's output, a file of its own, the OS keyring.
+"""Read keys from a command's output, a file of their own, or the OS keyring.
 
 They stand under ``[plugin.litellm.providers.NAME]``, since gptme skips a provider with other
 fields inside ``[[providers]]``.

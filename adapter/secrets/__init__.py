@@ -1,1 +1,1 @@
-"""Which settings are secrets, and how known secrets are taken out of what is shown."""
+"""Which settings are secrets, and how known secrets are removed from what is shown."""

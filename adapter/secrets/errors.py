@@ -1,4 +1,4 @@
-"""Known secrets are taken out of errors: libraries keep a request's headers with its error."""
+"""Remove known secrets from errors: libraries keep a request's headers with its error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from adapter.secrets.scrubber import scrub
 __all__ = ["scrub_error", "scrub_result"]
 
 DEEPEST = 8
-"""Of tables in tables, which a server may send without end."""
+"""Levels of nested tables that are searched; a server may send any number."""
 
 _BUILTIN = ("doc", "msg", "object", "strerror")
 """Attributes of Python's own errors that are not in their ``__dict__``."""
 
 
 def scrub_error(error: BaseException, handled: BaseException | None = None) -> None:
-    """Put ``***`` for each known key in ``error`` and all it came from; types stay.
+    """Replace each known key in ``error`` and its causes by ``***``; types stay the same.
 
     Texts, arguments and attributes are searched. The local variables of the functions that the
     error has left (LiteLLM's, the SDK's, httpx's) go: they hold headers as they are sent, which a
@@ -38,10 +38,7 @@ def scrub_error(error: BaseException, handled: BaseException | None = None) -> N
 
 
 def scrub_result(result: Any) -> None:
-    """Put ``***`` for each known key in the request that a result keeps: a pickle has it.
-
-    So does that of ``speech``, which holds the SDK's response.
-    """
+    """Replace each known key by ``***`` in the request that a result (of ``speech``) keeps."""
     response: Any = getattr(result, "response", None)
     with suppress(AttributeError, RuntimeError):  # there is none, or it has no request
         response.request = _Values().scrub(response.request)

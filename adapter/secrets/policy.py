@@ -1,4 +1,4 @@
-"""Which settings are secrets, so that they are neither shown nor written where others read them.
+"""Decide which settings are secrets, so that they are neither shown nor shared.
 
 Judged by the names on the way to a value (``redis_password``, ``Authorization``) and by the shape
 of the value (a URL with a password, ``Bearer ...``). Better one too many than one too few, except

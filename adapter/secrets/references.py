@@ -1,4 +1,4 @@
-"""What stands in a setting in place of a secret: the name of a variable."""
+"""References to a variable, which stand in a setting in place of a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known secrets are taken out of text and bytes: servers repeat keys, and libraries log them.
+"""Remove known secrets from text and bytes: servers repeat keys, and libraries log them.
 
 This process has one scrubber, which :func:`register` tells of each key that is read::
 
@@ -28,14 +28,14 @@ from adapter.secrets.secret import MASK, Secret
 __all__ = ["MOST", "SHORTEST", "ScrubbedBytes", "Scrubber", "register", "scrub"]
 
 SHORTEST = 8
-"""In characters, of a secret that is looked for: a shorter one may be a word of the text."""
+"""Shortest secret that is looked for, in characters: a shorter one may be a word of the text."""
 
 MOST = 1000
 """How many keys this process knows; the one read longest ago is forgotten first."""
 
 
 class Scrubber:
-    """Puts ``***`` in place of secrets, in each form in which a text may hold them.
+    """Replaces secrets by ``***``, in each form in which a text may hold them.
 
     The forms are the secret itself, within JSON, and within a URL. Of more than ``limit`` secrets
     the one added longest ago is forgotten first. No lock guards it: one could be
@@ -100,7 +100,7 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 class ScrubbedBytes:
-    """Bytes that arrive in pieces: what may be the beginning of a secret waits for the next."""
+    """Scrubs bytes that arrive in pieces; what may be a secret's beginning waits for the next."""
 
     def __init__(self, scrubber: Scrubber) -> None:
         self._scrubber = scrubber
@@ -118,7 +118,7 @@ _process = Scrubber(limit=MOST)
 
 
 def register(secret: str) -> Secret:
-    """Return ``secret`` as one that :func:`scrub` takes out of texts from now on."""
+    """Return ``secret`` as a :class:`Secret`; :func:`scrub` removes it from texts from now on."""
     _process.add(secret)
     return secret if isinstance(secret, Secret) else Secret(secret)
 

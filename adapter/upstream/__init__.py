@@ -1,1 +1,1 @@
-"""LiteLLM, openai and httpx: all that knows their inside."""
+"""LiteLLM, openai and httpx: everything that knows their internals."""

@@ -114,10 +114,10 @@ def _sdk_client(params: Mapping[str, Any], is_async: bool, model: str | None) ->
     base_url, session = str(params["api_base"]), params.get("shared_session")
     api_key = Secret(params.get("api_key") or PLACEHOLDER_KEY)
     handler = http_handler(base_url, is_async, session, params.get("ssl_verify"))
-    kept = scope(is_async).clients
-    # LiteLLM changes the organization and retries of a client; the id is of a handler that is kept
+    clients = scope(is_async).clients
+    # LiteLLM changes a client's organization and retries; the id is that of a cached handler
     key = (base_url, api_key, retries, organization, project, model, id(handler))
-    client = kept.get(key)
+    client = clients.get(key)
     if client is not None and client.handler is handler:
         return client
     client = _client_class(is_async)(
@@ -131,7 +131,7 @@ def _sdk_client(params: Mapping[str, Any], is_async: bool, model: str | None) ->
         default_headers=_without_environment(api_key, organization, project),
     )
     client.handler, client.model_id = handler, model
-    return Scope.keep(kept, key, client)
+    return Scope.keep(clients, key, client)
 
 
 def _without_environment(

@@ -1,4 +1,4 @@
-"""How requests leave this machine: through which proxy, and which certificates are trusted.
+"""Proxies and certificates: how requests leave this machine, and whom TLS trusts.
 
 The variables are those that LiteLLM's HTTP client (httpx) reads: ``HTTP_PROXY``, ``HTTPS_PROXY``,
 ``ALL_PROXY``, ``NO_PROXY``, ``SSL_VERIFY`` and ``SSL_CERT_FILE``.

@@ -1,12 +1,13 @@
-"""What LiteLLM's functions return: how many fallbacks it took, and streams that end cleanly."""
+"""What LiteLLM's functions return, and from which part of its response cache."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from inspect import iscoroutinefunction
 from typing import Any
 
-__all__ = ["close_stream", "count_fallbacks"]
+__all__ = ["close_stream", "count_fallbacks", "separate_cache"]
 
 
 def count_fallbacks(result: Any, fallbacks: int) -> None:
@@ -36,3 +37,20 @@ def close_stream(stream: Any) -> None:
     if close is not None and not iscoroutinefunction(close):
         with suppress(Exception):  # how the stream ended is what counts
             close()
+
+
+def separate_cache(params: dict[str, Any], provider: str) -> None:
+    """Give a call to ``provider`` a namespace of its own in ``litellm.cache``, where there is one.
+
+    LiteLLM's cache key holds the model but not the base URL, so that two providers with one model
+    id would share answers. A namespace that the caller or the cache names stays part of it
+    (LiteLLM, "Caching": ``cache={"namespace": ...}``).
+    """
+    import litellm
+
+    controls = params.get("cache") or {}
+    if litellm.cache is None or not isinstance(controls, Mapping):
+        return
+    place = f"{provider}@{params['api_base']}"
+    outer = controls.get("namespace") or getattr(litellm.cache, "namespace", None)
+    params["cache"] = {**controls, "namespace": f"{outer}:{place}" if outer else place}
