@@ -122,7 +122,7 @@ def _columns() -> int:
 
 
 def _write(text: str) -> None:
-    """Write to the terminal, unless it has gone or takes nothing (Ctrl-S): no answer waits for it."""
+    """Write to the terminal, unless it is gone or stopped (Ctrl-S): no answer waits for it."""
     with suppress(OSError, ValueError):
         if select.select([], [sys.stderr], [], FRAME_SECONDS)[1]:
             sys.stderr.write(text)
