@@ -35,6 +35,8 @@ from tests.pages import DOCS, PAGES, blocks, commands, followed, generator, tabl
 ADDED = {"contributing.md", "changelog.md"}
 """What docs/hooks.py takes from the root of the repository."""
 
+WAYS = (DOCS / "architecture.md").read_text("utf-8").partition("By modules:")[2].partition("##")[0]
+
 every_page = pytest.mark.parametrize("page", PAGES)
 
 
@@ -290,3 +292,16 @@ def test_only_marked_pages_are_made() -> None:
     marked = {p for p in PAGES if "Made by `python docs/" in (DOCS / p).read_text("utf-8")}
 
     assert marked == {"cli.md", "errors.md", *(p for p in PAGES if p.startswith("howto/"))}
+
+
+def test_the_picture_of_the_packages_has_each_of_them() -> None:
+    picture = (ROOT / "docs" / "assets" / "architecture.svg").read_text(encoding="utf-8")
+    boxes = set(re.findall(r'class="name"[^>]*>(\w+)', picture))
+
+    packages = {path.parent.name for path in (ROOT / "adapter").glob("*/__init__.py")}
+    assert boxes == {*packages, "embedded", "errors", "LiteLLM"}
+
+
+@pytest.mark.parametrize("step", re.findall(r"`(\w+/\w+)`", WAYS))
+def test_a_step_of_a_way_through_the_packages_is_a_module(step: str) -> None:
+    assert (ROOT / "adapter" / f"{step}.py").is_file()
