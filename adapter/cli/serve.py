@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from adapter._text import printable
 from adapter.cli.options import config_option, load
@@ -55,6 +56,9 @@ Key:     adapter serve --key --port {port}
 @click.option("--detach", is_flag=True, help="Run in the background.")
 @click.option("--status", is_flag=True, help="Show the gateways that run.")
 @click.option("--stop", "stopping", is_flag=True, help="End the gateway in the background.")
+@click.option(
+    "--restart", is_flag=True, help="End the gateway in the background, and start it anew."
+)
 @click.option("--key", "show_key", is_flag=True, help="Print the master key of a running gateway.")
 @config_option
 @click.pass_context
@@ -66,14 +70,18 @@ def serve(
     detach: bool,
     status: bool,
     stopping: bool,
+    restart: bool,
     show_key: bool,
 ) -> None:
     """Run the configured providers as a LiteLLM gateway, here or in the background.
 
+    --restart takes address, port, workers and a random key over from the gateway that runs in the
+    background; where none does, it is --detach.
+
     Exit codes of --status: 0 a gateway runs, 1 none does.
     """
-    if detach + status + stopping + show_key > 1:
-        raise click.UsageError("--detach, --status, --stop and --key exclude each other")
+    if detach + status + stopping + restart + show_key > 1:
+        raise click.UsageError("--detach, --status, --stop, --restart and --key exclude each other")
     if status:
         ctx.exit(_show_status())
     if stopping:
@@ -85,23 +93,36 @@ def serve(
             raise GatewayError("no gateway runs: start one with `adapter serve --detach`")
         click.echo(str(gateway.key))
         return
-    _start(host, 4000 if port is None else port, workers, detach)
+    old = _choose([g for g in running() if g.detached], port) if restart else None
+    if old is not None:
+        default = ParameterSource.DEFAULT
+        host = old.host if ctx.get_parameter_source("host") is default else host
+        workers = old.workers if ctx.get_parameter_source("workers") is default else workers
+        port = old.port
+    _start(host, 4000 if port is None else port, workers, detach or restart, old)
 
 
-def _start(host: str, port: int, workers: int, detach: bool) -> None:
+def _start(host: str, port: int, workers: int, detach: bool, replaced: Gateway | None) -> None:
     from adapter.gateway.lifecycle import start_gateway, stop_gateway
 
     loaded = load()
     if not loaded.providers:
         raise GatewayError(
-            "there is nothing to serve: no provider is configured (adapter providers list)"
+            "there is nothing to serve: no provider is configured (adapter providers add groq)"
         )
-    click.echo("Starting the gateway (some seconds) ...", err=True)
     if not detach:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     launch = None
     try:
-        launch = start_gateway(loaded, host, port, detach=detach, workers=workers)
+        launch = start_gateway(
+            loaded,
+            host,
+            port,
+            detach=detach,
+            workers=workers,
+            replaced=replaced,
+            on_launch=lambda: click.echo("Starting the gateway (some seconds) ...", err=True),
+        )
         _show_launch(launch)
         if detach:
             return

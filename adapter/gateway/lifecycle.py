@@ -25,6 +25,7 @@ from adapter._text import printable
 from adapter.errors import ExitCode, GatewayError
 from adapter.gateway.runtime import Gateway, RuntimeFile, create_file, is_alive, running
 from adapter.gateway.settings import (
+    ProxyConfig,
     check_installed,
     fingerprint,
     guard_settings,
@@ -35,7 +36,7 @@ from adapter.gateway.settings import (
 from adapter.sharing.exporting import yaml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from adapter.config.loading import Config
 
@@ -78,41 +79,51 @@ class Launch:
     omissions: tuple[str, ...]
 
 
-def start_gateway(
+def start_gateway(  # noqa: PLR0913 - most are options of the command, given by name
     config: Config,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     detach: bool = False,
     workers: int = 1,
+    replaced: Gateway | None = None,
+    on_launch: Callable[[], object] = lambda: None,
 ) -> Launch:
     """Start a gateway and return when it answers, which takes some seconds.
 
     A detached one outlives this process; any other ends with it, however that ends. ``workers``
-    are the processes that answer; each has LiteLLM in it. Raises :class:`GatewayError` when the
-    port is taken, the extra ``gateway`` is missing, another host than loopback is asked for without
-    a master key, or LiteLLM does not start.
+    are the processes that answer; each has LiteLLM in it. ``replaced`` is a gateway to end first,
+    unless this one cannot start; a key that was made for it stays. ``on_launch`` is called when
+    only LiteLLM has to start yet. Raises :class:`GatewayError` when the port is taken, the extra
+    ``gateway`` is missing, there is no model to offer, another host than loopback is asked for
+    without a master key, or LiteLLM does not start.
     """
     check_installed()
-    key = master_key(config, host)
+    key = master_key(config, host, replaced.key if replaced else None)
+    proxy = None
+    if replaced is not None:
+        proxy = _offer(config)
+        stop_gateway(replaced)
     with _listen(host, port) as listener:
         port = listener.getsockname()[1]
         _check_port(port)
         with _runtime_files(port) as (file, yaml_path):
             log = file.folder / f"gateway-{port}.log" if detach else None
-            proxy = proxy_config(config)
+            proxy = proxy or _offer(config)
             with open(create_file(yaml_path), "wb") as yaml_file:
                 yaml_file.write(yaml_text(proxy.content).encode())
             variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
             environ = proxy_environment(config, variables, yaml_path)
             own = config.settings.get("gateway", {})
             guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own))
+            on_launch()
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
             try:
                 _wait(_address(host), port, log)
                 salt = secrets.token_hex(16)
                 gateway = file.publish(
                     url=f"http://{_address(host)}:{port}",
+                    host=host,
                     port=port,
                     pid=process.pid,
                     key=key,
@@ -150,6 +161,14 @@ def _runtime_files(port: int) -> Iterator[tuple[RuntimeFile, Path]]:
             raise GatewayError(message, ExitCode.ERROR) from None
         raise
     file.close(discard=False)
+
+
+def _offer(config: Config) -> ProxyConfig:
+    """Return LiteLLM's configuration; raise :class:`GatewayError` where no model is in it."""
+    proxy = proxy_config(config)
+    if not proxy.content["model_list"]:
+        raise GatewayError(f"there is nothing to serve: {'; '.join(proxy.omissions)}")
+    return proxy
 
 
 def stop_gateway(gateway: Gateway) -> None:

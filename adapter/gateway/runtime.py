@@ -33,7 +33,7 @@ __all__ = [
     "runtime_folder",
 ]
 
-FORMAT = 5
+FORMAT = 6
 """Of the file. One of another version of this package is not read."""
 
 LOG_COUNT = 3
@@ -47,12 +47,14 @@ UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, Recursio
 class Gateway:
     """A gateway that runs: where, its master key, and what it was started with.
 
-    ``fingerprint`` is of the configuration, made with ``salt``. ``config`` are the files it is made
-    from, or would be if they were there. ``workers`` is how many processes answer. ``started`` is
-    in seconds since 1970. ``path`` is the file of all this.
+    ``host`` is the address that it listens on. ``fingerprint`` is of the configuration, made with
+    ``salt``. ``config`` are the files it is made from, or would be if they were there. ``workers``
+    is how many processes answer. ``started`` is in seconds since 1970. ``path`` is the file of all
+    this.
     """
 
     url: str
+    host: str
     port: int
     pid: int
     key: Secret = field(repr=False)

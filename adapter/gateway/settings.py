@@ -246,8 +246,10 @@ def _known_secrets(provider: Provider) -> list[str] | None:
         return None
 
 
-def master_key(config: Config, host: str) -> Secret:
+def master_key(config: Config, host: str, former: Secret | None = None) -> Secret:
     """Return the gateway's key: the user's own, else a random one where only this machine may ask.
+
+    ``former`` is the key of the gateway that it replaces, which stands in for a new one.
 
     Raises :class:`GatewayError` for one that others could guess or no header can carry.
     """
@@ -256,7 +258,7 @@ def master_key(config: Config, host: str) -> Secret:
     fix += "'sk-' + secrets.token_urlsafe(32))\""
     if not key:
         if is_loopback(host):
-            return register("sk-" + secrets.token_urlsafe(32))
+            return former or register("sk-" + secrets.token_urlsafe(32))
         raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
     if not (key.isascii() and key.isprintable()):
         raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
+from adapter._install import install_extra
 from adapter.errors import GatewayError
 from adapter.upstream.clients import REQUEST_SECONDS, bind_client
 from adapter.upstream.loading import keep_off_huggingface
@@ -32,7 +33,7 @@ def proxy_app() -> Any:
     except ImportError as error:
         raise GatewayError(
             f"the proxy of LiteLLM {version('litellm')} cannot be run ({error}): "
-            'pip install "gptme-litellm[gateway]" takes one that can'
+            f"{install_extra('gateway')} takes one that can"
         ) from error
     gc.enable()
     gc.freeze()

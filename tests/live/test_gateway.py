@@ -20,7 +20,7 @@ import pytest
 
 from adapter.config.loading import load_config
 from adapter.gateway.runtime import Gateway, is_alive, running
-from tests.command import PATIENCE, Outcome, gateway_environ, run, run_apart
+from tests.command import PATIENCE, Outcome, gateway_environ, provider, run, run_apart
 from tests.recorder import Recorder, Reply, chat_reply, chat_stream, recording_server
 from tests.waiting import come_to, is_running
 
@@ -445,6 +445,35 @@ def test_a_killed_gateway_breaks_nothing(
     assert (stopped.returncode, "has ended" in stopped.stderr) == (0, True)
     assert not is_alive(second)
     assert [p.suffix for p in Path(tmp_path, "gptme-litellm").iterdir()] == [".log"]
+
+
+def test_restart_keeps_address_key_and_workers(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "gptme.toml"
+    environ = {**own_environ(setup, tmp_path), "ADAPTER_CONFIG": str(config)}
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    config.write_text(provider(setup.first.base_url, "one", api_key_env="FIRST_KEY"))
+    address = ("--host", "127.0.0.2", "--port", "0")
+    started = serve(environ, "--restart", *address, "--workers", "2")  # none runs: it starts one
+    assert started.returncode == 0, started.stderr
+    (first,) = running()
+    try:
+        config.write_text(provider(setup.first.base_url, "two", api_key_env="NOT_SET"))
+        refused = serve(environ, "--restart")
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("Error: there is nothing to serve: provider 'two'")
+        assert is_alive(first)
+        config.write_text(provider(setup.first.base_url, "two", default_model="m"))
+        again = serve(environ, "--restart")
+        assert again.returncode == 0, again.stderr
+        (second,) = running()
+        assert (second.url, second.host, second.workers) == (first.url, "127.0.0.2", 2)
+        assert second.key == first.key
+        assert second.pid != first.pid
+        assert "Models:  two" in again.stdout
+    finally:
+        serve(environ, "--stop")
 
 
 def in_the_foreground(setup: Setup, folder: Path) -> subprocess.Popen[str]:

@@ -15,7 +15,7 @@ from adapter.config.provider import is_loopback
 from adapter.errors import GatewayError
 from adapter.gateway.lifecycle import start_gateway
 from adapter.gateway.settings import fingerprint, proxy_config
-from tests.command import needs_gateway, run
+from tests.command import needs_gateway, provider, run
 
 CONFIG = """\
 [[providers]]
@@ -108,8 +108,28 @@ def test_nothing_to_serve(config_dir: Path) -> None:
     assert "no provider is configured" in done.err
 
 
+@needs_gateway
+def test_what_stands_in_the_way_is_told_before_it_starts(
+    write: Callable[..., Path], taken: int
+) -> None:
+    write(provider("http://localhost:1/v1", "unset", api_key_env="NOT_SET"))
+    done = run("serve", "--detach", "--port", "0")
+    assert done.code == 2
+    assert done.err.startswith("Error: there is nothing to serve: provider 'unset' takes its key")
+    write(provider("http://localhost:1/v1"))
+    done = run("serve", "--detach", "--port", str(taken))
+    assert done.code == 2
+    assert done.err.startswith("Error: cannot listen on 127.0.0.1:")
+
+
 @pytest.mark.parametrize(
-    "args", [["--stop", "--status"], ["--detach", "--key"], ["--detach", "--stop"]]
+    "args",
+    [
+        ["--stop", "--restart"],
+        ["--stop", "--status"],
+        ["--detach", "--key"],
+        ["--detach", "--stop"],
+    ],
 )
 def test_options_that_exclude_each_other(args: list[str]) -> None:
     assert run("serve", *args).code == 2

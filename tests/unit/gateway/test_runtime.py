@@ -26,6 +26,7 @@ from adapter.secrets.secret import Secret
 
 FACTS: dict[str, Any] = {
     "url": "http://127.0.0.1:4000",
+    "host": "127.0.0.1",
     "port": 4000,
     "pid": 1,
     "key": Secret("sk-canary"),

@@ -85,6 +85,7 @@ def planted(server: Recorder, other_server: Recorder, write: Callable[..., Path]
     facts = {
         "format": FORMAT,
         "url": other_server.origin,
+        "host": "127.0.0.1",
         "port": port,
         "pid": 1,
         "key": "sk-theirs",
@@ -230,6 +231,7 @@ def test_a_link_to_a_victim_is_replaced_and_the_victim_kept(
     if name.endswith(".json"):
         facts = {
             "url": "http://127.0.0.1:4000",
+            "host": "127.0.0.1",
             "port": 4000,
             "pid": 1,
             "key": Secret("k"),
