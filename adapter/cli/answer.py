@@ -83,14 +83,17 @@ def _check(options: Options) -> dict[str, Any] | None:
     chosen = [name for name, asked in forms.items() if asked]
     if len(chosen) > 1:
         raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
-    if options.schema is None:
+    source = options.schema_multi if options.schema is None else options.schema
+    if source is None:
         return None
+    if options.schema is not None and options.schema_multi is not None:
+        raise click.UsageError("--schema and --schema-multi exclude each other")
     if chosen and chosen != ["json"]:
         # the answer is JSON then: it has no code block and is no Markdown
         raise click.UsageError(f"--schema and --{chosen[0]} exclude each other")
     from adapter.query.schemas import load_schema
 
-    return load_schema(options.schema)
+    return load_schema(source, several=options.schema is None)
 
 
 def _parse_parameters(pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:

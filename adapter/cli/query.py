@@ -26,6 +26,7 @@ class Options(NamedTuple):
     no_gateway: bool
     attachments: tuple[str, ...]
     schema: str | None
+    schema_multi: str | None
     as_json: bool
     extract: bool
     render: bool
@@ -92,7 +93,16 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     help="Send an image, PDF or text file, or an image's URL, with the prompt; - is stdin. "
     "Repeatable.",
 )
-@click.option("--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check it.")
+@click.option(
+    "--schema",
+    metavar="FILE|JSON|FIELDS",
+    help="Ask for JSON of this schema, and check it. FIELDS are like 'name, age int: in years'.",
+)
+@click.option(
+    "--schema-multi",
+    metavar="FILE|JSON|FIELDS",
+    help="Ask for any number of such objects, as a list named items.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole response as JSON.")
 @click.option("-x", "--extract", is_flag=True, help="Print the first code block only.")
 @click.option("--render", is_flag=True, help="Show Markdown as it is meant, on a terminal.")

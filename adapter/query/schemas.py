@@ -35,18 +35,74 @@ _STRICT_FORMATS = frozenset(
 )
 
 
-def load_schema(source: str) -> dict[str, Any]:
-    """Return the schema in a file, or written out as JSON. Raises :class:`ConfigError` (exit 2)."""
-    text, where = source, "--schema"
-    if not source.lstrip().startswith("{"):
-        where = f"--schema {printable(source)}"
-        text = _read(source, where)
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+"""The types of a short form, and JSON schema's names for them."""
+
+
+def load_schema(source: str, *, several: bool = False) -> dict[str, Any]:
+    """Return the schema in a file, or written out as JSON or in llm's short form.
+
+    ``several`` asks for any number of such values, as the list ``items`` of an object. Raises
+    :class:`ConfigError` (exit 2).
+    """
+    where = "--schema"
+    if source.lstrip().startswith("{"):
+        schema = _parse(source, where)
+    else:
+        where = f"--schema {printable(source.strip())}"
+        is_file = os.path.exists(os.path.expanduser(source)) or not set(source) & set(" ,:\n")
+        schema = _parse(_read(source, where), where) if is_file else _short_form(source, where)
+    if several:
+        schema = _object({"items": {"type": "array", "items": schema}})
+    _check(schema, where)
+    return schema
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ConfigError(f"{where}: a JSON schema is an object, like {{'type': 'object'}}")
+    return schema
+
+
+def _short_form(text: str, where: str) -> dict[str, Any]:
+    """Return the schema of a short form, such as ``"name, age int: in years"``.
+
+    The fields are separated by commas, or stand on lines, with commas in their descriptions then
+    (llm, "Concise LLM schema syntax"). The object has no other fields, as strict servers want it.
+    """
+    properties: dict[str, Any] = {}
+    for field in text.split("\n" if "\n" in text.strip() else ","):
+        head, _, description = field.strip().partition(":")
+        name, *kinds = head.split() or [""]
+        kind = kinds[0] if kinds else "str"
+        if not name and not field.strip():
+            continue
+        if not name or len(kinds) > 1 or kind not in _TYPES:
+            raise ConfigError(
+                f"{where}: no such file, nor a short form: {printable(field.strip())!r} is no "
+                f"field; it is NAME or NAME TYPE, of {', '.join(_TYPES)}, with : DESCRIPTION"
+            )
+        properties[name] = {"type": _TYPES[kind]}
+        if description.strip():
+            properties[name]["description"] = description.strip()
+    return _object(properties)
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _check(schema: dict[str, Any], where: str) -> None:
+    """Raise :class:`ConfigError` for what is no JSON schema."""
     from jsonschema import SchemaError
     from jsonschema.validators import validator_for
 
@@ -57,7 +113,6 @@ def load_schema(source: str) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{where}: nested too deeply: simplify it") from None
     _check_references(schema, where)
-    return schema
 
 
 def _read(source: str, where: str) -> str:
@@ -66,7 +121,9 @@ def _read(source: str, where: str) -> str:
         with open_regular(path) as file:
             text = TextIOWrapper(file, encoding="utf-8-sig").read(MAX_CHARACTERS + 1)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{where}: {reason(error)} (a file, or a schema in JSON)") from None
+        raise ConfigError(
+            f"{where}: {reason(error)} (a file, or a schema in JSON or as 'name, age int')"
+        ) from None
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(f"{where}: longer than {MAX_CHARACTERS:,} characters")
     return text

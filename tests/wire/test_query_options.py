@@ -149,6 +149,18 @@ def test_a_schema_is_asked_for_and_holds(server: Recorder, inline: bool) -> None
     assert server.only.body["response_format"] == wanted
 
 
+def test_a_schema_in_short_and_several_of_them(server: Recorder) -> None:
+    answers(server, '{"name": "Ada", "age": 36}')
+    assert run("-m", "p", "--schema", "name str, age int", "hi").code == 0
+    sent = server.only.body["response_format"]["json_schema"]
+    assert sent["strict"] is True
+    assert sent["schema"]["properties"] == {"name": {"type": "string"}, "age": {"type": "integer"}}
+    assert run("-m", "p", "--schema-multi", "name str, age int", "hi").code == 7
+    answers(server, '{"items": [{"name": "Ada", "age": 36}]}')
+    assert run("-m", "p", "--schema-multi", "name str, age int", "hi").code == 0
+    assert run("-m", "p", "--schema", "a", "--schema-multi", "a", "hi").code == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,54 @@ def closed(**fields: Any) -> dict[str, Any]:
 
 def is_strict(schema: dict[str, Any]) -> bool:
     return response_format(schema)["json_schema"].get("strict") is True
+
+
+NAME, AGE = {"name": {"type": "string"}}, {"age": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("name, age int", NAME | AGE),
+        ("name str,age int,", NAME | AGE),
+        ("age int, ok bool, x float", {**AGE, "ok": {"type": "boolean"}, "x": {"type": "number"}}),
+        (
+            "name: the person's name",
+            {"name": {"type": "string", "description": "the person's name"}},
+        ),
+        (
+            "\nname\nage int: in years, not in days: 3\n",
+            {**NAME, "age": {"type": "integer", "description": "in years, not in days: 3"}},
+        ),
+        ("name,", NAME),
+    ],
+)
+def test_the_short_form_of_llm(text: str, fields: dict[str, Any]) -> None:
+    schema = closed(**fields)
+    assert load_schema(text) == schema
+    assert is_strict(schema)
+    items = {"type": "array", "items": schema}
+    assert load_schema(text, several=True) == closed(items=items)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("name text", "name text"),
+        ("a, : b", ": b"),
+        ("my file.json", "my file.json"),
+        ("a int b", "a int b"),
+    ],
+)
+def test_what_is_no_short_form(text: str, field: str) -> None:
+    with pytest.raises(ConfigError, match=f"no such file, nor a short form: '{field}' is no field"):
+        load_schema(text)
+
+
+def test_a_file_comes_before_a_short_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("name, age").write_text(json.dumps(CLOSED))
+    assert load_schema("name, age") == CLOSED
 
 
 @pytest.mark.parametrize(
