@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["MarkdownWriter"]
 
+STYLES = {
+    **dict.fromkeys(("block_quote", "h7"), "italic"),
+    **dict.fromkeys(("h4", "item.bullet", "item.number", "table.header"), "bold"),
+    **dict.fromkeys(("hr", "list", "table.border"), "none"),
+    **dict.fromkeys(("link", "link_url"), "underline"),
+}
+"""rich's own are yellow, cyan, blue or dim, which a light or a dark terminal hardly shows.
+
+Code has a background of its own.
+"""
+
 
 class MarkdownWriter:
     """Draws an answer four times a second while it comes, and the whole of it at the end.
@@ -26,11 +37,13 @@ class MarkdownWriter:
         try:
             from rich.console import Console
             from rich.live import Live
+            from rich.theme import Theme
         except ImportError:
             raise ConfigError(f"--render needs rich. Run: {install_extra('render')}") from None
         self._pieces: list[str] = []
+        theme = Theme({f"markdown.{name}": style for name, style in STYLES.items()})
         self._live = Live(
-            console=Console(),
+            console=Console(theme=theme),
             get_renderable=self._markdown,
             redirect_stdout=False,
             redirect_stderr=False,

@@ -6,6 +6,9 @@ import os
 import re
 
 import pytest
+from rich.ansi import AnsiDecoder
+from rich.color import Color
+from rich.style import Style
 
 from adapter.cli.rendering import MarkdownWriter
 from tests.command import is_readable, read_terminal, terminal
@@ -91,3 +94,60 @@ def test_no_answer_drives_the_terminal(monkeypatch: pytest.MonkeyPatch, evil: st
 def test_a_link_shows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(monkeypatch, "[your bank](http://elsewhere.example/)")
     assert words(shown) == ["your bank (http://elsewhere.example/)"]
+
+
+EVERYTHING = """\
+# one
+## two
+### three
+#### four
+##### five
+###### six
+
+A paragraph with *this*, **that**, `code` and [a link](https://example.com/x).
+
+- one
+  1. two
+
+> quoted
+
+---
+
+| a | b |
+| - | - |
+| 1 | 2 |
+
+```python
+# a comment
+def f(x: int = 3) -> str: return "text"
+```
+"""
+
+
+def test_it_is_readable_on_light_and_on_dark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A colour stands on a background of its own, with enough contrast (WCAG 2.2, 1.4.11)."""
+    coloured = 0
+    for line in AnsiDecoder().decode(printed(monkeypatch, EVERYTHING)):
+        for span in line.spans:
+            style = span.style
+            assert isinstance(style, Style)
+            assert not style.dim
+            if style.color is not None and line.plain[span.start : span.end].strip():
+                assert style.bgcolor is not None, (line.plain, style)
+                assert contrast(style.color, style.bgcolor) >= 3, (line.plain, style)
+                coloured += 1
+    assert coloured > 5
+
+
+def contrast(one: Color, other: Color) -> float:
+    """Return the ratio of two colours' luminances (WCAG 2.2, "contrast ratio")."""
+    light = [
+        sum(
+            share * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+            for share, c in zip(
+                (0.2126, 0.7152, 0.0722), colour.get_truecolor().normalized, strict=True
+            )
+        )
+        for colour in (one, other)
+    ]
+    return (max(light) + 0.05) / (min(light) + 0.05)
