@@ -17,8 +17,8 @@ from example_files import Example, blocks, read
 from adapter import MissingKeyError, Provider
 from adapter.call.failures import Failure, explain_details
 from adapter.call.translation import Target, api_base
+from adapter.config.presets import PRESETS
 from adapter.config.provider import is_private_host
-from adapter.providers.presets import PRESETS
 from adapter.upstream.exceptions import ErrorDetails
 
 ROOT = Path(__file__).parents[1]

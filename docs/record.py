@@ -129,8 +129,9 @@ def at_a_terminal(words: Iterable[str], environ: dict[str, str]) -> str:
 def settled(written: str) -> str:
     """Return what stands on the terminal at the end: lines drawn anew, in place of the old.
 
-    The command moves up by whole lines and clears each before it writes (``\\x1b[2K``); anything
-    else would show here as an escape sequence, and fails.
+    The command moves up by whole lines and clears each before it writes (``\\x1b[2K``), or goes back
+    to a line's beginning and clears it (``\\r\\x1b[K``); anything else would show here as an escape
+    sequence, and fails.
     """
     lines: list[str] = []
     row = 0
@@ -139,7 +140,7 @@ def settled(written: str) -> str:
         if up := re.match(r"\x1b\[(\d+)A", text):
             row -= int(up[1])
             text = text[up.end() :]
-        text = text.removeprefix("\x1b[2K")
+        text = text.rpartition("\r\x1b[K")[2].removeprefix("\x1b[2K")
         lines[row : row + 1] = [text]
         row += 1
     text = "\n".join(lines).rstrip("\n")

@@ -276,7 +276,9 @@ SHAPES: Mapping[str, tuple[Any, str]] = {
 
 FAULTS: Mapping[str, Fault] = {
     "refused": unmade("connection refused", "refused", "): the connection was refused"),
-    "unknown": unmade("name not found", "unknown", "): the name of the host is not known"),
+    "unknown": unmade(
+        "name not found", "unknown", "): the name of the host no-such-host.invalid is not known"
+    ),
     "no-tls": unmade("TLS: the server speaks none", "no-tls", "): the TLS handshake failed"),
     "untrusted": unmade(
         "TLS: a certificate that nobody trusts",

@@ -19,8 +19,9 @@ from adapter.secrets.errors import scrub_error
 from adapter.secrets.policy import is_secret
 from adapter.secrets.scrubber import Scrubber, scrub
 from adapter.secrets.secret import Secret
-from adapter.upstream.exceptions import ErrorDetails, error_details, is_unknown_model
-from adapter.upstream.network import connect_advice
+from adapter.upstream.exceptions import UNKNOWN_HOST, ErrorDetails, error_details, is_unknown_model
+from adapter.upstream.loading import missing_variables
+from adapter.upstream.network import connect_advice, contacted_host
 
 if TYPE_CHECKING:
     from adapter.call.translation import Target
@@ -73,7 +74,27 @@ def explain(
         )
     with suppress(TypeError):  # built-in exceptions take no weak reference
         target = _went_to.get(error, target)
-    return explain_details(error_details(error), target, model)
+    details = error_details(error)
+    failure = explain_details(details, target, model)
+    return failure if target else _without_key(failure, details, model)
+
+
+def _without_key(failure: Failure, details: ErrorDetails, model: str) -> Failure:
+    """Return why a call of a model of LiteLLM's failed, where LiteLLM finds no key for it.
+
+    It has an error of its own for that with each provider, or asks the server all the same.
+    """
+    missing = missing_variables(model)
+    keys = [variable for variable in missing if variable.endswith("_API_KEY")]
+    if not keys:
+        return failure
+    fix = f"set {', '.join([' or '.join(keys), *(v for v in missing if v not in keys)])}"
+    if failure.exit_code == ExitCode.UNREACHABLE:
+        return failure._replace(fix=f"LiteLLM finds no key for it either: {fix}")
+    if details.from_server or failure.exit_code == ExitCode.ERROR:
+        is_refused = failure.exit_code == ExitCode.AUTHENTICATION
+        return failure._replace(fix=fix) if is_refused else failure
+    return Failure(ExitCode.AUTHENTICATION, f"model {model!r}: LiteLLM finds no key for it", fix)
 
 
 def explain_details(details: ErrorDetails, target: Target | None, model: str) -> Failure:
@@ -82,7 +103,11 @@ def explain_details(details: ErrorDetails, target: Target | None, model: str) ->
     # a 408 of the server is a time limit to LiteLLM
     if details.unreachable and not (details.from_server and status == 408):
         fix = connect_advice(target.base_url) if target else ""
-        return Failure(ExitCode.UNREACHABLE, f"{place}: {details.unreachable}", fix)
+        words, url = details.unreachable, details.origin or (target.base_url if target else "")
+        if words == UNKNOWN_HOST and url:
+            words = words.replace("the host", f"the host {contacted_host(url)}")
+        place = where(target, model, details.origin)
+        return Failure(ExitCode.UNREACHABLE, f"{place}: {words}", fix)
     if details.broken and (status is None or status >= 500):
         what, fix = f"{place}: {details.broken}", "try again, or see the server's log"
         return Failure(ExitCode.PROVIDER_FAILED, what, fix)
@@ -93,10 +118,10 @@ def explain_details(details: ErrorDetails, target: Target | None, model: str) ->
     return Failure(code, f"{place} {shown}: {message}", _advice(code, target))
 
 
-def where(target: Target | None, model: str = "") -> str:
+def where(target: Target | None, model: str = "", origin: str = "") -> str:
     """Return what failed, in words: the provider with its base URL and key's source, or a model."""
     if target is None:
-        return f"model {model!r}"
+        return f"model {model!r}" + (f" ({origin})" if origin else "")
     return f"provider {target.name!r} ({target.base_url}, {target.key})"
 
 

@@ -41,7 +41,7 @@ def resolve(model: str | None = None, config: Config | None = None) -> Resolutio
 
     ``None`` chooses a default, see :func:`choose_model`. Raises :class:`MissingModelError` for a
     provider's bare name when it has no ``default_model``, :class:`UnknownProviderError` for the
-    bare name of a provider of LiteLLM's that is not configured, and :class:`ConfigError` when
+    bare name of a known provider that is not configured, and :class:`ConfigError` when
     ``local/...`` is used and no base URL is set.
     """
     config = load_config() if config is None else config
@@ -103,13 +103,14 @@ def _with_mode(provider: Provider, model: str, config: Config) -> Resolution:
 
 
 def _refuse_bare_provider(name: str, config: Config) -> None:
-    """Raise :class:`UnknownProviderError` for a provider of LiteLLM's without a model.
+    """Raise :class:`UnknownProviderError` for a known provider's name, which is no model's.
 
     LiteLLM would be imported, in seconds, to fail with an ``IndexError``.
     """
+    from adapter.config.presets import PRESETS
     from adapter.upstream.prefixes import is_litellm_provider  # a table that most need not
 
-    if is_litellm_provider(name):
+    if name in PRESETS or is_litellm_provider(name):
         raise UnknownProviderError(name, (p.name for p in config.providers))
 
 

@@ -14,11 +14,11 @@ from adapter.cli.keys import key_from_stdin, key_typed, keyring_entry, on_termin
 from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import report_diffs
 from adapter.config.loading import Config
+from adapter.config.presets import PRESETS
 from adapter.config.provider import base_url_fault
 from adapter.errors import ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE
-from adapter.providers.presets import PRESETS
 from adapter.providers.registration import NewProvider, add, from_local, from_preset, remove
 from adapter.secrets.references import is_variable
 

@@ -66,7 +66,7 @@ _PARAMS = "plugin.litellm.providers.*"
 
 RULES = (
     Rule("env", _TABLE, 'write [env] and NAME = "value" under it'),
-    Rule("env.*", _SCALAR, "quote it", warning=True),  # gptme takes the table
+    Rule("env.*", _SCALAR, 'write {name} = "value"', warning=True),  # gptme takes the table
     Rule("models", _TABLE, 'write [models] and default = "provider/model" under it'),
     Rule("models.default", _TEXT, 'write default = "provider/model"'),
     Rule("plugin", _TABLE, "write [plugin.litellm]"),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from adapter.call.failures import explain, explain_details, where
 from adapter.call.translation import Target, api_base
 from adapter.config.loading import Config
+from adapter.config.presets import LOCAL, PRESETS
 from adapter.config.provider import Provider, base_url_fault, is_this_machine, safe_url
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey
 from adapter.providers.parallel import map_concurrently, run_within
-from adapter.providers.presets import LOCAL, PRESETS
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
 from adapter.upstream.exceptions import ErrorDetails, error_words

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from adapter.call.resolution import local_provider
 from adapter.config.files import documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
+from adapter.config.presets import PRESETS
 from adapter.config.provider import base_url_fault, name_fault
 from adapter.editing.edits import (
     Edit,
@@ -22,7 +23,6 @@ from adapter.editing.edits import (
 from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.sources import KEY_SETTINGS
-from adapter.providers.presets import PRESETS
 from adapter.secrets.references import is_variable
 from adapter.secrets.secret import Secret
 

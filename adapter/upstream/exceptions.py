@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 __all__ = [
     "BROKEN",
+    "UNKNOWN_HOST",
     "UNREACHABLE",
     "ErrorDetails",
     "error_details",
@@ -17,8 +20,10 @@ __all__ = [
     "is_unknown_model",
 ]
 
+UNKNOWN_HOST = "the name of the host is not known"
+
 UNREACHABLE: Mapping[str, tuple[str, ...]] = {
-    "the name of the host is not known": ("socket.gaierror",),
+    UNKNOWN_HOST: ("socket.gaierror",),
     "the connection was refused": ("builtins.ConnectionRefusedError",),
     "its TLS certificate cannot be verified": ("ssl.SSLCertVerificationError",),
     "the TLS handshake failed": ("ssl.SSLError",),
@@ -57,6 +62,7 @@ class ErrorDetails(NamedTuple):
     ``kind`` is the exception's class. ``status`` is the HTTP status, which is the server's own when
     ``from_server``: LiteLLM makes one up where there is none. ``message`` may hold a key that the
     server repeated. ``unreachable`` and ``broken`` are words of the tables above, or empty.
+    ``origin`` is where the request went, as in ``https://host:1234``, or empty.
     """
 
     kind: str
@@ -65,6 +71,7 @@ class ErrorDetails(NamedTuple):
     message: str
     unreachable: str = ""
     broken: str = ""
+    origin: str = ""
 
 
 def error_details(error: BaseException) -> ErrorDetails:
@@ -86,7 +93,18 @@ def error_details(error: BaseException) -> ErrorDetails:
         message=_message(chain),
         unreachable="" if was_reset else _first(UNREACHABLE, chain),
         broken=_ENDED if was_reset else _first(BROKEN, chain),
+        origin=_origin(chain),
     )
+
+
+def _origin(chain: Iterable[Any]) -> str:
+    for cause in chain:
+        # LiteLLM's own errors have a request that never was
+        if not type(cause).__module__.startswith("litellm"):
+            with suppress(Exception):  # most have no request, and httpx raises where there is none
+                parts = urlsplit(str(cause.request.url))
+                return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return ""
 
 
 def is_too_long(error: BaseException) -> bool:

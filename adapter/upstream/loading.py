@@ -23,6 +23,7 @@ __all__ = [
     "keep_off_huggingface",
     "load_for_command",
     "load_litellm",
+    "missing_variables",
     "set_again",
     "set_command_defaults",
 ]
@@ -75,6 +76,17 @@ def load_for_command() -> Any:
     """Return LiteLLM as the command uses it; the import takes seconds, the first time."""
     set_command_defaults()
     return load_litellm()
+
+
+def missing_variables(model: str) -> list[str]:
+    """Return the variables that LiteLLM wants for a model of its own, if its key is not set.
+
+    LiteLLM knows them for some of its providers only, and here not before it is imported.
+    """
+    missing: list[str] = []
+    with suppress(Exception):  # whatever it raises for a name that it does not know
+        missing = _loaded.validate_environment(model)["missing_keys"] if _loaded else []
+    return missing
 
 
 def set_command_defaults() -> None:

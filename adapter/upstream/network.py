@@ -22,6 +22,7 @@ __all__ = [
     "Proxy",
     "address_of",
     "connect_advice",
+    "contacted_host",
     "proxy_of",
     "repair_no_proxy",
     "tls",
@@ -62,6 +63,12 @@ def proxy_of(url: str) -> Proxy | None:
             variable = next((name for name in names if os.environ.get(name)), names[1])
             return Proxy(variable, safe_url(proxy if "://" in proxy else f"http://{proxy}"))
     return None
+
+
+def contacted_host(url: str) -> str:
+    """Return the host whose name is looked up for a request to ``url``: its own, or a proxy's."""
+    proxy = proxy_of(url)
+    return address_of(proxy.url if proxy else url)[0]
 
 
 def connect_advice(base_url: str) -> str:

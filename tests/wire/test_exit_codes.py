@@ -161,6 +161,39 @@ def test_a_configuration_that_cannot_be_used_is_exit_code_2(
     assert said in err
 
 
+LITELLMS_OWN = [
+    ("gpt-4o", "OPENAI_API_KEY"),
+    ("openai/gpt-4o", "OPENAI_API_KEY"),
+    ("anthropic/x", "ANTHROPIC_API_KEY"),
+    ("gemini/x", "GOOGLE_API_KEY or GEMINI_API_KEY"),
+    ("azure/x", "AZURE_API_KEY, AZURE_API_BASE, AZURE_API_VERSION"),
+]
+
+
+@pytest.mark.parametrize(("model", "variables"), LITELLMS_OWN)
+def test_a_model_of_litellms_own_without_its_key(model: str, variables: str) -> None:
+    done = run("-m", model, "hi")
+    told = f"Error: model {model!r}: LiteLLM finds no key for it\n  set {variables}\n"
+    assert done == (3, "", told)
+
+
+def test_a_server_that_wants_the_key_of_a_model_of_litellms_own(server: Recorder) -> None:
+    server.fail(401, "who are you")
+    done = run("-m", "groq/x", "-o", "api_base", server.base_url, "hi")
+    assert done.code == 3
+    assert done.err.endswith(" answered 401: who are you\n  set GROQ_API_KEY\n")
+    server.fail(500, "down")
+    done = run("-m", "groq/x", "-o", "api_base", server.base_url, "hi")
+    assert done.code == 7
+    done = run("-m", "groq/x", "-o", "api_base", "https://no-such-host.invalid/v1", "hi")
+    assert (done.code, done.out) == (6, "")
+    assert done.err == (
+        "Error: model 'groq/x' (https://no-such-host.invalid): the name of the host "
+        "no-such-host.invalid is not known\n"
+        "  LiteLLM finds no key for it either: set GROQ_API_KEY\n"
+    )
+
+
 # 4
 
 
@@ -222,7 +255,8 @@ def test_an_unknown_host_is_exit_code_6(stream: str, write: Write) -> None:
     outcome = run("-m", "p/m", stream, "hi")
 
     assert outcome.code == 6
-    assert "): the name of the host is not known\n" in check_message(outcome, base_url)
+    told = "): the name of the host no-such-host.invalid is not known\n"
+    assert told in check_message(outcome, base_url)
 
 
 def test_a_server_that_does_not_speak_tls_is_exit_code_6(write: Write, server: Recorder) -> None:

@@ -122,7 +122,7 @@ def test_an_unknown_host_is_told_as_one(call: Callable[..., Any], write: Write) 
     failure = failure_of(call)
 
     assert failure.exit_code == 6
-    assert failure.what.endswith("): the name of the host is not known")
+    assert failure.what.endswith("): the name of the host no-such-host.invalid is not known")
     assert "https://no-such-host.invalid/v1" in failure.fix
 
 

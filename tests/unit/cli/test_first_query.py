@@ -18,7 +18,7 @@ Write = Callable[..., Path]
 NAMES = ("groq", "ollama", "openrouter", "deepseek", "mistral", "azure", "vllm", "openai")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "anthropic", "github_copilot"])
+@pytest.mark.parametrize("name", [*NAMES, "anthropic", "github_copilot", "lmstudio", "together"])
 def test_the_command_says_how_to_add_it(config_dir: Path, name: str) -> None:
     done = run("-m", name, "hi")
     assert (done.code, done.out) == (4, "")

@@ -20,15 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.config.loading import Config, load_config
+from adapter.config.presets import LOCAL, PRESETS
 from adapter.editing.writing import LOCK
 from adapter.errors import AdapterError, ConfigError
 from adapter.providers.discovery import find_local
-from adapter.providers.presets import LOCAL, PRESETS
 from adapter.providers.registration import NewProvider, add, remove
 from adapter.secrets.secret import Secret
 from adapter.sharing.applying import write_import
 from adapter.sharing.importing import plan_import
-from adapter.upstream.prefixes import OPENAI_COMPATIBLE
+from adapter.upstream.prefixes import COMPATIBLE_BASES, OPENAI_COMPATIBLE
 from tests.command import ROOT, at_a_terminal, run, run_apart
 from tests.recorder import Recorder, Reply, recording_server
 from tests.unit.cli.conftest import Memory
@@ -51,8 +51,8 @@ def test_what_is_known_agrees_with_the_examples_and_with_litellm(name: str) -> N
     for table in tables:
         if table["name"] == name:
             assert (table["base_url"], table.get("api_key_env")) == row[1:3]
-    if row.prefix:
-        theirs = OPENAI_COMPATIBLE[row.prefix]
+    theirs = OPENAI_COMPATIBLE[row.prefix] if row.prefix else COMPATIBLE_BASES.get(name)
+    if theirs and row.api_key_env:
         assert theirs.base_url == row.base_url
         assert theirs.api_key_env == row.api_key_env or name == "aimlapi"
 

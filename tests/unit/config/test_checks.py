@@ -161,9 +161,9 @@ WARNINGS = [
          "known are providers, models, router_settings, litellm_settings, general_settings, "
          "worker, gateway"),
     Case("env value", "[env]\nA = 'b'\nGROQ_API_KEY = ['x']\n", 3, None,
-         "env.GROQ_API_KEY must be a string to be used", "quote it"),
+         "env.GROQ_API_KEY must be a string to be used", 'write GROQ_API_KEY = "value"'),
     Case("env table", "[env]\nA = 'b'\n[env.more]\nX = 'x'\n", 3, None,
-         "env.more must be a string to be used", "quote it"),
+         "env.more must be a string to be used", 'write more = "value"'),
     Case("model of nobody", f'{GOOD}[plugin.litellm.models."pp/m"]\nmode = "chat"\n', 4, None,
          'plugin.litellm.models."pp/m": no provider is named \'pp\' (did you mean \'p\'?)',
          'name a model of a provider: [plugin.litellm.models."NAME/ID"]'),

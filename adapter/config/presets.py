@@ -25,6 +25,7 @@ class Preset(NamedTuple):
 
 _ROWS: Final = (
     Preset("aimlapi", "https://api.aimlapi.com/v1", "AIML_API_KEY", "aiml"),
+    Preset("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
     Preset("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", "cerebras"),
     Preset("chutes", "https://llm.chutes.ai/v1", "CHUTES_API_KEY", "chutes"),
     Preset("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY", "deepinfra"),
@@ -32,6 +33,7 @@ _ROWS: Final = (
     Preset(
         "fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", "fireworks_ai"
     ),
+    Preset("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     Preset("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", "groq"),
     Preset("jan", "http://localhost:1337/v1"),
     Preset("litellm-proxy", "http://localhost:4000/v1", "LITELLM_PROXY_API_KEY"),
