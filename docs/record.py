@@ -129,9 +129,9 @@ def at_a_terminal(words: Iterable[str], environ: dict[str, str]) -> str:
 def settled(written: str) -> str:
     """Return what stands on the terminal at the end: lines drawn anew, in place of the old.
 
-    The command moves up by whole lines and clears each before it writes (``\\x1b[2K``), or goes back
-    to a line's beginning and clears it (``\\r\\x1b[K``); anything else would show here as an escape
-    sequence, and fails.
+    The command moves up by whole lines and clears each before it writes (``\\x1b[2K``), or goes
+    back to a line's beginning and clears it (``\\r\\x1b[K``); anything else would show here as an
+    escape sequence, and fails.
     """
     lines: list[str] = []
     row = 0
