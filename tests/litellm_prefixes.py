@@ -42,6 +42,9 @@ MODELS = {"ai21": "jamba-mini-1.7", "fireworks_ai": "accounts/org/models/a-model
 OWN_BASE = {"baseten": "abcd1234", "huggingface": "together/org/a-model"}
 """Ids whose base is not the row's, nor any that an entry could name."""
 
+LISTS = ("responses", "router_settings", "routing_strategies")
+"""Names of prefixes, and what LiteLLM's Router takes."""
+
 NOWHERE = "http://127.0.0.1:9/base"
 PATHS = {"/chat/completions": {}, "/completions": {"text": True}}
 
@@ -49,6 +52,8 @@ PATHS = {"/chat/completions": {}, "/completions": {"text": True}}
 def measured() -> dict[str, Any]:
     """Return the installed LiteLLM's ``version``, its ``logins``, ``endpoints`` and ``rows``.
 
+    ``router_settings`` and ``routing_strategies`` are what its proxy passes on to its Router,
+    ``responses`` the prefixes under which it asks ``/responses`` for an id ``responses/X``.
     ``endpoints`` are bases by which it knows a model without a prefix, ``ids`` the URLs that the
     ids of :data:`OWN_BASE` go to. A row is ``None`` where a prefix sends no plain completion:
     another path, header or model id.
@@ -100,6 +105,7 @@ def laid_on(data: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any
         "litellm": versions,
         "logins": sorted({*data["logins"], *result["logins"]}),
         "endpoints": {**data["endpoints"], **result["endpoints"]},
+        **{key: sorted({*data[key], *result[key]}) for key in LISTS},
         "openai_compatible": dict(sorted(rows.items())),
         "refused": dict(sorted(refused.items())),
     }
@@ -209,6 +215,8 @@ class Probe:
             "version": version("litellm"),
             "logins": sorted(LOGINS),
             "endpoints": self._endpoints(),
+            **self._router(),
+            "responses": [p for p, row in rows.items() if row and self._asks_responses(p)],
             "rows": rows,
             "ids": ids,
         }
@@ -225,9 +233,29 @@ class Probe:
                 endpoints.update({url: prefix} if prefix else {})
         return endpoints
 
+    @staticmethod
+    def _router() -> dict[str, list[str]]:
+        import litellm
+        from litellm.constants import ROUTER_SETTINGS_MANAGED_OUTSIDE_CONFIG as OTHERS
+        from litellm.types.router import RoutingStrategy
+
+        strategies = []
+        for name in ("lar1", "simple-shuffle", *(s.value for s in RoutingStrategy)):
+            with suppress(ValueError):
+                litellm.Router(model_list=[], routing_strategy=name)
+                strategies.append(name)
+        names = sorted(set(litellm.Router.get_valid_args()) - OTHERS)
+        return {"router_settings": names, "routing_strategies": sorted(strategies)}
+
     def _urls(self, prefix: str, model: str) -> list[str]:
         self._call(prefix, model=f"{prefix}/{model}", api_key="secret")
         return [url for url, *_ in self.sent]
+
+    def _asks_responses(self, prefix: str) -> bool:
+        self._call(
+            prefix, model=f"{prefix}/responses/x", api_base=f"{NOWHERE}/v1", api_key="secret"
+        )
+        return any(url.endswith("/responses") for url, *_ in self.sent)
 
     def _call(self, prefix: str, environ: Mapping[str, str] | None = None, **options: Any) -> None:
         import litellm

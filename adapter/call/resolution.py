@@ -13,7 +13,7 @@ from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider, base_url_fault
 from adapter.errors import ConfigError, MissingModelError, UnknownProviderError
 
-__all__ = ["Resolution", "choose_model", "local_provider", "resolve"]
+__all__ = ["Resolution", "aliases", "choose_model", "local_provider", "resolve"]
 
 EMBEDDED = "embedded"
 LOCAL = "local"
@@ -94,6 +94,20 @@ def _alias(name: str, config: Config) -> str | None:
     if isinstance(model, Mapping):  # {model = "...", hidden = true}
         model = model.get("model")
     return model if isinstance(model, str) and model not in aliases else None
+
+
+def aliases(config: Config) -> dict[str, str]:
+    """Return the names in ``model_group_alias`` that are model strings, with what each stands for.
+
+    Without those that a provider's name hides.
+    """
+    table = config.settings.get("router_settings", {}).get("model_group_alias")
+    models = {name: _alias(name, config) for name in table or ()}
+    return {
+        name: model
+        for name, model in models.items()
+        if model and not (config.find(name) or config.find(name.partition("/")[0]))
+    }
 
 
 def _with_mode(provider: Provider, model: str, config: Config) -> Resolution:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from adapter.call.overrides import translate_deployments
+from adapter.call.router_settings import resolve_settings
 from adapter.call.translation import model_list
 from adapter.config.loading import load_config
 from adapter.upstream.loading import load_litellm
-from adapter.upstream.routers import make_router
+from adapter.upstream.routers import make_router, setting_names
 
 if TYPE_CHECKING:
     import litellm
@@ -22,7 +24,9 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
 
     Each is reachable as ``name`` (its default model) and ``name/<model id>``. ``kwargs`` are the
     Router's own and win over ``[plugin.litellm.router_settings]``; a ``model_list`` among them is
-    used instead, each ``litellm_params.model`` in it translated. Keys are read now. Raises what
+    used instead, each ``litellm_params.model`` in it translated. What of the configured settings
+    LiteLLM's proxy would not pass on to its Router is left out with a :class:`UserWarning`, and
+    ``os.environ/VAR`` in them is resolved. Keys are read now. Raises what
     :func:`adapter.model_list` raises.
     """
     config = load_config()
@@ -31,7 +35,10 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
     deployments = (
         model_list(config, providers) if entries is None else translate_deployments(entries, config)
     )
-    settings = {**config.settings.get("router_settings", {}), **kwargs}
-    settings.pop("model_list", None)
-    made: litellm.Router = make_router(deployments, settings)
+    settings, refused = resolve_settings(config, setting_names())
+    for setting in refused:
+        if setting.path[0] not in kwargs:
+            what = f"plugin.litellm.router_settings.{setting.name} {setting.why}"
+            warnings.warn(f"left out: {what}; {setting.fix}", stacklevel=2)
+    made: litellm.Router = make_router(deployments, {**settings, **kwargs})
     return made

@@ -113,15 +113,16 @@ def complete_provider(
 def complete_model(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the providers' names and their cached models, and ``embedded``."""
+    """Return the providers' names and their cached models, aliases, and ``embedded``."""
+    from adapter.call.resolution import aliases
     from adapter.providers.model_cache import cached_models
 
     try:
-        providers = load_config().providers
+        config = load_config()
     except AdapterError:
         return []
-    words = [p.name for p in providers]
-    for p in providers:
+    words = [*(p.name for p in config.providers), *aliases(config)]
+    for p in config.providers:
         if incomplete.startswith(f"{p.name}/"):
             words += [f"{p.name}/{model}" for model in cached_models(p) or ()]
     return _items([*words, "embedded"], incomplete)

@@ -180,10 +180,10 @@ def check_config() -> None:
     Exit code 2 when something has to be corrected, 0 when there are warnings at most.
     """
     from adapter.config.loading import load_config
-    from adapter.sharing.model_checks import check_default_model
+    from adapter.sharing.checks import check_default_model, check_router_settings
 
     loaded = load_config()
-    warnings = [*loaded.warnings, *check_default_model(loaded)]
+    warnings = [*loaded.warnings, *check_default_model(loaded), *check_router_settings(loaded)]
     for warning in warnings:
         click.echo(str(warning))
     count = len(loaded.providers)

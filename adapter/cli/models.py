@@ -98,7 +98,7 @@ def default_model(model: str | None, dry_run: bool) -> None:
     """
     from adapter.call.resolution import choose_model, resolve
     from adapter.providers.registration import set_default_model
-    from adapter.sharing.model_checks import check_default_model
+    from adapter.sharing.checks import check_default_model
 
     config = load_or_new()
     if model is not None:

@@ -53,7 +53,7 @@ def list_providers(as_json: bool) -> None:
     """List the configured providers, in the order of the files."""
     config = load()
     if as_json:
-        click.echo(json_text([_row(p) for p in config.providers]))
+        click.echo(json_text([_row(p, _aliases(config)) for p in config.providers]))
     else:
         click.echo(_listing(config), nl=False)
 
@@ -65,6 +65,7 @@ def _listing(config: Config) -> str:
 
         return EMPTY.format(path=printable(str(shared_file())))
     blocks = [f"🔌 Found {len(config.providers)} custom provider(s):"]
+    aliases = _aliases(config)
     for provider in config.providers:
         lines = [
             f"📡 {provider.name}",
@@ -73,16 +74,30 @@ def _listing(config: Config) -> str:
         ]
         if provider.default_model:
             lines.append(f"   Default Model: {provider.default_model}")
+        if names := aliases.get(provider.name):
+            lines.append(f"   Aliases: {', '.join(names)}")
         blocks.append("\n".join(map(one_line, lines)))
     return "\n\n".join(blocks) + "\n"
 
 
-def _row(provider: Provider) -> dict[str, object]:
+def _aliases(config: Config) -> dict[str, dict[str, str]]:
+    """Return for each provider's name the aliases of its models, with what each stands for."""
+    from adapter.call.resolution import aliases
+
+    owners: dict[str, dict[str, str]] = {}
+    for alias, model in aliases(config).items():
+        owner = model if config.find(model) else model.partition("/")[0]
+        owners.setdefault(owner, {})[alias] = model
+    return owners
+
+
+def _row(provider: Provider, aliases: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
     return {
         "name": provider.name,
         "base_url": provider.base_url,
         "api_key_source": provider.key_source,
         "default_model": provider.default_model,
+        "aliases": dict(aliases.get(provider.name, {})),
         "files": list(provider.origin),
     }
 

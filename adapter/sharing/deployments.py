@@ -25,7 +25,9 @@ from adapter.upstream.prefixes import (
     LOGINS,
     NOT_EXPRESSIBLE,
     OPENAI_COMPATIBLE,
+    RESPONSES,
     OpenAICompatible,
+    litellm_models,
 )
 
 __all__ = ["Deployment", "EntryReader", "RefusedError"]
@@ -117,16 +119,19 @@ class _Entry:
         name = self._name()
         prefix, model = self._split_model()
         row = self._row(prefix, model)
+        info = self._entry.get("model_info")
+        info = info if isinstance(info, Mapping) else {}
         base_url = self._base_url(row)
         own_base = base_url == row.base_url
         model = self._model_id(row, model)
+        if self._asks_responses(row.prefix, model):
+            info = {**info, "mode": "responses"}
+        model = model.removeprefix("responses/")
         key = EntryKeys(row, base_url, self._reader.environ, self._reader.later)
         variable, literal = key.read(params.get("api_key"), self._notes)
         usual = variable is None or is_variable(variable)
         if not usual and variable != default_variable(name.partition("/")[0]):
             raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
-        info = self._entry.get("model_info")
-        info = info if isinstance(info, Mapping) else {}
         order = params.get("order", info.get("order"))
         pattern, model = _pattern(name, model)
         # settings of ours that run a command or read a file: only the user's own files may say them
@@ -219,11 +224,13 @@ class _Entry:
     def _prefix_of(self, model: str) -> str:
         """Return what LiteLLM makes of a model without a prefix: by its base, then by its name."""
         api_base, base_url = self._params.get("api_base"), self._params.get("base_url")
-        by_base = [_prefix_of_base(base) for base in (api_base, base_url or api_base)]
-        if all(by_base):
-            self._notes.append(f"no prefix: LiteLLM goes by its api_base, {by_base[1]}")
-            return str(by_base[1])
-        if _OPENAI_NAMES.fullmatch(model):
+        # its Router looks at one of the two before it keeps an entry, a call at the other
+        kept, called = (_prefix_of_base(base) for base in (api_base, base_url or api_base))
+        is_openais = _OPENAI_NAMES.fullmatch(model) is not None
+        if called and (kept or is_openais):
+            self._notes.append(f"no prefix: LiteLLM goes by its api_base, {called}")
+            return called
+        if is_openais:
             return "openai"
         for prefix, pattern in _OTHER_NAMES:
             if re.fullmatch(pattern, model):
@@ -264,9 +271,6 @@ class _Entry:
         ids = {} if self._base and row.ids.get("without_base") else row.ids
         if ids and re.fullmatch(ids["pattern"], model):
             raise RefusedError(f"{row.prefix}/{model} {ids['why']}")
-        if model.startswith("responses/"):
-            note = "LiteLLM asks the Responses API for an id that begins with responses/"
-            self._notes.append(note)
         if row.text:
             self._notes.append("LiteLLM posts it to /completions; a provider is asked for chat")
         if row.before_id and model == "*":
@@ -274,6 +278,15 @@ class _Entry:
         elif row.before_id:
             return next(b for rule, b in row.before_id if re.fullmatch(rule, model)) + model
         return model
+
+    def _asks_responses(self, prefix: str, model: str) -> bool:
+        """Return whether LiteLLM asks ``/responses``, not ``/chat/completions``, for an id."""
+        asks = model.startswith("responses/") and prefix in RESPONSES
+        names = [f"{prefix}/{model}", *([model] if prefix in ("openai", "litellm_proxy") else [])]
+        asks |= any(litellm_models().get(name, {}).get("mode") == "responses" for name in names)
+        if asks:
+            self._notes.append("LiteLLM asks the Responses API for it, and so do calls here")
+        return asks
 
     # ---- the base
 

@@ -21,6 +21,7 @@ import yaml
 
 from adapter._tables import map_leaves
 from adapter._text import printable
+from adapter.call.router_settings import RefusedSetting, refused_settings
 from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
@@ -35,6 +36,7 @@ from adapter.keys.precedence import (
 from adapter.secrets.policy import is_secret
 from adapter.secrets.references import reference_to, variable_of
 from adapter.secrets.secret import Secret
+from adapter.upstream.prefixes import ROUTER_SETTINGS, litellm_models
 
 __all__ = ["Export", "entries", "export", "sections", "yaml_text"]
 
@@ -83,12 +85,19 @@ def sections(
 ) -> dict[str, dict[str, Any]]:
     """Return LiteLLM's own sections of ``[plugin.litellm]`` that hold anything, as a copy.
 
-    ``more`` are ``litellm_settings`` that the configuration's own go before.
+    Without what its Router does not take. ``more`` are ``litellm_settings`` that the
+    configuration's own go before.
     """
     tables = {s: deepcopy(dict(config.settings[s])) for s in SECTIONS if config.settings.get(s)}
+    for setting in _refused(config):
+        del tables["router_settings"][setting.path[0]]
     own = tables.get("litellm_settings", {})
     tables["litellm_settings"] = {**NO_STATIC_MODELS, **more, **own}
-    return {s: tables[s] for s in SECTIONS if s in tables}
+    return {s: tables[s] for s in SECTIONS if tables.get(s)}
+
+
+def _refused(config: Config) -> list[RefusedSetting]:
+    return list(refused_settings(config.settings.get("router_settings", {}), ROUTER_SETTINGS))
 
 
 def export(
@@ -133,6 +142,7 @@ def export(
                 }
                 for e in made
             ]
+        made = [_as_chat(entry, notes) for entry in made]
         notes += [
             f"{extra} of provider {provider.name!r} is not in the file: LiteLLM knows it for names "
             "of models only (in litellm_settings or router_settings)"
@@ -145,10 +155,30 @@ def export(
             variable = provider.api_key_env or default_variable(provider.name)
             lines.append(f"  # no key: ${variable} is not set; with one, {reference_to(variable)}")
         lines += [f"  {line}" for entry in made for line in _dump([entry])]
+    notes += [f"router_settings.{s.name} is not in the file: it {s.why}" for s in _refused(config)]
     for section, settings in sections(config, GUARD if reference_all else {}).items():
         shown = settings if include_secrets else _named(settings, (section,), variables, notes)
         lines += ["", *_dump({section: shown})]
     return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
+
+
+def _as_chat(entry: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
+    """Return an entry that a LiteLLM elsewhere asks for ``/chat/completions``, too.
+
+    Under ``openai/`` it would ask ``/responses`` for ids that its list of models marks so
+    (``o1-pro``); as ``hosted_vllm/`` it does not (``responses_api_bridge_check``).
+    """
+    params = entry["litellm_params"]
+    prefix, _, model = params["model"].partition("/")
+    if prefix != "openai":
+        return entry
+    if model.startswith("responses/"):
+        notes.append(f"LiteLLM takes the first part off {model!r} and asks /responses for the rest")
+    models = litellm_models()
+    known = models.get(model) or models.get(f"openai/{model}") or {}
+    if known.get("mode") != "responses" or entry.get("model_info", {}).get("mode") == "responses":
+        return entry
+    return {**entry, "litellm_params": {**params, "model": f"hosted_vllm/{model}"}}
 
 
 class _Variables:

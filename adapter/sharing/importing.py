@@ -23,6 +23,7 @@ from adapter.sharing.litellm_yaml import ConfigYaml, Place
 from adapter.sharing.naming import Naming
 from adapter.sharing.other_formats import read_source
 from adapter.sharing.settings import Report, Settings, read_settings, split_secrets, writable
+from adapter.upstream.prefixes import litellm_provider_of
 
 __all__ = ["Import", "ImportedProvider", "plan_import"]
 
@@ -121,6 +122,7 @@ def plan_import(
         owner.update({id(deployment): provider for deployment in group})
     entries = [_Entry(place, d, owner[id(d)]) for place, d in deployments]
     routes, aliases = _find_routes(entries, report)
+    _note_hidden_models(entries, routes, report)
     return Import(
         providers=tuple(_with_fallbacks(p, routes, report) for p in providers),
         settings=read_settings(source, routes, aliases, environ, report),
@@ -328,6 +330,18 @@ def _find_routes(
             what = f"load balancing over {', '.join(distinct)}; it goes to {routes[name]}"
             report.left_out.append(f"{name}: {what}")
     return routes, aliases
+
+
+def _note_hidden_models(
+    entries: Iterable[_Entry], routes: Mapping[str, str], report: Report
+) -> None:
+    """Note the names that LiteLLM takes for a model of its own, which goes elsewhere."""
+    for entry in entries:
+        d = entry.deployment
+        own = litellm_provider_of(d.name) if d.name in routes and not d.wildcard else None
+        if own and not (own == d.prefix and d.own_base):
+            hidden = f"hides the model that LiteLLM itself has of this name, {own}'s"
+            report.note(hidden, entry.place, d.name)
 
 
 def _with_fallbacks(

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from adapter.call.router_settings import refused_settings
 from adapter.config.files import MAX_INTEGER_BITS
 from adapter.config.rules import SECTIONS
 from adapter.secrets.policy import has_secret
 from adapter.secrets.references import referenced_variable
 from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS
 from adapter.sharing.litellm_yaml import ConfigYaml, Place
+from adapter.upstream.prefixes import ROUTER_SETTINGS
 
 __all__ = ["Report", "Settings", "read_settings", "split_secrets", "writable"]
 
@@ -37,6 +39,9 @@ CALLBACKS = frozenset(
         *("service_callback", "audit_log_callbacks", "pre_call_rules", "post_call_rules"),
     }
 )
+
+STOPS_LITELLM = frozenset({"routing_strategy", "health_check_interval", "health_check_concurrency"})
+"""In ``router_settings``: what keeps LiteLLM's proxy from starting where its Router refuses it."""
 
 MAX_NAMES = 3
 """Of the entries to which one note applies; the others are counted."""
@@ -117,11 +122,19 @@ def _read_section(
     """Return what of a section can be written anywhere, and what is secret."""
     public: dict[str, Any] = {}
     secret: dict[str, Any] = {}
-    for name, value in source.table(section).items():
-        key = str(name)
+    table = {str(name): value for name, value in source.table(section).items()}
+    is_router = section == "router_settings"
+    refusals = {s.path[0]: s for s in refused_settings(table, ROUTER_SETTINGS)} if is_router else {}
+    for key, value in table.items():
         where = f"{source.place(section)}.{key}"
+        refused = refusals.get(key)
         if value is None:
             report.note("null, which is not set", source.sections[section], f"{section}.{key}")
+        elif refused and key in STOPS_LITELLM:
+            report.left_out.append(f"{where}: {refused.why}, and LiteLLM does not start with it")
+        elif refused:
+            why = "no setting of LiteLLM's Router, ignored there too"
+            report.note(why, source.sections[section], f"{section}.{key}")
         elif code := _code_in(section, key, value):
             names = ", ".join(code)
             report.left_out.append(f"{where}: {names}: Python code, which is not imported")

@@ -11,7 +11,7 @@ What a row does not say:
   their own; that fallback is left out, since a key for OpenAI must not go to another host.
 * A model id that LiteLLM's map marks ``mode: responses`` (``gpt-5-codex``, ``o1-pro``) goes to
   ``/responses`` under ``openai``, ``databricks``, ``litellm_proxy``, ``meta``, ``perplexity`` and
-  ``xai``; one that begins with ``responses/`` does too, without that part.
+  ``xai``; one that begins with ``responses/`` loses that part under all prefixes.
 * ``ai21/<id>`` goes to AI21 only for the Jamba ids in LiteLLM's map and to OpenAI for any other;
   the row has AI21's base for all.
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,9 +33,14 @@ __all__ = [
     "LOGINS",
     "NOT_EXPRESSIBLE",
     "OPENAI_COMPATIBLE",
+    "RESPONSES",
+    "ROUTER_SETTINGS",
+    "ROUTING_STRATEGIES",
     "OpenAICompatible",
     "is_litellm_model",
     "is_litellm_provider",
+    "litellm_models",
+    "litellm_provider_of",
 ]
 
 MODEL_MAP = "model_prices_and_context_window_backup.json"
@@ -114,6 +120,14 @@ ENDPOINTS: Final[Mapping[str, str]] = MappingProxyType(_DATA["endpoints"])
 LOGINS: Final = frozenset(_DATA["logins"])
 """Asking LiteLLM about these starts an OAuth login, so neither code nor tests ever do."""
 
+ROUTER_SETTINGS: Final = frozenset(_DATA["router_settings"])
+"""What LiteLLM's proxy passes on to its Router, in any release that is supported."""
+
+ROUTING_STRATEGIES: Final = frozenset(_DATA["routing_strategies"])
+
+RESPONSES: Final = frozenset(_DATA["responses"])
+"""Prefixes under which LiteLLM asks ``/responses`` for an id that begins with ``responses/``."""
+
 
 def is_litellm_provider(name: str) -> bool:
     """Return whether LiteLLM has a provider of that name, without importing LiteLLM."""
@@ -123,15 +137,33 @@ def is_litellm_provider(name: str) -> bool:
 def is_litellm_model(model: str) -> bool:
     """Return whether LiteLLM knows the prefix or the whole name; ``True`` where it cannot be told.
 
-    LiteLLM's list is searched as text, not parsed, since it has three megabytes; LiteLLM itself
-    is not imported.
+    LiteLLM itself is not imported.
     """
     head = model.partition("/")[0]
     if is_litellm_provider(head) or ":" in head:  # as in ft:gpt-4o:...
         return True
+    models = litellm_models()
+    return not models or model in models
+
+
+def litellm_provider_of(model: str) -> str | None:
+    """Return LiteLLM's provider for a model string of its own, ``None`` where it knows none."""
+    head, slash, _ = model.partition("/")
+    if slash and is_litellm_provider(head):
+        return head
+    return litellm_models().get(model, {}).get("litellm_provider")
+
+
+@cache
+def litellm_models() -> Mapping[str, Mapping[str, Any]]:
+    """Return LiteLLM's own list of models: name -> what it says of it, read in some 20 ms.
+
+    Empty where it cannot be read. LiteLLM itself is not imported.
+    """
     spec = find_spec("litellm")
     folder = next(iter((spec and spec.submodule_search_locations) or ()), "")
     try:
-        return f"{json.dumps(model)}:" in Path(folder, MODEL_MAP).read_text(encoding="utf-8")
+        models = json.loads(Path(folder, MODEL_MAP).read_bytes())
     except (OSError, ValueError):
-        return True
+        return {}
+    return models if isinstance(models, dict) else {}

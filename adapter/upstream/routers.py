@@ -10,9 +10,9 @@ from typing import Any
 from adapter.errors import AdapterError
 from adapter.upstream.clients import NO_BRIDGE, bind_client
 from adapter.upstream.loading import load_litellm
+from adapter.upstream.prefixes import ROUTER_SETTINGS
 
-__all__ = ["make_router"]
-
+__all__ = ["make_router", "setting_names"]
 
 CALLS = frozenset(
     {
@@ -45,6 +45,11 @@ def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) 
         return _router_class(litellm.Router)(**arguments)
     config = build_router_config(router_arguments(**arguments))
     return litellm.Router.from_config(config, host=_host_class(PythonHost)())
+
+
+def setting_names() -> frozenset[str]:
+    """Return the Router's arguments that LiteLLM's proxy takes from ``router_settings``."""
+    return ROUTER_SETTINGS & set(load_litellm().Router.get_valid_args())
 
 
 def _is_ours(params: Mapping[str, Any]) -> bool:

@@ -72,6 +72,13 @@ extra_headers = {{ "X-Team" = "blue", "X-Tok" = "$HEADER_TOKEN" }}
 
 [plugin.litellm.providers.hurried]
 timeout = 0.4
+
+[plugin.litellm.router_settings]
+routing_strategy = "no-such-strategy"
+enable_cost_tracking = true
+
+[plugin.litellm.router_settings.model_group_alias]
+claude-sonnet-4-6 = {{ model = "groq/x/aliased:1", hidden = true }}
 """
 
 HEADER_TOKEN = "canary-of-a-header-123456"
@@ -240,6 +247,7 @@ def test_the_key_is_printed_on_request(setup: Setup) -> None:
         ("vllm-local/other", "second", OTHER_KEY, "other"),
         ("openai/gpt-4o", "second", OPENAI_KEY, "gpt-4o"),  # ${PROVIDER}_API_KEY of `openai`
         ("openai/openai/x", "second", OPENAI_KEY, "openai/x"),
+        ("claude-sonnet-4-6", "first", KEY, "x/aliased:1"),
     ],
 )
 def test_every_name_reaches_its_base_with_its_key(

@@ -118,6 +118,16 @@ def test_a_broken_configuration_completes_nothing_and_says_nothing(
     assert output(["adapter"], {**environ, **asked}).strip() == ""
 
 
+def test_aliases_are_completed_as_models(
+    environ: dict[str, str], write: Callable[..., Path]
+) -> None:
+    aliases = "[plugin.litellm.router_settings.model_group_alias]\n"
+    write(f'{aliases}claude-sonnet-4-6 = "groq"\n"cl $(x)" = "groq"\n')
+    asked = {"_ADAPTER_COMPLETE": "bash_complete", "COMP_TYPED": "adapter -m cl"}
+    done = output(["adapter"], {**environ, **asked})
+    assert done.split() == ["plain,claude-sonnet-4-6"]
+
+
 def test_completing_imports_nothing_heavy(environ: dict[str, str]) -> None:
     code = (
         "import sys\nfrom adapter.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n"

@@ -33,14 +33,21 @@ def test_a_reference_that_is_not_set_never_becomes_openais_key(
     assert server.only.key == (key or "default-key")
 
 
-@pytest.mark.parametrize("model", ["openrouter/openai/o1-pro", "groq/openai/gpt-oss-20b"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("openrouter/openai/o1-pro", "groq/openai/gpt-oss-20b", "openai/o1-pro"),
+        *("openai/responses/x", "groq/responses/x", "hosted_vllm/o1-pro"),
+    ],
+)
 def test_an_imported_model_goes_where_litellm_sends_it(
     server: Recorder, config_dir: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setenv("RELAY_KEY", "sk-relay")
     params = {"model": model, "api_base": server.base_url, "api_key": "os.environ/RELAY_KEY"}
     entry = {"model_name": "mine", "litellm_params": params}
-    server.script = lambda request: Reply(200, {**chat_reply(), "service_tier": "default"})
+    if model.startswith("groq/"):
+        server.script = lambda request: Reply(200, {**chat_reply(), "service_tier": "default"})
     messages = [{"role": "user", "content": "hi"}]
     litellm.Router(model_list=[entry]).completion("mine", messages=messages)
 
@@ -56,3 +63,21 @@ def test_an_imported_model_goes_where_litellm_sends_it(
         theirs.key,
         theirs.body["model"],
     )
+
+
+@pytest.mark.parametrize("model", ["o1-pro", "gpt-5-codex", "o3-mini"])
+def test_an_exported_model_is_asked_for_chat_elsewhere_too(
+    server: Recorder, write: Callable[..., Path], model: str
+) -> None:
+    write(f'[[providers]]\nname = "p"\nbase_url = "{server.base_url}"\ndefault_model = "{model}"\n')
+    exported = yaml.safe_load(run("config", "export").out)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    messages = [{"role": "user", "content": "hi"}]
+
+    litellm.Router(model_list=exported["model_list"]).completion(
+        "p", messages=messages, tools=tools, reasoning_effort="low"
+    )
+
+    assert server.only.path == "/v1/chat/completions"
+    assert (server.only.body["model"], server.only.key) == (model, "default-key")
+    assert (server.only.body["tools"], server.only.body["reasoning_effort"]) == (tools, "low")

@@ -12,7 +12,7 @@ from typing import Any
 import litellm
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from litellm.llms.openai_like.json_loader import JSONProviderRegistry
 
@@ -57,7 +57,11 @@ ID = st.text(string.ascii_letters + string.digits + "-_.:@", min_size=1, max_siz
 LISTED = {str(getattr(p, "value", p)) for p in litellm.provider_list}
 KNOWN = LISTED | set(JSONProviderRegistry.list_providers())
 PREFIX = st.sampled_from(sorted(KNOWN & ({*OPENAI_COMPATIBLE, *NOT_EXPRESSIBLE} - SPECIAL)))
-MODEL = st.builds("/".join, st.lists(ID, min_size=1, max_size=2))
+BEFORE_RESPONSES = {"fireworks_ai", "openrouter", "perplexity", "volcengine"}
+"""LiteLLM leaves these before an id ``responses/X``, or asks elsewhere for it."""
+
+MARKED = st.sampled_from(["o1-pro", "gpt-5-codex", "responses/x", "responses/o1-pro"])
+MODEL = st.one_of(st.builds("/".join, st.lists(ID, min_size=1, max_size=2)), MARKED)
 BASE = st.sampled_from(
     [
         *("http://gpu:8000/v1", "http://gpu:8000/v1/", "http://gpu:8000", "https://h.example/api"),
@@ -84,6 +88,7 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     shape = draw(st.sampled_from(["prefix", "prefix", "prefix", "none", "wild", "provider"]))
     params: dict[str, Any] = draw(PARAMS)
     name, model = "name", draw(MODEL)
+    assume(prefix not in BEFORE_RESPONSES or not model.startswith("responses/"))
     if shape == "wild":
         name, params["model"] = "name/*", f"{prefix}/*"
     elif shape == "none":
@@ -119,7 +124,7 @@ def check(ask: Ask, entry: Any, credentials: list[Any]) -> None:
     (provider,) = plan.providers
     key = environ.get(provider.api_key_env or "") or provider.literal
     path_of_chat = "/completions" if "/completions" in notes(plan) else "/chat/completions"
-    if "Responses API" in notes(plan):
+    if any(info.get("mode") == "responses" for info in plan.models.values()):
         path_of_chat = "/responses"
     if "was cut from its api_base" not in notes(plan):  # a mistake that is mended
         rows = [r for r in OPENAI_COMPATIBLE.values() if r.base_url == provider.base_url]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapter.upstream.prefixes import LOGINS, NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
-from tests.litellm_prefixes import OWN_BASE, PREFIXES_FILE, laid_on, measured, newest
+from tests.litellm_prefixes import LISTS, OWN_BASE, PREFIXES_FILE, laid_on, measured, newest
 from tests.recorder import Recorder, Reply, Request, chat_reply
 
 DATA = json.loads(PREFIXES_FILE.read_text(encoding="utf-8"))
@@ -191,6 +191,15 @@ def test_every_prefix_of_litellm_has_a_verdict(measurement: dict[str, Any]) -> N
         assert set(measurement["rows"]) - known == set()
         assert set(measurement["logins"]) <= LOGINS
     assert len(measurement["rows"]) >= 150
+
+
+@pytest.mark.timeout(330)
+@pytest.mark.parametrize("table", LISTS)
+def test_a_list_has_what_the_installed_litellm_does(
+    measurement: dict[str, Any], table: str
+) -> None:
+    assert set(measurement[table]) <= set(DATA[table])
+    assert len(measurement[table]) >= 8
 
 
 @pytest.mark.timeout(330)

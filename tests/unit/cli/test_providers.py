@@ -163,6 +163,7 @@ def test_json_holds_everything_but_keys(write: Write) -> None:
             "base_url": "https://a.example/v1/",
             "api_key_source": "(configured directly)",
             "default_model": None,
+            "aliases": {},
             "files": [str(first)],
         },
         {
@@ -170,6 +171,7 @@ def test_json_holds_everything_but_keys(write: Write) -> None:
             "base_url": "https://d.example/v1",
             "api_key_source": "$C_KEY",
             "default_model": "m/ü",
+            "aliases": {},
             "files": [str(first), str(second)],
         },
         {
@@ -177,8 +179,30 @@ def test_json_holds_everything_but_keys(write: Write) -> None:
             "base_url": "https://d.example",
             "api_key_source": "$D_API_KEY (default)",
             "default_model": None,
+            "aliases": {},
             "files": [str(second)],
         },
+    ]
+
+
+def test_aliases_are_listed_under_their_provider(write: Write) -> None:
+    write(
+        provider("https://a.example/v1", "a", default_model="m")
+        + provider("https://b.example/v1", "b")
+        + "[plugin.litellm.router_settings.model_group_alias]\n"
+        + 'fast = "a"\n"claude-sonnet-4-6" = "a/x/y"\nslow = { model = "b/z", hidden = true }\n'
+        + 'chained = "fast"\nb = "a"\nother = "gpt-4o"\n'
+    )
+
+    shown = [line for line in run("providers", "list").out.splitlines() if line[:1] == " "]
+    assert [line for line in shown if "Aliases" in line] == [
+        "   Aliases: fast, claude-sonnet-4-6",
+        "   Aliases: slow",
+    ]
+    rows = json.loads(run("providers", "list", "--json").out)
+    assert [row["aliases"] for row in rows] == [
+        {"fast": "a", "claude-sonnet-4-6": "a/x/y"},
+        {"slow": "b/z"},
     ]
 
 

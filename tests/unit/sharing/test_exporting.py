@@ -327,12 +327,12 @@ def test_a_secret_may_be_a_whole_table(write: Callable[..., Path]) -> None:
 
 def test_dates_and_times_are_text(write: Callable[..., Path]) -> None:
     write(
-        "[plugin.litellm.router_settings]\n"
+        "[plugin.litellm.general_settings]\n"
         "at = 07:32:00\non = 1979-05-27\nboth = 1979-05-27T07:32:00Z\n"
     )
     done = run("config", "export")
     assert done.code == 0, done.err
-    assert loaded(done.out)["router_settings"] == {
+    assert loaded(done.out)["general_settings"] == {
         "at": "07:32:00",
         "on": "1979-05-27",
         "both": "1979-05-27T07:32:00+00:00",

@@ -100,8 +100,8 @@ SECRETS: list[dict[str, Any]] = [
     {"general_settings": {"database_url": "postgresql://db/l?user=u&password=canary"}},
     {"general_settings": {"alert_to_webhook_url": {"budget": "https://hooks.example/canary"}}},
     {"litellm_settings": {"cache_params": {"url": "redis://h:6379/0?password=canary"}}},
-    {"router_settings": {"x": "postgresql://llm:p#ss/canary@db:5432/l"}},
-    {"router_settings": {"redis_startup_nodes": [[{"password": "canary"}]]}},
+    {"router_settings": {"tag_routing_prefix": "postgresql://llm:p#ss/canary@db:5432/l"}},
+    {"router_settings": {"cache_kwargs": {"startup_nodes": [[{"password": "canary"}]]}}},
     {"general_settings": {"pass_through_endpoints": [{"headers": {"X-F": "Bearer canary-1"}}]}},
 ]
 
@@ -122,12 +122,13 @@ def test_no_secret_of_a_section_reaches_a_shared_file(
 
 
 def test_a_difference_shows_no_secret(config_dir: Path) -> None:
-    nodes = {"router_settings": {"redis_startup_nodes": [{"host": "h", "password": "canary-old"}]}}
+    node = {"host": "h", "password": "canary-old"}
+    nodes = {"router_settings": {"cache_kwargs": {"startup_nodes": [node]}}}
     imports(args=("--include-secrets",), **nodes)
-    nodes["router_settings"]["redis_startup_nodes"][0]["password"] = "canary-new"
+    node["password"] = "canary-new"
     done = imports(args=("--include-secrets",), **nodes)
     assert done.code == 2
-    assert "redis_startup_nodes is a secret, and the import says a secret" in done.err
+    assert "startup_nodes is a secret, and the import says a secret" in done.err
     assert "canary" not in done.err
 
 
