@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         UnknownProviderError,
     )
     from adapter.keys.precedence import ResolvedKey
+    from adapter.programs.install import Installation, install, installed
 
 __all__ = [
     "AdapterError",
@@ -58,6 +59,7 @@ __all__ = [
     "ConfigError",
     "EmbeddedError",
     "GatewayError",
+    "Installation",
     "MissingKeyError",
     "MissingModelError",
     "Problem",
@@ -78,6 +80,8 @@ __all__ = [
     "completion",
     "embedding",
     "image_generation",
+    "install",
+    "installed",
     "load_config",
     "model_list",
     "moderation",
@@ -96,6 +100,7 @@ _HOMES = {
     "ConfigError": "errors",
     "EmbeddedError": "errors",
     "GatewayError": "errors",
+    "Installation": "programs.install",
     "MissingKeyError": "errors",
     "MissingModelError": "errors",
     "Problem": "errors",
@@ -103,6 +108,8 @@ _HOMES = {
     "Resolution": "call.resolution",
     "ResolvedKey": "keys.precedence",
     "UnknownProviderError": "errors",
+    "install": "programs.install",
+    "installed": "programs.install",
     "load_config": "config.loading",
     "model_list": "call.translation",
     "resolve": "call.resolution",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from adapter.upstream.prefixes import OPENAI_COMPATIBLE
+from adapter.upstream.prefixes import vendor_names
 
 if TYPE_CHECKING:
     from adapter.call.translation import Target
@@ -25,10 +25,7 @@ def cost(model: str, target: Target | None, usage: Mapping[str, Any]) -> float |
     if litellm is None:
         return None
     if target is not None:
-        base = target.params.get("api_base")
-        rows = [row for row in OPENAI_COMPATIBLE.values() if row.base_url == base]
-        names = [name for row in rows for name in (f"{row.prefix}/{target.model}",)]
-        names += [target.model for row in rows if row.prefix == "openai"]
+        names = vendor_names(str(target.params.get("api_base")), target.model)
         model = next((name for name in names if name in litellm.model_cost), "")
     if model not in litellm.model_cost:
         return None

@@ -41,6 +41,7 @@ __all__ = [
     "is_litellm_provider",
     "litellm_models",
     "litellm_provider_of",
+    "vendor_names",
 ]
 
 MODEL_MAP = "model_prices_and_context_window_backup.json"
@@ -167,3 +168,10 @@ def litellm_models() -> Mapping[str, Mapping[str, Any]]:
     except (OSError, ValueError):
         return {}
     return models if isinstance(models, dict) else {}
+
+
+def vendor_names(base_url: str, model: str) -> list[str]:
+    """Return the names of ``model`` in LiteLLM's map where ``base_url`` is the vendor's own."""
+    rows = [row for row in OPENAI_COMPATIBLE.values() if row.base_url == base_url]
+    names = [f"{row.prefix}/{model}" for row in rows]
+    return names + [model for row in rows if row.prefix == "openai"]

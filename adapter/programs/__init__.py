@@ -1,0 +1,1 @@
+"""LiteLLM inside other frameworks, and other programs on a gateway."""
