@@ -18,7 +18,7 @@ from adapter import embedded
 from adapter.call.resolution import resolve
 from adapter.cli.main import run
 from adapter.config.files import MAX_INTEGER_BITS, MAX_VALUES
-from adapter.config.loading import Config, load_config
+from adapter.config.loading import Config, expire_looks, load_config
 from adapter.config.provider import Provider
 from adapter.config.rules import OUR_TABLES
 from adapter.errors import AdapterError, ConfigError, Problem
@@ -146,6 +146,7 @@ def problems(content: str | bytes, folder: Path, mode: int = 0o644) -> Iterator[
     path = folder / "gptme.toml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     path.chmod(mode)
+    expire_looks()
     try:
         yield from load_config(path).warnings
     except ConfigError as error:
