@@ -131,7 +131,7 @@ def config_paths(
     folder = os.path.join(base, "gptme")
     if not os.path.isdir(folder):
         folder = gptme_folder(environ)
-    return tuple(os.path.join(folder, name) for name in FILE_NAMES), False
+    return tuple([f"{folder}{os.sep}{name}" for name in FILE_NAMES]), False  # asked often
 
 
 def gptme_folder(environ: Mapping[str, str] | None = None) -> str:

@@ -80,6 +80,8 @@ def modules_of(code: str) -> int:
 LISTING = {
     "adapter",
     "adapter._text",
+    "adapter.call",
+    "adapter.call.resolution",
     "adapter.cli",
     "adapter.cli.entry",
     "adapter.cli.lazy",
