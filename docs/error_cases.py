@@ -95,6 +95,7 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         TABLE + OURS + "extra_headers = { X-Key = 1 }\n",
         TABLE + OURS + 'extra_headers = { X-Key = "${MY_KEY}" }\n',
         TABLE + OURS + 'extra_headers = { X-Key = "Token ${MY_KEY}" }\n',
+        TABLE + OURS + "max_response_bytes = 0\n",
     ),
     "Other tables": (
         "env = 1\n",

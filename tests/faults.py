@@ -14,10 +14,12 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -68,7 +70,7 @@ class Fault(NamedTuple):
     @property
     def requests(self) -> int:
         """How many requests arrive when nothing is retried."""
-        return int(self.provider == "p")
+        return int(self.provider in ("p", "small"))
 
     @property
     def bound(self) -> int:
@@ -203,6 +205,54 @@ def endless_comments() -> Iterator[Step]:
         yield 0.1
 
 
+def endless_continues() -> Iterator[Step]:
+    """Say 100 Continue (RFC 9110, 15.2.1) for ever, never an answer."""
+    while True:
+        yield b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def endless_drip() -> Iterator[Step]:
+    """Send a reply that is no stream byte by byte, for ever."""
+    yield head(200, {**JSON, **CHUNKED})
+    while True:
+        yield chunk(b" ")
+        yield 0.1
+
+
+def endless_body(status: int, headers: Mapping[str, str]) -> Steps:
+    """Send a body of one line without end."""
+
+    def steps() -> Iterator[Step]:
+        yield head(status, {**headers, **CHUNKED})
+        yield chunk(b'data: {"choices": [{"message": {"content": "')
+        while True:
+            yield chunk(b"0123456789abcdef" * 65536)
+
+    return steps
+
+
+@cache
+def zipped_zeros() -> tuple[bytes, bytes]:
+    """Return the beginning of a gzip body, and what may follow it any number of times."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    zeros = bytes(64 * 2**20)
+    first = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first, packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def endless_bomb(status: int, **headers: str) -> Steps:
+    """Send zeros without end, a thousandth of their length as it is sent."""
+
+    def steps() -> Iterator[Step]:
+        first, next_ = zipped_zeros()
+        yield head(status, {**JSON, **CHUNKED, "Content-Encoding": "gzip", **headers})
+        yield chunk(first)
+        while True:
+            yield chunk(next_)
+
+    return steps
+
+
 HALF = b'{"choices": [{"index": 0, "message": {"role": "assistant", "con'
 CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a'}}
 CALL_END = {"index": 0, "function": {"arguments": '": 1}'}}
@@ -225,6 +275,7 @@ EMPTY_STOP = 'LiteLLM hides it: no text, and `finish_reason="stop"`'
 INVENTED = 'LiteLLM hides it: `finish_reason="stop"` is its own'
 LOST = "the connection ended before all of the reply was there"
 LATE = "no answer within the time limit"
+TOO_LONG = "the reply is longer than its max_response_bytes allows"
 CUT = "MidStreamFallbackError"
 IN_STREAM = "200, then an error event"
 
@@ -462,11 +513,60 @@ FAULTS: Mapping[str, Fault] = {
         f"a reply of {MEGABYTES} MB", long_reply, MEGABYTE * MEGABYTES, modes=(WHOLE,)
     ),
     "long-stream": harmless(f"a reply of {MEGABYTES} MB", long_stream, MEGABYTE * MEGABYTES),
+    "too-long": unusable(
+        "a reply that is longer than `max_response_bytes`",
+        endless_body(200, JSON),
+        TOO_LONG,
+        provider="small",
+    ),
+    "too-long-stream": Fault(
+        "a stream that is longer than `max_response_bytes`",
+        endless_body(200, {"Content-Type": "text/event-stream"}),
+        (STREAM,),
+        *(CUT, 500, 7, TOO_LONG),
+        client="500",
+        provider="small",
+        note=AS_500,
+    ),
+    "too-long-zipped": unusable(
+        "gzip of a thousandfold length without end", endless_bomb(200), TOO_LONG, provider="small"
+    ),
+    "error-without-end": refused(
+        500,
+        "InternalServerError",
+        7,
+        name="500 with a body without end",
+        steps=endless_body(500, JSON),
+        says=" answered 500: data: ",
+    ),
+    "continues": Fault(
+        "`100 Continue` without end",
+        endless_continues,
+        BOTH,
+        *("Timeout", 408, 6, LATE),
+        client="408",
+        retried=True,
+        limit=1,
+    ),
+    "drip-for-ever": Fault(
+        "a slow drip without end",
+        endless_drip,
+        (WHOLE,),
+        *("Timeout", 408, 6, LATE),
+        client="408",
+        retried=True,
+        limit=1,
+    ),
     "drip": harmless("a slow drip", dripping_reply, modes=(WHOLE,)),
     "drip-stream": harmless("a slow drip", dripping_stream),
 }
 
-OTHER_STEPS: Mapping[str, Steps] = {"endless": endless_words, "pings": endless_comments}
+OTHER_STEPS: Mapping[str, Steps] = {
+    "endless": endless_words,
+    "pings": endless_comments,
+    "error-bomb": endless_bomb(401),
+    "redirect-bomb": endless_bomb(303, Location="/v1/elsewhere"),
+}
 """Faults with tests of their own."""
 
 

@@ -10,7 +10,7 @@ from adapter.call.failures import add_note, add_text
 from adapter.call.overrides import call_of
 from adapter.call.resolution import Resolution, resolve
 from adapter.call.streams import note_stream
-from adapter.call.translation import OWN_ATTEMPTS, PREFIX, Target, target_of
+from adapter.call.translation import MAX_BYTES, OWN_ATTEMPTS, PREFIX, Target, target_of
 from adapter.errors import AdapterError
 from adapter.secrets.errors import scrub_result
 from adapter.upstream.clients import bind_client
@@ -51,13 +51,16 @@ class Function(NamedTuple):
     keeps_request: bool = False
 
 
-def _prepare(params: dict[str, Any], function: Function, provider: str, mode: str | None) -> None:
+def _prepare(
+    params: dict[str, Any], function: Function, target: Target, resolution: Resolution
+) -> None:
     """Add to LiteLLM's arguments what a call to a provider of ours needs."""
     if params["model"].startswith(f"{PREFIX}/") and function.sdk and "num_retries" in params:
         # LiteLLM's own loop retries a 401 and hides the error behind it; the SDK's is exact
         params["max_retries"] = params.pop("num_retries")
-    separate_cache(params, provider)
-    bind_client(params, function.name, function.is_async, mode)
+    separate_cache(params, target.name)
+    limit = resolution.provider.extras.get(MAX_BYTES) if resolution.provider else None
+    bind_client(params, function.name, function.is_async, resolution.mode, limit)
 
 
 def _is_ours(model: Any) -> bool:
@@ -141,7 +144,7 @@ class Plan:
             self.model = resolution.model
             return {**arguments, "model": resolution.model}
         params, target = call_of(target, arguments)
-        _prepare(params, self._function, target.name, resolution.mode)
+        _prepare(params, self._function, target, resolution)
         self.model, self.target = model or target.name, target
         return params
 

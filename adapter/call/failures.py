@@ -151,7 +151,8 @@ def _clean(text: str, target: Target | None) -> str:
     headers = target.params.get("extra_headers") if target else None
     items = headers.items() if isinstance(headers, Mapping) else ()  # a caller may give anything
     keys += [str(v) for n, v in items if isinstance(v, Secret) or is_secret((n,), v)]
-    text = printable(" ".join(Scrubber(keys).text(scrub(text)).split()))
+    text = " ".join(Scrubber(keys).text(scrub(text)).split())
+    text = printable(text[:301])  # of a body that may be long
     return text if len(text) <= 300 else text[:300] + "…"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.call.overrides import translate_deployments
 from adapter.call.router_settings import resolve_settings
-from adapter.call.translation import model_list
+from adapter.call.translation import model_list, reply_limits
 from adapter.config.loading import load_config
 from adapter.upstream.loading import load_litellm
 from adapter.upstream.routers import make_router, setting_names
@@ -40,5 +40,5 @@ def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.
         if setting.path[0] not in kwargs:
             what = f"plugin.litellm.router_settings.{setting.name} {setting.why}"
             warnings.warn(f"left out: {what}; {setting.fix}", stacklevel=2)
-    made: litellm.Router = make_router(deployments, {**settings, **kwargs})
+    made: litellm.Router = make_router(deployments, {**settings, **kwargs}, reply_limits(config))
     return made

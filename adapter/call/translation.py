@@ -21,13 +21,16 @@ from adapter.config.provider import Provider
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret
 
-__all__ = ["OWN_ATTEMPTS", "Target", "model_list", "translate"]
+__all__ = ["MAX_BYTES", "OWN_ATTEMPTS", "Target", "model_list", "reply_limits", "translate"]
 
 PREFIX = "openai"
 """LiteLLM's provider for any OpenAI-compatible server; it sends the rest of the id unchanged."""
 
 OWN_ATTEMPTS = ("fallbacks", "context_window_fallback_dict")
 """Extras that name models: each is a call of its own (see ``attempts``), not a parameter."""
+
+MAX_BYTES = "max_response_bytes"
+"""The extra that limits the length of a reply: our HTTP client's, no parameter of LiteLLM's."""
 
 _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
@@ -119,7 +122,7 @@ def params_for(
         # the caller, or LiteLLM, may change what is in a table or list
         name: deepcopy(value) if isinstance(value, dict | list) else value
         for name, value in provider.extras.items()
-        if name not in OWN_ATTEMPTS and not name.startswith(KEY_PREFIX)
+        if name not in (*OWN_ATTEMPTS, MAX_BYTES) and not name.startswith(KEY_PREFIX)
     }
     if "extra_headers" in extras and isinstance(extras["extra_headers"], Mapping):
         extras["extra_headers"] = provider.headers() if headers is None else dict(headers)
@@ -150,6 +153,15 @@ def model_list(
         for name, model in deployments(provider):
             entries.append({"model_name": name, "litellm_params": params_for(provider, model, key)})
     return entries
+
+
+def reply_limits(config: Config) -> dict[str, int]:
+    """Return the ``max_response_bytes`` of the providers that have one, by LiteLLM's base."""
+    return {
+        api_base(provider.base_url): provider.extras[MAX_BYTES]
+        for provider in config.providers
+        if MAX_BYTES in provider.extras
+    }
 
 
 def deployments(provider: Provider) -> list[tuple[str, str]]:

@@ -80,6 +80,7 @@ RULES = (
     Rule(f"{_GATEWAY}.routes", _ROUTES, 'write routes = "all", or ["/v1/files"]'),
     Rule(f"{_GATEWAY}.max_request_bytes", _BYTES, "write it like max_request_bytes = 67108864"),
     Rule(_PARAMS, _TABLE, "write [{path}]"),
+    Rule(f"{_PARAMS}.max_response_bytes", _BYTES, "write it like max_response_bytes = 268435456"),
     Rule(f"{_PARAMS}.extra_headers", _TABLE, 'write extra_headers = { NAME = "$VAR" }'),
     Rule(f"{_PARAMS}.extra_headers.*", _TEXT, 'write {name} = "..."'),
     Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter._text import printable
+from adapter.call.translation import reply_limits
 from adapter.errors import ExitCode, GatewayError
 from adapter.gateway.runtime import Gateway, RuntimeFile, create_file, is_alive, running
 from adapter.gateway.settings import (
@@ -115,7 +116,8 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
             variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
             environ = proxy_environment(config, variables, yaml_path)
             own = config.settings.get("gateway", {})
-            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own))
+            limits = reply_limits(config)
+            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own, limits))
             on_launch()
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
             try:

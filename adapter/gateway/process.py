@@ -101,7 +101,7 @@ def make_app(settings: GuardSettings) -> App:
     scrubber = Scrubber(settings.secrets)
     sys.stdout = ScrubbedLog(sys.stdout, scrubber)
     sys.stderr = ScrubbedLog(sys.stderr, scrubber)
-    app = proxy_app()
+    app = proxy_app(settings.max_response_bytes)
     key = os.environ["LITELLM_MASTER_KEY"] if settings.master_key_only else None
     refused = ALWAYS_REFUSED if settings.client_credentials else ROUTING_FIELDS | refused_fields()
     return Guard(app, scrubber, settings, key=key, refused=refused)

@@ -99,7 +99,8 @@ class GuardSettings:
     ``local_only`` says that only this machine may ask; ``master_key_only`` that every request must
     carry the master key; ``secrets`` are taken out of answers and logs. ``routes`` are answered
     besides a gateway's own, all of LiteLLM's where it is ``None``. ``client_credentials`` says that
-    a request may name another server and key. ``max_request_bytes`` is of a body.
+    a request may name another server and key. ``max_request_bytes`` is of a body,
+    ``max_response_bytes`` of a server's reply, by its base.
     """
 
     local_only: bool
@@ -108,6 +109,7 @@ class GuardSettings:
     routes: Sequence[str] | None = ()
     client_credentials: bool = False
     max_request_bytes: int = MAX_REQUEST_BYTES
+    max_response_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 def proxy_config(config: Config) -> ProxyConfig:
@@ -182,10 +184,11 @@ def guard_settings(
     environ: Mapping[str, str],
     host: str,
     own: Mapping[str, Any] = MappingProxyType({}),
+    limits: Mapping[str, int] = MappingProxyType({}),
 ) -> GuardSettings:
     """Return what the guard before a proxy on ``content`` and ``environ`` is told.
 
-    ``own`` is the table ``[plugin.litellm.gateway]``.
+    ``own`` is the table ``[plugin.litellm.gateway]``, ``limits`` are of replies, by base.
     """
     settings = content["general_settings"]
     others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
@@ -202,6 +205,7 @@ def guard_settings(
             for entry in content.get("model_list", ())
         ),
         max_request_bytes=own.get("max_request_bytes", MAX_REQUEST_BYTES),
+        max_response_bytes=dict(limits),
     )
 
 

@@ -21,6 +21,7 @@ from adapter.providers.parallel import map_concurrently, run_within
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
 from adapter.upstream.exceptions import ErrorDetails, error_words
+from adapter.upstream.limits import ENCODINGS, limit_body
 
 if TYPE_CHECKING:
     import httpx
@@ -78,7 +79,7 @@ def models_of(
     import httpx
 
     key = ResolvedKey(Secret(""), "(none)", None) if keyless else provider.resolve_key()
-    headers = httpx.Headers({"User-Agent": USER_AGENT})
+    headers = httpx.Headers({"User-Agent": USER_AGENT, "Accept-Encoding": ENCODINGS})
     if key.value:
         headers["Authorization"] = f"Bearer {key.value}"
     target = Target(provider.name, provider.base_url, "MODEL", key, {})
@@ -108,7 +109,13 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
     is_https = provider.base_url.startswith("https:")
     verify = network.tls(provider.extras.get("ssl_verify")) if is_https else False
     try:
-        return httpx.Client(headers=headers, timeout=timeout, verify=verify, trust_env=not direct)
+        return httpx.Client(
+            headers=headers,
+            timeout=timeout,
+            verify=verify,
+            trust_env=not direct,
+            event_hooks={"response": [lambda response: limit_body(response, MAX_BYTES + 2**20)]},
+        )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         message = f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
         raise ListingError(message, ExitCode.USAGE, None) from None

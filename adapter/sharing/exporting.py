@@ -22,7 +22,7 @@ import yaml
 from adapter._tables import map_leaves
 from adapter._text import printable
 from adapter.call.router_settings import RefusedSetting, refused_settings
-from adapter.call.translation import OWN_ATTEMPTS, deployments, params_for
+from adapter.call.translation import MAX_BYTES, OWN_ATTEMPTS, deployments, params_for
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.config.rules import SECTIONS
@@ -149,6 +149,11 @@ def export(
             for extra in OWN_ATTEMPTS
             if extra in provider.extras
         ]
+        if MAX_BYTES in provider.extras:
+            notes.append(
+                f"{MAX_BYTES} of provider {provider.name!r} is not in the file: LiteLLM "
+                "reads replies of any length"
+            )
         origin = ", ".join(Path(path).name for path in provider.origin)
         lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
         if key == PLACEHOLDER_KEY:

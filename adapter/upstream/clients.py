@@ -54,12 +54,17 @@ OWN_CLIENT_CLASSES = frozenset(
 
 
 def bind_client(
-    params: dict[str, Any], function: str, is_async: bool, mode: str | None = None
+    params: dict[str, Any],
+    function: str,
+    is_async: bool,
+    mode: str | None = None,
+    max_bytes: int | None = None,
 ) -> None:
     """Give LiteLLM's arguments for ``function`` a client of ours; one of the caller's is guarded.
 
     ``params["model"]`` is ``"<provider class>/<id>"``. ``mode`` is what the configuration says of
-    the model: ``"responses"`` lets LiteLLM ask ``/responses`` for a chat completion. Raises
+    the model: ``"responses"`` lets LiteLLM ask ``/responses`` for a chat completion.
+    ``max_bytes`` is the length of a reply, see :func:`http_handler`. Raises
     :class:`AdapterError` where a client of the caller's cannot be guarded.
     """
     prefix, _, model = params["model"].partition("/")
@@ -79,7 +84,7 @@ def bind_client(
         or (prefix in HTTP_CLASSES and function not in _MODERATION)
     ):
         session, verify = params.get("shared_session"), params.get("ssl_verify")
-        params["client"] = http_handler(base_url, is_async, session, verify)
+        params["client"] = http_handler(base_url, is_async, session, verify, max_bytes)
         if function in _RESPONSES:
             # LiteLLM may make another id of it, but adds this to the body last
             params["extra_body"] = {"model": model, **(params.get("extra_body") or {})}
@@ -89,7 +94,8 @@ def bind_client(
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):
         return  # LiteLLM refuses it where it makes a client
-    params["client"] = _sdk_client(params, is_async, model if prefix in EXACT_CLASSES else None)
+    exact = model if prefix in EXACT_CLASSES else None
+    params["client"] = _sdk_client(params, is_async, exact, max_bytes)
     params.pop("project", None)  # the client has it; LiteLLM would put it into the body
     if prefix == "openai" and function in _TEXT:
         # LiteLLM asks /chat/completions for ids that it knows as chat models
@@ -98,7 +104,9 @@ def bind_client(
         params[NO_BRIDGE] = True
 
 
-def _sdk_client(params: Mapping[str, Any], is_async: bool, model: str | None) -> Any:
+def _sdk_client(
+    params: Mapping[str, Any], is_async: bool, model: str | None, max_bytes: int | None
+) -> Any:
     """Return the OpenAI client for a call to a provider of ours, the same for the same ``params``.
 
     The SDK puts ``OPENAI_ORG_ID``, ``OPENAI_PROJECT_ID`` and ``OPENAI_CUSTOM_HEADERS`` of the
@@ -113,7 +121,7 @@ def _sdk_client(params: Mapping[str, Any], is_async: bool, model: str | None) ->
     project = params.get("project") or None
     base_url, session = str(params["api_base"]), params.get("shared_session")
     api_key = Secret(params.get("api_key") or PLACEHOLDER_KEY)
-    handler = http_handler(base_url, is_async, session, params.get("ssl_verify"))
+    handler = http_handler(base_url, is_async, session, params.get("ssl_verify"), max_bytes)
     clients = scope(is_async).clients
     # LiteLLM changes a client's organization and retries; the id is that of a cached handler
     key = (base_url, api_key, retries, organization, project, model, id(handler))

@@ -47,6 +47,12 @@ BROKEN: Mapping[str, tuple[str, ...]] = {
         *("aiohttp.ServerDisconnectedError", "aiohttp.ClientPayloadError"),
         *("http.client.RemoteDisconnected", "http.client.IncompleteRead"),
     ),
+    "the reply is longer than its max_response_bytes allows": (
+        "adapter.upstream.limits.ResponseTooLargeError",
+    ),
+    "the reply is compressed in a way that was not asked for": (
+        "adapter.upstream.limits.UnknownEncodingError",
+    ),
     "the reply is not JSON": ("json.JSONDecodeError",),
     "the reply is no HTTP": (
         *("aiohttp.http_exceptions.BadStatusLine", "aiohttp.http_exceptions.LineTooLong"),

@@ -1,7 +1,8 @@
 """HTTP clients for requests to a provider: LiteLLM's own kind, never sent on to another host.
 
 httpx, with which LiteLLM and the OpenAI SDK follow redirects, takes away ``Authorization`` on the
-way to another host, and nothing else: an ``api-key`` header and the prompt would go there.
+way to another host, and nothing else: an ``api-key`` header and the prompt would go there. What a
+server may send is limited, too (``limits``).
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import asyncio
 import atexit
 import os
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from adapter.secrets.scrubber import scrub
+from adapter.upstream.limits import RESPONSE_BYTES, limit_body, limit_time
 
 __all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
 
@@ -100,36 +103,73 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def http_handler(
-    base_url: str, is_async: bool, session: Any = None, ssl_verify: bool | str | None = None
+    base_url: str,
+    is_async: bool,
+    session: Any = None,
+    ssl_verify: bool | str | None = None,
+    max_bytes: int | None = None,
 ) -> Any:
     """Return LiteLLM's ``HTTPHandler``, or its async twin, for requests to ``base_url``.
 
     The same one for the same arguments; its ``client`` is the httpx client. A session that the
-    caller has set (``litellm.client_session``, ``litellm.aclient_session``) is used. ``session`` is
-    an aiohttp session of the caller's (``shared_session``).
+    caller has set (``litellm.client_session``, ``litellm.aclient_session``) is used as it is, but
+    for redirects. ``session`` is an aiohttp session of the caller's (``shared_session``).
+    ``max_bytes`` of a reply are read, ``None`` stands for ``RESPONSE_BYTES``.
     """
     import litellm
 
     kept = scope(is_async).handlers
     own = litellm.aclient_session if is_async else litellm.client_session
-    key = (base_url, id(session), id(own), ssl_verify)
+    key = (base_url, id(session), id(own), ssl_verify, max_bytes)
     handler = kept.get(key)
     if handler is not None:
         return handler
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
 
+    limit = max_bytes or RESPONSE_BYTES
+    if is_async:
+        made = _handler_class(AsyncHTTPHandler)
+        handler = made(limit, shared_session=session, ssl_verify=ssl_verify)
+    else:
+        handler = _handler_class(HTTPHandler)(limit, ssl_verify=ssl_verify)
     if own is not None:
         guard_client(own, base_url)
-    if is_async:
-        hooks = {"response": [_refuse_other_hosts_async]}
-        handler = AsyncHTTPHandler(event_hooks=hooks, shared_session=session, ssl_verify=ssl_verify)
-        if own is not None:
-            handler.client = own
-    else:
-        handler = HTTPHandler(client=own, ssl_verify=ssl_verify)
-        if own is None:
-            handler.client.event_hooks = {"response": [_refuse_other_hosts]}
+        handler.client = own
     return Scope.keep(kept, key, handler)
+
+
+@cache
+def _handler_class(base: Any) -> Any:
+    class Handler(base):  # type: ignore[misc]  # LiteLLM is imported only when called
+        """LiteLLM's handler, which makes another client where one was closed or cannot connect."""
+
+        def __init__(self, limit: int, **options: Any) -> None:
+            self.limit = limit
+            super().__init__(**options)
+            if not self.client.event_hooks["response"]:  # made without ``create_client``
+                _guard_own(self.client, limit)
+
+        def create_client(self, *args: Any, **options: Any) -> Any:
+            client = super().create_client(*args, **options)
+            _guard_own(client, self.limit)
+            return client
+
+    Handler.__name__ = Handler.__qualname__ = base.__name__
+    return Handler
+
+
+def _guard_own(client: Any, limit: int) -> None:
+    """Refuse redirects to another host, and limit what servers may send to an httpx client."""
+
+    def check(response: Any) -> None:
+        _refuse_other_hosts(response)
+        limit_body(response, limit)
+
+    async def check_async(response: Any) -> None:
+        check(response)
+
+    client.event_hooks = {"response": [check_async if hasattr(client, "aclose") else check]}
+    limit_time(client)
 
 
 def guard_client(client: Any, base_url: str) -> None:
@@ -166,10 +206,6 @@ def _refuse_other_hosts(response: Any) -> None:
     upgraded = (began, goes) == (("http", began[1], 80), ("https", began[1], 443))
     if began != goes and not upgraded:
         raise RedirectRefusedError(f"a redirect to {target.host} is not followed")
-
-
-async def _refuse_other_hosts_async(response: Any) -> None:
-    _refuse_other_hosts(response)
 
 
 def _refuse_calls(response: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -18,9 +19,10 @@ CONNECT_SECONDS = 10.0
 """How long a connection to a provider may take, as in a query of the command."""
 
 
-def proxy_app() -> Any:
+def proxy_app(limits: Mapping[str, int]) -> Any:
     """Import LiteLLM's proxy, which takes seconds, and return its ASGI application.
 
+    ``limits`` are the lengths of replies in bytes, by base, where they are not the usual one.
     It reads ``$CONFIG_FILE_PATH`` when its lifespan begins, which replaces LiteLLM's callbacks:
     ours are added then. Raises :class:`GatewayError` where this LiteLLM has no such proxy.
     """
@@ -43,7 +45,7 @@ def proxy_app() -> Any:
     async def app_with_callbacks(scope: Any, receive: Any, send: Any) -> None:
         async def pass_on(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
-                _send_with_own_clients()
+                _send_with_own_clients(limits)
             await send(message)
 
         await app(scope, receive, pass_on if scope["type"] == "lifespan" else send)
@@ -51,7 +53,7 @@ def proxy_app() -> Any:
     return app_with_callbacks
 
 
-def _send_with_own_clients() -> None:
+def _send_with_own_clients(limits: Mapping[str, int]) -> None:
     """Send the proxy's calls with clients of ours, and connect within ``CONNECT_SECONDS``."""
     import httpx
     import litellm
@@ -67,7 +69,8 @@ def _send_with_own_clients() -> None:
             function = getattr(call_type, "value", "")
             if function and kwargs.get("api_base") and "/" in str(kwargs.get("model")):
                 mode = (kwargs.get("model_info") or {}).get("mode")
-                bind_client(kwargs, function, is_async=True, mode=mode)
+                limit = limits.get(str(kwargs["api_base"]))
+                bind_client(kwargs, function, is_async=True, mode=mode, max_bytes=limit)
             return kwargs
 
     litellm.callbacks.append(OwnClients())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 from adapter.errors import AdapterError
@@ -23,9 +24,12 @@ CALLS = frozenset(
 """LiteLLM's functions that send a request; each has a twin with an ``a`` before its name."""
 
 
-def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) -> Any:
+def make_router(
+    deployments: list[dict[str, Any]], settings: Mapping[str, Any], limits: Mapping[str, int]
+) -> Any:
     """Return a ``litellm.Router`` over ``deployments``, made with the Router's own ``settings``.
 
+    ``limits`` are the lengths of replies in bytes, by base, where they are not the usual one.
     From 1.110 on LiteLLM's Router takes no subclass and asks a host object for the function to
     call; before that it asks itself for the client. Raises :class:`AdapterError` where the
     installed LiteLLM does neither: without our clients ``OPENAI_*`` headers would go to every host.
@@ -42,9 +46,11 @@ def make_router(deployments: list[dict[str, Any]], settings: Mapping[str, Any]) 
                 f"router() does not work with LiteLLM {version('litellm')}, whose Router is "
                 "another one: install litellm<1.111, or a newer gptme-litellm"
             ) from None
-        return _router_class(litellm.Router)(**arguments)
+        made = _router_class(litellm.Router)(**arguments)
+        made.limits = limits
+        return made
     config = build_router_config(router_arguments(**arguments))
-    return litellm.Router.from_config(config, host=_host_class(PythonHost)())
+    return litellm.Router.from_config(config, host=_host(PythonHost, limits))
 
 
 def setting_names() -> frozenset[str]:
@@ -61,6 +67,8 @@ def _router_class(base: Any) -> Any:
     class Router(base):  # type: ignore[misc]  # LiteLLM is imported only when called
         """LiteLLM's Router before 1.110."""
 
+        limits: Mapping[str, int] = MappingProxyType({})
+
         def _get_client(self, deployment: Any, kwargs: Any, client_type: str | None = None) -> Any:
             made = super()._get_client(deployment, kwargs, client_type)
             params = dict(deployment["litellm_params"])
@@ -70,7 +78,8 @@ def _router_class(base: Any) -> Any:
                 return made
             # the messages of a chat completion are among the arguments by now
             function = "completion" if "messages" in kwargs else "router"
-            bind_client(params, function, client_type == "async")
+            limit = self.limits.get(str(params["api_base"]))
+            bind_client(params, function, client_type == "async", max_bytes=limit)
             if NO_BRIDGE in params:
                 kwargs[NO_BRIDGE] = True  # they go on to LiteLLM's function
             return params["client"]
@@ -78,8 +87,7 @@ def _router_class(base: Any) -> Any:
     return Router
 
 
-@cache
-def _host_class(base: Any) -> Any:
+def _host(base: Any, limits: Mapping[str, int]) -> Any:
     class Host(base):  # type: ignore[misc]  # as above
         """What LiteLLM's Router from 1.110 on asks for the function that makes a call."""
 
@@ -87,18 +95,21 @@ def _host_class(base: Any) -> Any:
 
         def invoke(self, op: str) -> Any:
             function = super().invoke(op)
-            return _bound(function, op) if op.removeprefix("a") in CALLS else function
+            return _bound(function, op, limits) if op.removeprefix("a") in CALLS else function
 
-    return Host
+    return Host()
 
 
-def _bound(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _bound(
+    function: Callable[..., Any], name: str, limits: Mapping[str, int]
+) -> Callable[..., Any]:
     """Return LiteLLM's ``function`` with a client of ours for calls to a base of their own."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if _is_ours(kwargs):
-            bind_client(kwargs, name, name.startswith("a"))
+            limit = limits.get(str(kwargs["api_base"]))
+            bind_client(kwargs, name, name.startswith("a"), max_bytes=limit)
         return function(*args, **kwargs)
 
     return call

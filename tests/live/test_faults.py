@@ -7,6 +7,7 @@ import http.client
 import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; not listening
         urls = {
             "p": f"http://127.0.0.1:{server.port}/v1",
+            "small": f"http://127.0.0.1:{server.port}/small/v1",
             "refused": f"http://127.0.0.1:{closed.getsockname()[1]}/v1",
             "unknown": "https://no-such-host.invalid/v1",  # RFC 6761: never resolves
             "no-tls": f"https://127.0.0.1:{server.port}/v1",
@@ -73,6 +75,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         }
         config = folder / "gptme.toml"
         tables = [provider(url, name, api_key=KEY) for name, url in urls.items()]
+        tables.append("[plugin.litellm.providers.small]\nmax_response_bytes = 1000000\n")
         config.write_text("\n".join(tables), encoding="utf-8")
         config.chmod(0o600)
         environ = {
@@ -296,6 +299,74 @@ def test_the_memory_that_a_long_reply_takes(
     used = int(done.stderr) / 1024
     record_property("figure", f"faults: {MEGABYTES} MB take the command {used:.0f} MB")
     assert used < 15 * MEGABYTES
+
+
+WITHOUT_END = ("too-long", "too-long-zipped", "error-without-end", "error-bomb", "redirect-bomb")
+
+ASKS = """\
+import asyncio, re, sys
+import adapter
+from adapter.cli.main import run
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+def ask(model):
+    for stream in (False, True):
+        given = {"model": model, "messages": [{"role": "user", "content": "q"}], "timeout": 5}
+        given |= {"max_retries": 0, "stream": stream}
+        async def answer():
+            result = await adapter.acompletion(**given)
+            return [part async for part in result] if stream else result
+        for function in (lambda: list(adapter.completion(**given)), lambda: asyncio.run(answer())):
+            try:
+                function()
+            except Exception as error:
+                assert error.status_code >= 400, error
+        run(["-m", model, "--stream" if stream else "--no-stream", "--timeout", "5", "q"])
+
+ask("p/400")
+ask("p/malformed")  # which imports what a broken stream needs
+before = peak()
+for model in sys.argv[1:]:
+    ask(f"small/{model}")
+print(f"\\n{peak() - before}")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_reply_takes_more_memory_than_it_may(setup: Setup) -> None:
+    """In Python, sync, async and streamed, and as the command."""
+    command = [sys.executable, "-c", ASKS, *WITHOUT_END, "too-long-stream"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert "Traceback" not in done.stderr
+    assert int(done.stdout.split()[-1]) < 48 * 1024  # kB; a packet of the bombs is 64 MB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_gateway_takes_no_more_memory_than_a_reply_may(setup: Setup) -> None:
+    def peak() -> int:
+        status = Path(f"/proc/{setup.gateway.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found
+        return int(found[1])
+
+    def ask(name: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", setup.gateway.port, timeout=PATIENCE)
+        body = {"model": f"small/{name}", "messages": MESSAGES, "timeout": 5}
+        headers = {"Authorization": f"Bearer {setup.gateway.key}"}
+        for stream in (False, True):
+            sent = json.dumps({**body, "stream": stream})
+            connection.request("POST", "/v1/chat/completions", sent, headers)
+            connection.getresponse().read()
+        connection.close()
+
+    ask("400")
+    ask("malformed")
+    before = peak()
+    for name in (*WITHOUT_END, "too-long-stream"):
+        ask(name)
+    assert peak() - before < 48 * 1024
 
 
 def test_the_table_is_what_is_run_here() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import threading
@@ -267,6 +268,17 @@ def test_a_list_that_is_too_long(server: Recorder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("adapter.providers.discovery.MAX_BYTES", 1000)
     server.script = lambda request: Reply(200, {"data": [{"id": "m" * 2000}]})
     with pytest.raises(AdapterError, match="over 1,000 bytes"):
+        models_of(provider(server))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [("gzip", "over 16,777,216 bytes"), ("gzip, gzip", "was not asked for")],
+)
+def test_a_list_of_a_thousandfold_length(server: Recorder, encoding: str, words: str) -> None:
+    data = gzip.compress(bytes(32 * 2**20))
+    server.script = lambda request: Reply(200, data, {"Content-Encoding": encoding})
+    with pytest.raises(AdapterError, match=words):
         models_of(provider(server))
 
 

@@ -109,6 +109,8 @@ ERRORS = [
             ("gateway", "routes", "[1]", 'write routes = "all", or ["'),
         ]
     ),
+    Case("reply", f"{GOOD}[plugin.litellm.providers.p]\nmax_response_bytes = 0\n", 5, "p",
+         "max_response_bytes must be a whole number above 0", "max_response_bytes = 268435456"),
     Case("model", f'{GOOD}[plugin.litellm]\nmodels = {{ "p/m" = 1 }}\n', 5, None,
          'plugin.litellm.models."p/m" must be a table', 'write [plugin.litellm.models."p/m"]'),
     Case("mode", f'{GOOD}[plugin.litellm.models."p/m"]\nmode = 1\n', 5, None,

@@ -65,7 +65,7 @@ def own_names(folder: Path) -> set[str]:
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 names.add(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                names.add(node.attr)
+                names |= {node.attr} if is_own(node.value) else set()
             elif isinstance(node, ast.alias):
                 names.add(node.asname or node.name)
     return {name for name in names if name.startswith("_")}
