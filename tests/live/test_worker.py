@@ -18,7 +18,7 @@ import pytest
 
 from adapter.worker import client
 from adapter.worker.server import Worker
-from tests.command import PATIENCE, console_script, provider
+from tests.command import PATIENCE, console_script, is_readable, provider
 from tests.places import COMMAND, Place, place
 from tests.recorder import Recorder, recording_server
 from tests.waiting import come_to, is_running
@@ -228,6 +228,36 @@ def at_a_terminal(home: Place) -> None:
     with os.fdopen(program, "wb", buffering=0) as terminal:
         subprocess.run(line, env=environ, stderr=terminal, stdin=subprocess.DEVNULL, check=True)
     os.close(user)
+
+
+def test_what_is_awaited_is_shown_through_the_worker_too(home: Place, served: Recorder) -> None:
+    go = threading.Event()
+
+    def held(request: Any) -> None:
+        assert go.wait(PATIENCE)
+
+    served.script = held
+    user, program = os.openpty()
+    environ = {**home.environ, "TERM": "xterm"}
+    process = subprocess.Popen(
+        [*COMMAND, "-m", "p", "-v", "hi"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=program,
+        stderr=program,
+    )
+    os.close(program)
+    shown = b""
+    with process:
+        while b"through the worker" not in shown:
+            assert is_readable(user), shown
+            shown += os.read(user, 65536)
+            if "⠋ waiting for p".encode() in shown:
+                go.set()
+    os.close(user)
+    waiting, _, rest = shown.decode().rpartition("\r\x1b[K")
+    assert "waiting for p" in waiting
+    assert rest.startswith("Hello, world\r\n")
 
 
 def test_by_itself_it_starts_at_a_terminal_only(other: Place) -> None:
