@@ -29,6 +29,7 @@ from error_cases import (
 from adapter import errors
 from adapter.call import failures
 from adapter.call.translation import Target
+from adapter.config import loading
 from adapter.errors import AdapterError, ExitCode
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret
@@ -187,7 +188,11 @@ before it. A warning stops nothing.
 
 def text() -> str:
     """Return the whole page."""
-    with TemporaryDirectory() as name, mock.patch.dict(os.environ, clear=True):
+    with (
+        TemporaryDirectory() as name,
+        mock.patch.dict(os.environ, clear=True),
+        mock.patch.object(loading, "LOOK_SECONDS", 0),  # each file is read as soon as it is written
+    ):
         os.environ.update({"HOME": name, "PATH": os.defpath, "XDG_RUNTIME_DIR": name})
         folder = Path(name) / ".config" / "gptme"
         folder.mkdir(parents=True)

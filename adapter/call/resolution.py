@@ -165,5 +165,5 @@ def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> st
     choices = ", ".join(ready) or "none is configured"
     raise MissingModelError(
         "no model was named. Name one (-m PROVIDER or -m PROVIDER/MODEL; providers with a default "
-        f'model: {choices}), or set a default: [models] default = "PROVIDER"'
+        f"model: {choices}), or set a default: adapter models default PROVIDER"
     )

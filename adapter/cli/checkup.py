@@ -29,6 +29,9 @@ ASCII_MARKS = {
     "broken": "FAIL",
 }
 
+TO_TELL = frozenset({"failed", "warning"})
+"""After the live lines, only a provider that has such a step is reported in full."""
+
 
 @click.command("test")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=providers_word)
@@ -60,8 +63,8 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
     elif not live:
         click.echo("\n\n".join(_report(p, results[p.name]) for p in providers))
     else:
-        failed = [p for p in providers if results[p.name][-1].status == "failed"]
-        click.echo("".join(f"\n{_report(p, results[p.name])}\n" for p in failed), nl=False)
+        advised = [p for p in providers if any(s.status in TO_TELL for s in results[p.name])]
+        click.echo("".join(f"\n{_report(p, results[p.name])}\n" for p in advised), nl=False)
     ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
 
 

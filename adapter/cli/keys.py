@@ -17,7 +17,15 @@ from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError
 from adapter.keys.precedence import sendable
 from adapter.secrets.secret import Secret
 
-__all__ = ["key_from_stdin", "key_typed", "keyring_entry", "keys", "on_terminal", "read_key"]
+__all__ = [
+    "check_keyring",
+    "key_from_stdin",
+    "key_typed",
+    "keyring_entry",
+    "keys",
+    "on_terminal",
+    "read_key",
+]
 
 MAX_BYTES = 64 * 1024
 
@@ -49,7 +57,10 @@ def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None
     from adapter.providers.registration import keys_before_keyring, set_keyring
 
     config = load()
-    if (problems := keys_before_keyring(name, config)) and not replace:
+    problems = keys_before_keyring(name, config)
+    if on_terminal() and not dry_run:
+        check_keyring(name)
+    if problems and not replace:
         if not on_terminal() or dry_run:
             raise ConfigError(problems)
         for problem in problems:
@@ -68,7 +79,7 @@ def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None
         click.echo(f"provider {name} takes its key from the keyring now", err=True)
 
 
-@keys.command("unset")
+@keys.command("unset", short_help="Remove the key of provider NAME from the keyring.")
 @click.argument("name", shell_complete=providers_word)
 @dry_run_option
 @config_option
@@ -103,6 +114,11 @@ def keyring_entry(name: str, key: Secret) -> Iterator[None]:
         else:
             _keyring("set_password", name, before)
         raise
+
+
+def check_keyring(name: str) -> None:
+    """Raise :class:`AdapterError` where a key cannot be kept in the OS keyring."""
+    _keyring("get_password", name)
 
 
 def _keyring(function: str, *args: str) -> Any:

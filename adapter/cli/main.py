@@ -53,9 +53,9 @@ class DefaultGroup(LazyGroup):
         if not near or len(args) == 1:
             return f"adapter {near[0]}" if near else None
         group = self.get_command(ctx, near[0])
-        if isinstance(group, click.Group) and args[1] in group.list_commands(ctx):
-            return shlex.join(["adapter", near[0], *args[1:]])
-        return None
+        commands = group.list_commands(ctx) if isinstance(group, click.Group) else []
+        second = get_close_matches(args[1], commands, n=1, cutoff=0.65)
+        return shlex.join(["adapter", near[0], *second, *args[2:]]) if second else None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the first word: a command, or an option of a query."""

@@ -30,6 +30,10 @@ default_model = "my-model"
 """
 
 
+LABELS = {"base_url": "Base URL", "api_key": "API key", "api_key_env": "API key env"}
+"""How `show` writes names that are no plain words."""
+
+
 class ProvidersGroup(LazyGroup):
     """``list`` and ``show`` are here; what takes longer to import is elsewhere."""
 
@@ -102,7 +106,7 @@ def _row(provider: Provider, aliases: Mapping[str, Mapping[str, str]]) -> dict[s
     }
 
 
-@providers.command("show")
+@providers.command("show", short_help="Show all there is to say about one provider.")
 @click.argument("name", shell_complete=providers_word)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
 @config_option
@@ -120,7 +124,7 @@ def show_provider(name: str, as_json: bool) -> None:
     for label, value in details.items():
         if label != "name" and value not in (None, []):
             shown = ", ".join(value) if isinstance(value, list) else value
-            lines.append(f"   {label.replace('_', ' ').capitalize()}: {shown}")
+            lines.append(f"   {LABELS.get(label, label.replace('_', ' ').capitalize())}: {shown}")
     lines += ["   LiteLLM:", *(f"     {k}: {v}" for k, v in params.items())]
     lines += [f"   Warning: {warning}" for warning in warnings]
     click.echo("\n".join(map(one_line, lines)))

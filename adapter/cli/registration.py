@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from adapter._text import did_you_mean, printable
-from adapter.cli.keys import key_from_stdin, key_typed, keyring_entry, on_terminal, read_key
+from adapter.cli.keys import (
+    check_keyring,
+    key_from_stdin,
+    key_typed,
+    keyring_entry,
+    on_terminal,
+    read_key,
+)
 from adapter.cli.options import config_option, load, load_or_new, providers_word
 from adapter.cli.output import report_diffs
 from adapter.config.loading import Config
@@ -130,7 +137,11 @@ def _template(name: str, config: Config, base_url: str | None, local: bool) -> N
 
 def _ask(new: NewProvider) -> NewProvider:
     """Ask for what is missing, on stderr; a key is not shown."""
-    asks_for_key = not new.api_key_env and not new.keyring
+    if new.keyring:
+        check_keyring(new.name)
+    # of a known server without a key's variable it is known that it needs none
+    is_keyless = bool(new.base_url) and new.base_url == from_preset(new.name).base_url
+    asks_for_key = not (new.api_key_env or new.keyring or is_keyless)
     if not new.base_url:
         url = click.prompt("Base URL", err=True, value_proc=_url)
         new = new._replace(base_url=url)
@@ -189,7 +200,14 @@ def remove_provider(name: str, dry_run: bool) -> None:
     """Remove a provider, and its key, from every file that has it."""
     config = load()
     keyring = config.provider(name).extras.get("api_key_keyring")
+    default = config.default_model or ""
     report_diffs(remove(name, config, dry_run=dry_run), dry_run)
+    if default.partition("/")[0] == name:
+        click.echo(
+            f"note: the default model is still {printable(default)}: "
+            "`adapter models default MODEL` sets another",
+            err=True,
+        )
     if keyring and not dry_run:
         click.echo(
             f"its key stays in the keyring: service {KEYRING_SERVICE}, user {printable(name)}",

@@ -535,6 +535,8 @@ def test_the_live_line_names_the_step_that_runs(server: Recorder, write: Write) 
     _, text = at_a_terminal("providers", "test")
     shown = re.findall(r"slow  (.*) \([\d.]+ s\)", text)
     assert list(dict.fromkeys(shown)) == [*(f"{step} ..." for step in STEPS), "completion"]
+    assert "✅ slow" in text  # with its warning, which no mark tells
+    assert "fix: if it is misspelt, the nearest it has: another" in text
 
 
 def test_a_dumb_terminal_gets_plain_lines(write: Write) -> None:

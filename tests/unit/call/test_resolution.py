@@ -240,5 +240,5 @@ def test_without_a_choice_the_error_shows_how_to_choose(
     with pytest.raises(MissingModelError) as caught:
         choose_model(config)
 
-    for words in ("-m PROVIDER", choices, '[models] default = "PROVIDER"'):
+    for words in ("-m PROVIDER", choices, "adapter models default PROVIDER"):
         assert words in str(caught.value)

@@ -172,6 +172,17 @@ def test_a_terminal_is_asked_for_the_key_of_the_keyring(
     assert load_config().provider("p").key_source == "(from the keyring)"
 
 
+@pytest.mark.parametrize("args", [("keys", "set", "p"), ("providers", "add", "groq", "--keyring")])
+def test_without_a_keyring_no_key_is_asked_for(
+    write: Write, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    path = write(P)
+    code, shown = at_a_terminal(*args, answers={})
+    assert (code, path.read_text()) == (1, P)
+    assert shown.startswith("Error: the keyring: ")
+
+
 def test_dry_runs_of_keys(write: Write, ring: Memory) -> None:
     path = write(P)
     done = run("keys", "set", "p", "--dry-run", stdin=b"sk\n")

@@ -92,6 +92,7 @@ def test_a_forgotten_prompt_at_a_terminal_is_one_line(args: tuple[str, ...]) -> 
         (["provider", "add", "groq", "--local"], "adapter providers add groq --local"),
         (["key", "set", "a b"], "adapter keys set 'a b'"),
         (["modles"], "adapter models"),
+        (["provider", "ls"], "adapter providers list"),
         (["help"], "adapter --help"),
         (["help", "keys", "set"], "adapter keys --help"),
         (["--config", "x.toml", "provider", "list"], "adapter providers list"),

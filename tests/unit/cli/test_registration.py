@@ -216,6 +216,9 @@ def test_a_terminal_is_not_asked_for_what_is_known(config_dir: Path) -> None:
     assert code == 0
     assert "Base URL" not in shown
     assert "Key (" not in shown
+    code, shown = at_a_terminal("providers", "add", "ollama", answers={"Default model": "m"})
+    assert code == 0
+    assert "Key (" not in shown  # it needs none
 
 
 # ---- add: what is no key, no variable, no server
@@ -610,6 +613,13 @@ def test_remove_says_that_a_key_stays_in_the_keyring(write: Write, ring: Memory)
     assert (
         "stays in the keyring: service gptme-litellm, user p" in run("providers", "remove", "p").err
     )
+
+
+def test_remove_says_that_the_default_model_was_the_providers(write: Write) -> None:
+    write(FILE)
+    assert "note" not in run("providers", "remove", "b").err
+    note = "note: the default model is still a: `adapter models default MODEL` sets another\n"
+    assert run("providers", "remove", "a").err.endswith(note)
 
 
 def test_discover_offers_what_it_finds(config_dir: Path) -> None:
