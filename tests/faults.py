@@ -24,7 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.recorder import chat_chunk, chat_reply
+from tests.recorder import chat_chunk, chat_reply, write_certificate
 
 PAUSE = 0.002
 """In seconds, between two packets, so that they arrive as two."""
@@ -664,28 +664,16 @@ def fault_server(elsewhere: int = 0, certificate: Path | None = None) -> Iterato
         thread.join()
 
 
-def write_certificate(path: Path) -> None:
-    """Write a key and a certificate for this machine that it signed itself."""
-    from datetime import datetime, timedelta, timezone
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    format_ = serialization.PrivateFormat.PKCS8
-    secret = key.private_bytes(pem, format_, serialization.NoEncryption())
-    path.write_bytes(secret + made.public_bytes(pem))
+@contextmanager
+def unreachable_places(server: Server, folder: Path) -> Iterator[dict[str, str]]:
+    """Yield base URLs under which no call gets through, by what is wrong with each."""
+    certificate = folder / "certificate.pem"
+    write_certificate(certificate)
+    with fault_server(certificate=certificate) as untrusted, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; not listening
+        yield {
+            "refused": f"http://127.0.0.1:{closed.getsockname()[1]}/v1",
+            "unknown": "https://no-such-host.invalid/v1",  # RFC 6761: never resolves
+            "no-tls": f"https://127.0.0.1:{server.port}/v1",
+            "untrusted": f"https://localhost:{untrusted.port}/v1",
+        }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 ANSWER = "Hello, world"
@@ -172,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
+    def do_HEAD(self) -> None:
+        self._serve()
+
     def do_GET(self) -> None:
         self._serve()
 
@@ -210,8 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) + (100 if reply.cut else 0)))
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+            self.wfile.flush()
         if reply.cut:
             self.close_connection = True
 
@@ -236,12 +242,19 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def recording_server(port: int = 0) -> Iterator[Recorder]:
-    """Serve on a loopback port, by default a free one, for the length of the block."""
+def recording_server(port: int = 0, certificate: Path | None = None) -> Iterator[Recorder]:
+    """Serve on a loopback port, by default a free one, for the length of the block.
+
+    With a ``certificate`` (:func:`write_certificate`) it speaks TLS, as ``localhost``.
+    """
     handler: type[_Handler] = type("Handler", (_Handler,), {})
     server = _Server(("127.0.0.1", port), handler)
-    recorder = Recorder(server)
-    handler.recorder = recorder
+    recorder = handler.recorder = Recorder(server)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        recorder.base_url = f"https://localhost:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -250,3 +263,31 @@ def recording_server(port: int = 0) -> Iterator[Recorder]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def write_certificate(path: Path) -> None:
+    """Write a key and a self-signed certificate for ``localhost``."""
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    format_ = serialization.PrivateFormat.PKCS8
+    key_bytes = key.private_bytes(pem, format_, serialization.NoEncryption())
+    path.write_bytes(key_bytes + certificate.public_bytes(pem))

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -30,7 +29,7 @@ from tests.faults import (
     Fault,
     Server,
     fault_server,
-    write_certificate,
+    unreachable_places,
 )
 from tests.recorder import Recorder, recording_server
 
@@ -56,22 +55,15 @@ class Setup(NamedTuple):
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("faults")
-    certificate = folder / "certificate.pem"
-    write_certificate(certificate)
     with (
         recording_server() as elsewhere,
         fault_server(int(elsewhere.origin.rpartition(":")[2])) as server,
-        fault_server(certificate=certificate) as untrusted,
-        socket.socket() as closed,
+        unreachable_places(server, folder) as unreachable,
     ):
-        closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; not listening
         urls = {
             "p": f"http://127.0.0.1:{server.port}/v1",
             "small": f"http://127.0.0.1:{server.port}/small/v1",
-            "refused": f"http://127.0.0.1:{closed.getsockname()[1]}/v1",
-            "unknown": "https://no-such-host.invalid/v1",  # RFC 6761: never resolves
-            "no-tls": f"https://127.0.0.1:{server.port}/v1",
-            "untrusted": f"https://localhost:{untrusted.port}/v1",
+            **unreachable,
         }
         config = folder / "gptme.toml"
         tables = [provider(url, name, api_key=KEY) for name, url in urls.items()]

@@ -7,7 +7,6 @@ process of their own, too, which is what a user has.
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.command import provider, run
-from tests.faults import FAULTS, STREAM, Server, fault_server, write_certificate
+from tests.faults import FAULTS, STREAM, Server, fault_server, unreachable_places
 from tests.places import Done, Place, place
 from tests.recorder import Recorder, Reply, chat_chunk, chat_reply, chat_stream, recording_server
 from tests.waiting import come_to
@@ -208,24 +207,14 @@ class Setup:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("same")
-    certificate = folder / "certificate.pem"
-    write_certificate(certificate)
     with (
         place(folder / "home") as home,
         recording_server() as p,
         recording_server() as q,
         fault_server(int(q.origin.rpartition(":")[2])) as faults,
-        fault_server(certificate=certificate) as untrusted,
-        socket.socket() as closed,
+        unreachable_places(faults, folder) as unreachable,
     ):
-        closed.bind(("127.0.0.1", 0))  # so that nobody else gets the port; not listening
-        urls = {
-            "f": f"http://127.0.0.1:{faults.port}/v1",
-            "refused": f"http://127.0.0.1:{closed.getsockname()[1]}/v1",
-            "unknown": "https://no-such-host.invalid/v1",  # RFC 6761: never resolves
-            "no-tls": f"https://127.0.0.1:{faults.port}/v1",
-            "untrusted": f"https://localhost:{untrusted.port}/v1",
-        }
+        urls = {"f": f"http://127.0.0.1:{faults.port}/v1", **unreachable}
         tables = [provider(url, name, api_key=KEY) for name, url in urls.items()]
         config = CONFIG.format(url=p.base_url, other=q.base_url, key=KEY)
         home.write("\n".join([config, *tables]))

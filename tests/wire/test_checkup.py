@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ from adapter.providers.discovery import models_of
 from adapter.providers.model_cache import cache_file, cache_models, cached_models
 from tests.command import PATIENCE, at_a_terminal, run, started
 from tests.command import provider as table
-from tests.recorder import Recorder, Reply, Request, recording_server
+from tests.recorder import Recorder, Reply, Request, recording_server, write_certificate
 
 Write = Callable[..., Path]
 
@@ -91,59 +88,11 @@ def test_a_port_where_nobody_listens(write: Write) -> None:
 @pytest.fixture
 def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """An HTTPS server with a certificate of its own; its base URL and that certificate."""
-    openssl = shutil.which("openssl")
-    if not openssl:
-        pytest.skip("there is no openssl")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            openssl,
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-keyout",
-            key,
-            "-out",
-            cert,
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        ],
-        check=True,
-        capture_output=True,
-    )
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            body = b'{"data": [{"id": "m"}]}'
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.send_response(500)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"https://localhost:{server.server_address[1]}/v1", cert
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    certificate = tmp_path / "cert.pem"
+    write_certificate(certificate)
+    with recording_server(certificate=certificate) as server:
+        server.script = lambda request: Reply(500, {}) if request.method == "POST" else None
+        yield server.base_url, certificate
 
 
 def test_a_certificate_of_ones_own(

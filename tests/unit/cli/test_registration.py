@@ -36,6 +36,8 @@ from tests.unit.cli.samples import FILE, KEYRING, P
 
 Write = Callable[..., Path]
 
+ADD_NEW = ("providers", "add", "new", "--base-url", "https://h/v1")
+
 
 # ---- known providers
 
@@ -89,11 +91,7 @@ def test_another_base_url_does_not_get_the_known_key(config_dir: Path) -> None:
 def test_every_field(write: Write) -> None:
     path = write(FILE)
     done = run(
-        "providers",
-        "add",
-        "new",
-        "--base-url",
-        "https://h/v1",
+        *ADD_NEW,
         "--api-key-env",
         "NEW_KEY",
         "--default-model",
@@ -113,11 +111,7 @@ def test_every_field(write: Write) -> None:
 def test_a_key_goes_to_the_private_file(write: Write) -> None:
     path = write(FILE)
     done = run(
-        "providers",
-        "add",
-        "new",
-        "--base-url",
-        "https://h/v1",
+        *ADD_NEW,
         "--api-key-stdin",
         stdin=b"sk-canary\nmore\n",
     )
@@ -176,11 +170,7 @@ def test_what_cannot_be_added(write: Write, args: list[str], words: str) -> None
 def test_a_dry_run(write: Write) -> None:
     path = write(FILE)
     done = run(
-        "providers",
-        "add",
-        "new",
-        "--base-url",
-        "https://h/v1",
+        *ADD_NEW,
         "--api-key-stdin",
         "--dry-run",
         stdin=b"sk-canary",
