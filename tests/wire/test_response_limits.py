@@ -21,8 +21,7 @@ import pytest
 import adapter
 from adapter.cli.main import run as run_command
 from tests.command import PATIENCE, provider
-from tests.faults import write_certificate
-from tests.recorder import ANSWER, REPLIES, Recorder, Reply, chat_reply
+from tests.recorder import ANSWER, REPLIES, Recorder, Reply, chat_reply, write_certificate
 from tests.wire.test_drop_ins import CASES, Case, case_id
 
 Write = Callable[..., Path]
