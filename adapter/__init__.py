@@ -14,6 +14,8 @@ __version__: str  # read from the installed distribution on first use
 if TYPE_CHECKING:
     from typing import Any
 
+    from adapter.batches.api import abatch, batch
+    from adapter.batches.progress import BatchSummary
     from adapter.call.resolution import Resolution, resolve
     from adapter.call.routers import router
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdapterError",
+    "BatchSummary",
     "Config",
     "ConfigError",
     "EmbeddedError",
@@ -68,6 +71,7 @@ __all__ = [
     "ResolvedKey",
     "UnknownProviderError",
     "__version__",
+    "abatch",
     "acompletion",
     "aembedding",
     "aimage_generation",
@@ -76,6 +80,7 @@ __all__ = [
     "aspeech",
     "atext_completion",
     "atranscription",
+    "batch",
     "batch_completion",
     "completion",
     "embedding",
@@ -96,6 +101,7 @@ __all__ = [
 
 _HOMES = {
     "AdapterError": "errors",
+    "BatchSummary": "batches.progress",
     "Config": "config.loading",
     "ConfigError": "errors",
     "EmbeddedError": "errors",
@@ -108,6 +114,8 @@ _HOMES = {
     "Resolution": "call.resolution",
     "ResolvedKey": "keys.precedence",
     "UnknownProviderError": "errors",
+    "abatch": "batches.api",
+    "batch": "batches.api",
     "install": "programs.install",
     "installed": "programs.install",
     "load_config": "config.loading",

@@ -98,7 +98,7 @@ class AdapterError(Exception):
 class ConfigError(AdapterError):
     """The configuration cannot be used. ``problems`` holds all of them, not only the first."""
 
-    exit_code = ExitCode.USAGE
+    exit_code: int = ExitCode.USAGE
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         self.problems: tuple[Problem, ...] = () if isinstance(problems, str) else tuple(problems)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from adapter.call.failures import Failure
     from adapter.cli.query import Options
 
-__all__ = ["RESERVED", "answer"]
+__all__ = ["RESERVED", "answer", "parse_parameters"]
 
 RESERVED = {
     "model": "use -m/--model",
@@ -43,7 +43,7 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     if client.leave is not None and _worker_is_off():
         client.leave("[plugin.litellm.worker] mode is off")
     schema = _check(options)
-    params = _parse_parameters(options.options)
+    params = parse_parameters(options.options)
     prompt = _read_prompt(words, "-" in options.attachments)
     if prompt is None and not options.attachments:
         return _without_prompt(ctx)
@@ -96,7 +96,8 @@ def _check(options: Options) -> dict[str, Any] | None:
     return load_schema(source, several=options.schema is None)
 
 
-def _parse_parameters(pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def parse_parameters(pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Return the parameters that ``-o`` names, JSON values parsed. Raises ``UsageError``."""
     params: dict[str, Any] = {}
     for key, value in pairs:
         if key in RESERVED:

@@ -8,6 +8,7 @@ import sys
 __all__ = ["COMMANDS", "FLAGS", "first_word", "main"]
 
 COMMANDS = {
+    "batch": ("adapter.cli.batch", "batch", "Answer a file of requests, once each."),
     "completion": ("adapter.cli.completing", "completion", "Print a shell's completion script."),
     "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
     "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),

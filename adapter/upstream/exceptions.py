@@ -14,6 +14,7 @@ __all__ = [
     "UNKNOWN_HOST",
     "UNREACHABLE",
     "ErrorDetails",
+    "causes",
     "error_details",
     "error_words",
     "is_too_long",

@@ -7,7 +7,7 @@ from contextlib import suppress
 from inspect import iscoroutinefunction
 from typing import Any
 
-__all__ = ["close_stream", "count_fallbacks", "separate_cache"]
+__all__ = ["close_stream", "count_fallbacks", "request_id", "separate_cache"]
 
 
 def count_fallbacks(result: Any, fallbacks: int) -> None:
@@ -23,6 +23,14 @@ def count_fallbacks(result: Any, fallbacks: int) -> None:
             hidden["additional_headers"] = {**(hidden.get("additional_headers") or {}), **headers}
         else:  # a text completion's
             hidden.additional_headers = {**(hidden.additional_headers or {}), **headers}
+
+
+def request_id(result: Any) -> str | None:
+    """Return the ``x-request-id`` that the server gave an answer, ``None`` where it gave none."""
+    with suppress(Exception):  # as above
+        found = result._hidden_params["additional_headers"].get("llm_provider-x-request-id")
+        return found if isinstance(found, str) else None
+    return None
 
 
 def close_stream(stream: Any) -> None:

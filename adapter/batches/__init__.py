@@ -1,0 +1,1 @@
+"""A file of requests, answered once each: here, or on Ray."""

@@ -1,0 +1,159 @@
+"""``adapter batch``: a file of requests, answered once each."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import click
+
+from adapter.cli.options import config_option, models_word
+
+__all__ = ["batch"]
+
+POSITIVE = click.IntRange(1)
+COUNT = click.IntRange(0)
+
+
+@click.command()
+@click.argument("input", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@click.option("--errors", metavar="FILE", help="Where failures go. [default: OUTPUT.errors.jsonl]")
+@click.option(
+    "-m",
+    "--model",
+    envvar="ADAPTER_MODEL",
+    shell_complete=models_word,
+    metavar="PROVIDER[/MODEL]",
+    help="For lines that name no model. [env: ADAPTER_MODEL]",
+)
+@click.option(
+    "--prompt",
+    metavar="TEXT",
+    help="INPUT is CSV, JSONL of plain records or Parquet; {FIELD} stands for a field of a record.",
+)
+@click.option("-s", "--system", metavar="TEXT", help="System message, with --prompt.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    nargs=2,
+    multiple=True,
+    metavar="KEY VALUE",
+    help="A field for bodies that lack it, as in -o temperature 0. JSON is parsed. Repeatable.",
+)
+@click.option("--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check it.")
+@click.option("--limit", type=POSITIVE, metavar="N", help="Only the first N lines.")
+@click.option("--in-order", is_flag=True, help="Write answers in the order of INPUT.")
+@click.option("--dry-run", is_flag=True, help="Check everything, ask nothing; say what goes where.")
+@click.option(
+    "--concurrency",
+    type=POSITIVE,
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Requests in flight to each provider.",
+)
+@click.option(
+    "--rpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Requests a minute to each provider. [default: its rpm in the configuration]",
+)
+@click.option(
+    "--tpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Tokens a minute to each provider. [default: its tpm in the configuration]",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 100),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Try a request again where that may help, with growing waits.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 1e9, min_open=True),
+    default=600.0,
+    metavar="SECONDS",
+    help="Give up a request after this time. [default: 600]",
+)
+@click.option(
+    "--max-failures",
+    type=COUNT,
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="End after N failed lines in a row; 0 never does.",
+)
+@click.option(
+    "--max-refusals",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Send no more to a provider after N answers of 401 or 403; 0 goes on.",
+)
+@click.option(
+    "--no-repeat", is_flag=True, help="Send nothing twice; what is not sure is `unknown`."
+)
+@click.option("--retry-failed", is_flag=True, help="Ask again what failed.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Processes that make the calls. [default: one a core; with --direct 1]",
+)
+@click.option("--direct", is_flag=True, help="Post each body as it stands, without LiteLLM.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where calls are made: here, or by actors of a Ray cluster.",
+)
+@click.option("--address", metavar="ADDRESS", help="Of the Ray cluster. [default: one made here]")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@config_option
+@click.pass_context
+def batch(
+    ctx: click.Context,
+    /,
+    input: str,
+    output: str,
+    options: tuple[tuple[str, str], ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Ask each request of INPUT once, and write the answers to OUTPUT.
+
+    INPUT has OpenAI's batch lines, as a file, gzipped, or - for stdin. The same command goes on
+    where another run ended.
+    """
+    from adapter.batches.api import Run
+    from adapter.cli.answer import parse_parameters
+    from adapter.cli.options import load
+    from adapter.cli.output import json_text
+    from adapter.upstream.loading import set_command_defaults
+
+    gc.enable()  # this one lasts
+    set_command_defaults()
+    load()
+    given["options"] = parse_parameters(options)
+    given["progress"] = True
+    with Run(input, output, given) as run:  # type: ignore[arg-type]  # click names them so
+        summary = asyncio.run(run.ask(is_command=True))
+    if given["dry_run"]:
+        for place in run.destinations:
+            urls = ", ".join(f"{n:,} to {url}" for url, n in place.urls.items())
+            where = f" ({place.base_url}, {place.key})" if place.base_url else ""
+            click.echo(f"{place.name}{where}: {place.lines:,} lines: {urls}", err=as_json)
+    elif not as_json:
+        click.echo(f"adapter: {summary}", err=True)
+    if as_json:
+        click.echo(json_text(summary.as_dict()))
+    ctx.exit(summary.exit_code)
