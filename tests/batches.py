@@ -1,0 +1,47 @@
+"""Batch lines to ask, and what a run has written."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.recorder import Recorder, Request
+
+
+def line(custom_id: str, model: str = "p/m", **body: Any) -> dict[str, Any]:
+    """Return a chat line whose prompt is its id."""
+    asked = {"model": model, "messages": [{"role": "user", "content": custom_id}], **body}
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": asked}
+
+
+def lines(number: int, model: str = "p/m") -> list[dict[str, Any]]:
+    return [line(f"id-{n}", model) for n in range(number)]
+
+
+def write_lines(records: Iterable[Any], path: str = "in.jsonl") -> None:
+    Path(path).write_text("".join(f"{json.dumps(r)}\n" for r in records), encoding="utf-8")
+
+
+def read_lines(path: str) -> list[dict[str, Any]]:
+    """Return the lines of a file, which must end with a line's end."""
+    text = Path(path).read_bytes()
+    assert not text or text.endswith(b"\n")
+    return [json.loads(one) for one in text.splitlines()]
+
+
+def ids(path: str) -> list[str]:
+    return [one["custom_id"] for one in read_lines(path)]
+
+
+def prompt(request: Request) -> str:
+    """Return the last message of a chat request, which is the id of its line."""
+    text: str = request.body["messages"][-1]["content"]
+    return text
+
+
+def asked(server: Recorder) -> Counter[str]:
+    """Return how often a server was asked each line."""
+    return Counter(map(prompt, server.requests))

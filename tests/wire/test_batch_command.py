@@ -1,0 +1,363 @@
+"""``adapter batch`` as a process: its ends, its locks, its progress, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.batches import asked, ids, lines, prompt, read_lines, write_lines
+from tests.command import PATIENCE, at_a_terminal, provider, started
+from tests.recorder import Recorder, Reply, Request
+
+Write = Callable[..., Path]
+Adapter = Callable[..., "subprocess.CompletedProcess[str]"]
+
+KEY = "sk-the-providers-own-key"
+ARGUMENTS = ("batch", "in.jsonl", "out.jsonl", "--direct")
+
+
+@pytest.fixture(autouse=True)
+def configured(write: Write, server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(provider(server.base_url, "p", api_key_env="P_KEY"))
+    monkeypatch.setenv("P_KEY", KEY)
+
+
+@contextmanager
+def held(server: Recorder, after: int = 0) -> Iterator[threading.Event]:
+    """Let a server answer ``after`` requests and no more until the event is set."""
+    event = threading.Event()
+
+    def script(request: Request) -> None:
+        if len(server.requests) > after:
+            event.wait(PATIENCE)
+
+    server.script = script
+    try:
+        yield event
+    finally:
+        event.set()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds that another process brings about."""
+    done = threading.Event()
+    for _ in range(int(PATIENCE * 100)):
+        if condition():
+            return
+        done.wait(0.01)
+    raise AssertionError("it did not come about")
+
+
+def check_once(number: int) -> None:
+    found = ids("out.jsonl") + ids("out.errors.jsonl")
+    assert sorted(found) == sorted(f"id-{n}" for n in range(number))
+
+
+def test_the_summary_is_for_people_or_for_machines(adapter: Adapter) -> None:
+    write_lines(lines(3))
+
+    first = adapter(*ARGUMENTS)
+    second = adapter(*ARGUMENTS, "--json")
+
+    assert (first.returncode, first.stdout) == (0, "")
+    assert "3 answered, 0 failed, 0 done before, 0 left; 3 requests in " in first.stderr
+    assert json.loads(second.stdout) | {"seconds": 0} == {
+        "answered": 0, "cost": None, "earlier": 3, "ended": None, "exit_code": 0, "failed": 0,
+        "input_tokens": 0, "left": 0, "lines": 3, "output_tokens": 0, "requests": 0,
+        "errors": os.path.abspath("out.errors.jsonl"),
+        "output": os.path.abspath("out.jsonl"),
+        "seconds": 0,
+    }
+
+
+def test_what_is_piped_in_is_asked_too(adapter: Adapter, server: Recorder) -> None:
+    text = "".join(f"{json.dumps(one)}\n" for one in lines(3))
+
+    done = adapter("batch", "-", "out.jsonl", "--direct", stdin=text)
+
+    assert done.returncode == 0, done.stderr
+    assert len(server.requests) == 3
+    assert sorted(os.listdir()) == ["out.errors.jsonl", "out.jsonl", "out.jsonl.journal"]
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "code"),
+    [("{\n", "p/m", 2), ("", "nobody/m", 4), ("", "q/m", 3)],
+    ids=["input", "model", "key"],
+)
+def test_nothing_is_sent_where_something_is_wrong(
+    text: str, model: str, code: int, adapter: Adapter, write: Write, server: Recorder
+) -> None:
+    write(
+        provider(server.base_url, "p", api_key_env="P_KEY")
+        + provider(server.base_url, "q", api_key_env="Q_KEY")
+    )
+    write_lines([*lines(2), *lines(3, model)[2:]])
+    with open("in.jsonl", "a") as file:
+        file.write(text)
+
+    done = adapter(*ARGUMENTS[:3])
+
+    assert done.returncode == code
+    assert f"in.jsonl:{4 if text else 3}: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert server.requests == []
+    assert os.listdir() == ["in.jsonl"]
+
+
+def test_a_second_run_is_told_of_the_first(adapter: Adapter, server: Recorder) -> None:
+    write_lines(lines(3))
+    with held(server) as release, started(*ARGUMENTS) as process:
+        wait_for(lambda: len(server.requests) == 3)
+        second = adapter(*ARGUMENTS)
+        release.set()
+        assert process.wait(PATIENCE) == 0
+
+    assert second.returncode == 1
+    assert "another run is writing" in second.stderr
+    assert len(server.requests) == 3
+    check_once(3)
+
+
+def test_ctrl_c_waits_for_what_is_in_flight(server: Recorder, adapter: Adapter) -> None:
+    write_lines(lines(20))
+    with held(server, after=4) as release, started(*ARGUMENTS, "--concurrency", "2") as process:
+        wait_for(lambda: len(server.requests) == 6)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert b"waiting for what is in flight" in process.stderr.readline()
+        release.set()
+        assert process.wait(PATIENCE) == 130
+
+    assert len(ids("out.jsonl")) == 6
+    assert adapter(*ARGUMENTS).returncode == 0
+    assert set(asked(server).values()) == {1}
+    check_once(20)
+
+
+def test_ctrl_c_twice_drops_what_is_in_flight(server: Recorder, adapter: Adapter) -> None:
+    write_lines(lines(20))
+    with held(server, after=4), started(*ARGUMENTS, "--concurrency", "2") as process:
+        wait_for(lambda: len(server.requests) == 6)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert b"Traceback" not in process.stderr.read()
+
+    assert adapter(*ARGUMENTS).returncode == 0
+    assert sum(asked(server).values()) <= 22
+    check_once(20)
+
+
+def test_a_full_disk_is_a_clear_end(server: Recorder, adapter: Adapter) -> None:
+    write_lines(lines(40))
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python has it: the write fails
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    full = adapter(*ARGUMENTS, "--concurrency", "4", preexec_fn=small_files)
+
+    assert full.returncode == 1
+    assert "out.jsonl cannot be written: " in full.stderr
+    assert "the same command goes on" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert len(Path("out.jsonl").read_bytes()) <= 3000
+    whole = len(ids("out.jsonl"))
+    assert adapter(*ARGUMENTS).returncode == 0
+    assert sum(asked(server).values()) <= 40 + 4
+    assert whole > 0
+    check_once(40)
+
+
+def test_a_closed_stderr_loses_no_answer(server: Recorder) -> None:
+    write_lines(lines(3))
+    reader, writer = os.pipe()
+    os.close(reader)
+    with started(*ARGUMENTS, stderr=writer) as process:
+        assert process.wait(PATIENCE) in (0, 1)
+    os.close(writer)
+
+    check_once(3)
+
+
+def test_a_terminal_shows_how_far_it_is(server: Recorder) -> None:
+    write_lines(lines(20))
+    with held(server, after=10) as release:
+        threading.Timer(3, release.set).start()
+        code, shown = at_a_terminal(*ARGUMENTS, "--concurrency", "2")
+
+    assert code == 0
+    assert "10 of 20 done, 0 failed, " in shown
+    assert " left" in shown
+
+
+def test_several_processes_ask_each_line_once(server: Recorder, adapter: Adapter) -> None:
+    write_lines(lines(40))
+
+    done = adapter(*ARGUMENTS[:3], "--processes", "2")
+
+    assert done.returncode == 0, done.stderr
+    assert asked(server) == {f"id-{n}": 1 for n in range(40)}
+    check_once(40)
+
+
+def children(process: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+def test_a_process_that_dies_costs_what_it_had_in_flight(repeat: bool, server: Recorder) -> None:
+    write_lines(lines(30))
+    arguments = (*ARGUMENTS, "--processes", "2", "--concurrency", "4")
+    with (
+        held(server, after=8) as release,
+        started(*arguments, *([] if repeat else ["--no-repeat"])) as process,
+    ):
+        wait_for(lambda: len(server.requests) == 12)
+        command_lines = [Path(f"/proc/{n}/cmdline").read_bytes() for n in children(process.pid)]
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        release.set()
+        code = process.wait(PATIENCE)
+
+    assert KEY.encode() not in b"".join(command_lines)
+    check_once(30)
+    twice = [one for one, times in asked(server).items() if times > 1]
+    if repeat:
+        assert code == 0
+        assert 1 <= len(twice) <= 4
+    else:
+        assert code == 1
+        assert twice == []
+        failed = read_lines("out.errors.jsonl")
+        assert 1 <= len(failed) <= 4
+        assert {one["error"]["code"] for one in failed} == {"unknown"}
+
+
+def test_processes_end_with_the_command(server: Recorder) -> None:
+    write_lines(lines(30))
+    with held(server), started(*ARGUMENTS, "--processes", "2") as process:
+        wait_for(lambda: len(server.requests) > 0)
+        started_by_it = children(process.pid)
+        process.kill()
+        process.wait(PATIENCE)
+        wait_for(lambda: not any(Path(f"/proc/{n}/fd").exists() for n in started_by_it))
+
+
+def test_what_was_in_flight_at_a_kill_is_not_repeated(server: Recorder, adapter: Adapter) -> None:
+    write_lines(lines(20))
+    with held(server, after=5), started(*ARGUMENTS, "--concurrency", "4") as process:
+        wait_for(lambda: len(server.requests) == 9)
+        process.kill()
+        process.wait(PATIENCE)
+
+    done = adapter(*ARGUMENTS, "--no-repeat")
+
+    assert done.returncode == 1
+    assert set(asked(server).values()) == {1}
+    failed = read_lines("out.errors.jsonl")
+    assert 1 <= len(failed) <= 4 + 1
+    assert {one["error"]["code"] for one in failed} == {"unknown"}
+    check_once(20)
+    assert adapter(*ARGUMENTS, "--no-repeat", "--retry-failed").returncode == 0
+    assert len(ids("out.jsonl")) == 20
+
+
+def test_a_connection_that_breaks_is_unknown_and_one_refused_is_not(
+    server: Recorder, adapter: Adapter
+) -> None:
+    server.script = lambda request: (
+        Reply(200, b"{", cut=True) if prompt(request) == "id-1" else None
+    )
+    write_lines(lines(3))
+
+    assert adapter(*ARGUMENTS, "--no-repeat").returncode == 1
+
+    assert set(asked(server).values()) == {1}
+    (one,) = read_lines("out.errors.jsonl")
+    assert (one["custom_id"], one["error"]["code"]) == ("id-1", "unknown")
+    server.script = None
+    assert adapter(*ARGUMENTS, "--no-repeat", "--retry-failed").returncode == 0
+    check_once(3)
+
+
+CHANCES = 5
+"""Kills, over 300 lines; `make stress` makes 50 over 3,000."""
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("repeat", [True, False])
+def test_kills_at_any_moment_lose_and_repeat_nothing(
+    repeat: bool, server: Recorder, adapter: Adapter, amount: Callable[[int, int], int]
+) -> None:
+    """Each run is killed when the server has had so many requests more, at a moment by chance."""
+    chance = random.Random(20261130)
+    kills, number, in_flight = amount(CHANCES, 50), amount(300, 3000), 16
+    write_lines(lines(number))
+
+    def script(request: Request) -> None:
+        threading.Event().wait(chance.uniform(0, 0.01))
+
+    server.script = script
+    options = ("--concurrency", str(in_flight), *([] if repeat else ["--no-repeat"]))
+    for kill in range(kills):
+        target = len(server.requests) + chance.randint(0, 2 * number // kills // 2)
+        with started(*ARGUMENTS, *options) as process:
+            while process.poll() is None and len(server.requests) < target:
+                threading.Event().wait(chance.uniform(0, 0.02))
+            process.kill()
+            process.wait(PATIENCE)
+        found = [*whole_ids("out.jsonl"), *whole_ids("out.errors.jsonl")]
+        assert len(found) == len(set(found)), kill
+
+    done = adapter(*ARGUMENTS, *options)
+
+    assert done.returncode in ((0,) if repeat else (0, 1)), done.stderr
+    check_once(number)
+    times = asked(server)
+    assert sum(times.values()) <= number + kills * in_flight
+    if not repeat:
+        assert set(times.values()) == {1}
+        unknown = read_lines("out.errors.jsonl")
+        assert {one["error"]["code"] for one in unknown} <= {"unknown"}
+        assert len(unknown) <= kills * in_flight
+    else:
+        assert set(times) == {f"id-{n}" for n in range(number)}
+
+
+def whole_ids(path: str) -> list[Any]:
+    """Return the ids of the lines that have an end."""
+    if not Path(path).exists():
+        return []
+    text = Path(path).read_bytes()
+    return [
+        json.loads(one)["custom_id"] for one in text.splitlines(keepends=True) if one[-1:] == b"\n"
+    ]
+
+
+def test_the_parent_of_processes_imports_no_litellm(tmp_path: Path, server: Recorder) -> None:
+    write_lines(lines(1))
+    code = (
+        "import sys, adapter; adapter.batch('in.jsonl', 'out.jsonl', processes=2);"
+        "print('litellm' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+
+    assert done.stdout == "False\n"
+    assert len(server.requests) == 1
