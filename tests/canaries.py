@@ -150,6 +150,12 @@ class FileKeyring(keyring.backend.KeyringBackend):
         self._path().write_text(json.dumps(left))
 
 
+def _batch_line(place: str) -> str:
+    body = {"model": place, "messages": [{"role": "user", "content": place}]}
+    line = {"custom_id": place, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(line) + "\n"
+
+
 class Nursery:
     """The home, the servers and the keys. Its ``repr`` shows none, so that a test may hold it."""
 
@@ -191,6 +197,7 @@ class Nursery:
             "print-key.py": COMMAND.format(path=str(self.home / "key-for-cmd")),
             "keyring.json": json.dumps({"keyring": self.key("keyring")}),
             "work/import.yaml": json.dumps(self._importable()),
+            "work/batch.jsonl": "".join(map(_batch_line, PLACES)),
         }
         for name, text in files.items():
             path = self.home / name

@@ -106,10 +106,10 @@ class Run:
         self._closing.close()
 
     def _begin(self, input: str, output: str) -> None:
-        options, config = self._options, load_config()
+        options = self._options
         prompt, model = options.get("prompt"), options.get("model")
         if prompt is not None and not model:
-            model = choose_model(config)
+            model = choose_model(load_config())
         wanted = response_format(self._schema) if self._schema is not None else None
         recipe = Recipe(model, prompt, options.get("system"), options.get("options") or {}, wanted)
         errors = options.get("errors") or errors_path(output)
@@ -123,9 +123,9 @@ class Run:
         index, self.destinations = check(
             source,
             recipe,
-            config,
             limit=options.get("limit"),
             direct=bool(options.get("direct")),
+            keys=options.get("engine") != "ray",
         )
         given = {n: options[n] for n in Limits.__dataclass_fields__ if n in options}  # type: ignore[literal-required]  # they are names of its
         self._engine = Engine(source, recipe, index, self.destinations, Limits(**given))

@@ -13,12 +13,12 @@ from typing import Any
 from adapter.batches.formats import InputError, Recipe, Request, Source, hash_of
 from adapter.call.resolution import EMBEDDED, Resolution, resolve
 from adapter.call.translation import OWN_ATTEMPTS
-from adapter.config.loading import Config
+from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError, Problem
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE, is_litellm_model
 
-__all__ = ["DONE", "PENDING", "SENT", "Destination", "Index", "check"]
+__all__ = ["DONE", "PENDING", "SENT", "Destination", "Index", "check", "check_model"]
 
 MOST_PROBLEMS = 1000
 """How many are told of; at more, the rest of the input is not looked at."""
@@ -82,9 +82,10 @@ class Index:
 
 @dataclass
 class Destination:
-    """A provider that lines go to; ``base_url`` is empty where only LiteLLM knows it."""
+    """A provider that lines go to, the first by ``model``; a ``base_url`` of LiteLLM's is empty."""
 
     name: str
+    model: str
     base_url: str = ""
     key: str = ""
     extras: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -103,10 +104,9 @@ class Destination:
 class _Destinations:
     """Destinations by name, and where a model string leads."""
 
-    def __init__(self, config: Config, direct: bool) -> None:
+    def __init__(self, config: Config, direct: bool, keys: bool) -> None:
         self.all: list[Destination] = []
-        self._config = config
-        self._direct = direct
+        self._config, self._direct, self._keys = config, direct, keys
         self._by_name: dict[str, int | InputError] = {}
         self.find = lru_cache(maxsize=10_000)(self._find)
 
@@ -127,7 +127,7 @@ class _Destinations:
         name = _name(resolution)
         if name not in self._by_name:
             try:
-                self.all.append(_destination(name, resolution))
+                self.all.append(_destination(name, model, resolution, self._keys))
             except AdapterError as error:
                 self._by_name[name] = InputError(str(error), "set it", error.exit_code)
             else:
@@ -152,21 +152,29 @@ def _name(resolution: Resolution) -> str:
     return EMBEDDED if resolution.embedded else head if slash else "LiteLLM"
 
 
-def _destination(name: str, resolution: Resolution) -> Destination:
-    """Return where a model goes. Raises :class:`MissingKeyError` where its key is not set."""
+def _destination(name: str, model: str, resolution: Resolution, keys: bool) -> Destination:
+    """Return where a model goes; with ``keys``, :class:`MissingKeyError` where its is not set."""
     provider = resolution.provider
     if provider is not None:
-        key = provider.resolve_key()
-        provider.headers()
-        return Destination(name, provider.base_url, str(key), provider.extras)
+        key = f"key {provider.key_source}"
+        if keys:
+            key = str(provider.resolve_key())
+            provider.headers()
+        return Destination(name, model, provider.base_url, key, provider.extras)
     if resolution.embedded:
-        return Destination(name, is_embedded=True)
+        return Destination(name, model, is_embedded=True)
     row = OPENAI_COMPATIBLE.get(name)
     variables = row.keys if row is not None and not row.key_optional else ()
-    if variables and not any(map(os.environ.get, variables)):
+    if keys and variables and not any(map(os.environ.get, variables)):
         text = f"the key of {name}, a provider of LiteLLM's, is not set: export {variables[0]}=..."
         raise MissingKeyError(text, provider=name, variable=variables[0])
-    return Destination(name)
+    return Destination(name, model)
+
+
+def check_model(model: str, config: Config, *, direct: bool) -> InputError | None:
+    """Return what is wrong with a model or its key, ``None`` where it can be called."""
+    found = _Destinations(config, direct, keys=True).find(model)
+    return found if isinstance(found, InputError) else None
 
 
 class _InputProblemsError(ConfigError):
@@ -207,15 +215,22 @@ def _words(error: InputError, more: int) -> str:
 
 
 def check(
-    source: Source, recipe: Recipe, config: Config, *, limit: int | None, direct: bool
+    source: Source,
+    recipe: Recipe,
+    *,
+    limit: int | None,
+    direct: bool,
+    keys: bool = True,
 ) -> tuple[Index, list[Destination]]:
     """Return the lines of the input, the first ``limit`` of them, and where they go.
+
+    ``keys`` says whether the keys are to be found here.
 
     Raises :class:`ConfigError` with all that is wrong: exit code 3 where that is keys that are not
     set and nothing else, 4 where it is unknown providers and models, else 2.
     """
     index, problems = Index(), _Problems(source.path)
-    destinations = _Destinations(config, direct)
+    destinations = _Destinations(load_config(), direct, keys)
     try:
         for number, record in source.records():
             if limit is not None and len(index) >= limit:

@@ -1,5 +1,221 @@
-"""The calls of a batch by actors of a Ray cluster."""
+"""The calls of a batch by actors of a Ray cluster, each with LiteLLM imported once.
+
+Keys do not travel: the driver's configuration does, without them, and each actor resolves them
+where it runs. The driver remains the one that reads, limits, journals and writes.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import asyncio
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from adapter._install import install_extra
+from adapter._tables import leaves
+from adapter.batches.calls import Calls, Outcome
+from adapter.batches.checking import Destination, check_model
+from adapter.batches.processes import died
+from adapter.config.loading import Config, load_config
+from adapter.config.provider import FIELDS, Provider
+from adapter.errors import AdapterError, ConfigError, ExitCode
+from adapter.keys.precedence import default_variable
+from adapter.secrets.secret import Secret
+from adapter.upstream.loading import load_for_command
+
+__all__ = ["Actors"]
+
+START_SECONDS = 120.0
+"""How long an actor may take to be placed and to import LiteLLM."""
+
+OWN_KEY = "ADAPTER_BATCH_KEY_{}"
+"""The variable that holds a key of the node's own configuration, in its actor alone."""
+
+
+def portable(config: Config, names: Iterable[str]) -> dict[str, Any]:
+    """Return what the configuration says of providers, for another machine: without keys.
+
+    Raises :class:`ConfigError` for a header or parameter that is a secret written out.
+    """
+    tables, params, written = [], {}, []
+    for provider in map(config.find, names):
+        if provider is None:  # one of LiteLLM's
+            continue
+        table = {name: getattr(provider, name) for name in FIELDS if name != "api_key"}
+        if provider.api_key:
+            written.append(provider.name)
+            table["api_key_env"] = default_variable(provider.name)
+        tables.append({name: value for name, value in table.items() if value})
+        params[provider.name] = dict(provider.extras)
+        for path, value in leaves(params[provider.name]):
+            if isinstance(value, Secret):
+                raise ConfigError(
+                    f"provider {provider.name!r}: {'.'.join(path)} is written out, so it cannot go "
+                    'to another machine: name a variable of the nodes, as in "$VAR"'
+                )
+    ours = {"providers": params, "models": dict(config.models)}
+    aliases = config.settings.get("router_settings", {}).get("model_group_alias")
+    if aliases:
+        ours["router_settings"] = {"model_group_alias": dict(aliases)}
+    return {"written": written, "file": {"providers": tables, "plugin": {"litellm": ours}}}
+
+
+class Actor:
+    """Makes calls on a node; Ray makes it, and runs its methods at the same time."""
+
+    def __init__(self, configuration: dict[str, Any], settings: dict[str, Any]) -> None:
+        self._configuration = configuration
+        self._calls = Calls(**settings)
+
+    async def start(self, models: list[str], direct: bool) -> list[tuple[str, int]]:
+        """Return what is wrong here with the keys of ``models``, with exit codes; import LiteLLM."""
+        import tomlkit
+
+        self._take_own_keys()
+        # removed with the actor; there is no key in it
+        self._file = tempfile.NamedTemporaryFile("w", suffix=".toml")  # noqa: SIM115
+        self._file.write(tomlkit.dumps(self._configuration["file"]))
+        self._file.flush()
+        os.environ["ADAPTER_CONFIG"] = self._file.name
+        config = load_config()
+        checked = (check_model(model, config, direct=direct) for model in models)
+        wrong = [(str(error), int(error.code)) for error in checked if error is not None]
+        if not wrong:
+            load_for_command()
+            await self._calls.start()
+        return wrong
+
+    def _take_own_keys(self) -> None:
+        """Use the node's own configuration for keys that the driver has written out."""
+        own = Config()
+        with suppress(ConfigError):
+            own = load_config()
+        for variable, value in own.env.items():
+            os.environ.setdefault(variable, value)
+        for number, table in enumerate(self._configuration["file"]["providers"]):
+            mine: Provider | None = own.find(table["name"])
+            if (
+                mine is not None
+                and mine.api_key
+                and mine.base_url == table["base_url"]
+                and table["name"] in self._configuration["written"]
+            ):
+                table["api_key_env"] = OWN_KEY.format(number)
+                os.environ[table["api_key_env"]] = mine.resolve_key().value
+
+    async def call(self, url: str, body: str) -> dict[str, Any]:
+        """Make a call, and return its outcome; whatever it raises is one."""
+        return asdict(await self._calls.call(url, json.loads(body)))
+
+
+class Actors:
+    """A number of actors; one that dies costs what it had in flight, and is replaced if it can be.
+
+    ``address`` is the cluster's; without one, a cluster of this machine alone is started, unless
+    this program has connected to one already.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        destinations: list[Destination],
+        number: int | None,
+        address: str | None,
+    ) -> None:
+        self._settings = settings
+        self._models = [destination.model for destination in destinations]
+        self._configuration = portable(load_config(), [one.name for one in destinations])
+        self._number = number
+        self._address = address
+        self._in_flight: dict[Any, int] = {}
+        self._replacing: set[asyncio.Task[None]] = set()
+        self._connected = False
+
+    async def start(self) -> None:
+        """Connect, and start the actors. Raises :class:`AdapterError` where that fails."""
+        try:
+            import ray
+        except ImportError:
+            raise ConfigError(f"--engine ray needs Ray: {install_extra('ray')}") from None
+        self._ray: Any = ray
+        if not ray.is_initialized():
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            here = {} if self._address else {"include_dashboard": False}
+            try:
+                await asyncio.to_thread(
+                    ray.init, address=self._address, log_to_driver=False, **here
+                )
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise AdapterError(f"the Ray cluster cannot be reached: {error}") from None
+            self._connected = True
+        self._actor = ray.remote(
+            num_cpus=1, max_restarts=0, max_concurrency=10_000, scheduling_strategy="SPREAD"
+        )(Actor)
+        number = self._number or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        results = await asyncio.gather(
+            *(self._add() for _ in range(number)), return_exceptions=True
+        )
+        failed = [result for result in results if isinstance(result, BaseException)]
+        keys = [error for error in failed if getattr(error, "exit_code", 1) != ExitCode.ERROR]
+        if keys or not self._in_flight:
+            raise (keys or failed)[0]
+
+    async def _add(self) -> None:
+        """Start an actor. Raises :class:`AdapterError`, for a key that is not set with its code."""
+        actor = self._actor.remote(self._configuration, self._settings)
+        started = actor.start.remote(self._models, self._settings["direct"])
+        try:
+            wrong = await asyncio.wait_for(asyncio.wrap_future(started.future()), START_SECONDS)
+        except (asyncio.TimeoutError, self._ray.exceptions.RayError) as error:
+            self._ray.kill(actor)
+            raise AdapterError(
+                f"a Ray actor did not start: {type(error).__name__}; is gptme-litellm installed on "
+                "each node, and a CPU free?"
+            ) from None
+        if wrong:
+            error = AdapterError(
+                "on a node of the cluster: " + "; ".join(text for text, _ in wrong)
+            )
+            error.exit_code = wrong[0][1]
+            raise error
+        self._in_flight[actor] = 0
+
+    async def call(self, url: str, body: dict[str, Any]) -> Outcome:
+        """Have a request made by the actor that has the fewest."""
+        while not self._in_flight:
+            if not self._replacing:
+                raise AdapterError("no actor of the Ray cluster is left")
+            await asyncio.wait(self._replacing)
+        actor = min(self._in_flight, key=self._in_flight.__getitem__)
+        self._in_flight[actor] += 1
+        try:
+            outcome = await asyncio.wrap_future(actor.call.remote(url, json.dumps(body)).future())
+            return Outcome(**outcome)
+        except self._ray.exceptions.RayError:
+            if self._in_flight.pop(actor, None) is not None:
+                task = asyncio.create_task(self._replace())
+                self._replacing.add(task)
+                task.add_done_callback(self._replacing.discard)
+            return died("the actor that made the call")
+        finally:
+            if actor in self._in_flight:
+                self._in_flight[actor] -= 1
+
+    async def _replace(self) -> None:
+        """Start an actor for one that died; the others go on where there is no place for it."""
+        with suppress(AdapterError):
+            await self._add()
+
+    async def close(self) -> None:
+        """End the actors, and the connection that was made here."""
+        for task in tuple(self._replacing):
+            task.cancel()
+        await asyncio.gather(*self._replacing, return_exceptions=True)
+        for actor in self._in_flight:
+            self._ray.kill(actor)
+        if self._connected:
+            await asyncio.to_thread(self._ray.shutdown)

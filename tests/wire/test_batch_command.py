@@ -74,8 +74,17 @@ def test_the_summary_is_for_people_or_for_machines(adapter: Adapter) -> None:
     assert (first.returncode, first.stdout) == (0, "")
     assert "3 answered, 0 failed, 0 done before, 0 left; 3 requests in " in first.stderr
     assert json.loads(second.stdout) | {"seconds": 0} == {
-        "answered": 0, "cost": None, "earlier": 3, "ended": None, "exit_code": 0, "failed": 0,
-        "input_tokens": 0, "left": 0, "lines": 3, "output_tokens": 0, "requests": 0,
+        "answered": 0,
+        "cost": None,
+        "earlier": 3,
+        "ended": None,
+        "exit_code": 0,
+        "failed": 0,
+        "input_tokens": 0,
+        "left": 0,
+        "lines": 3,
+        "output_tokens": 0,
+        "requests": 0,
         "errors": os.path.abspath("out.errors.jsonl"),
         "output": os.path.abspath("out.jsonl"),
         "seconds": 0,

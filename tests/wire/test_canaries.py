@@ -78,7 +78,19 @@ EVERY = [row("-m", place, "-v", "hi", "--no-gateway") for place in PLACES]
 NEW = ("new", "--base-url", "http://127.0.0.1:9/v1")
 WITH_PASSWORD = "http://user:{stdin}@127.0.0.1:9/v1"
 
+BATCH = ("batch.jsonl", "out.jsonl")
+
 ROWS: dict[tuple[str, ...], list[Row]] = {
+    ("batch",): [
+        row(*BATCH, "--processes", "1", "--retries", "0", "--json", "--max-refusals", "0"),
+        row(*BATCH, "--direct", "--max-failures", "0", "--concurrency", "2", "--in-order"),
+        row(*BATCH, "--direct", "--dry-run", "--limit", "3", "--schema", '{"type": "object"}'),
+        row(*BATCH, "--no-repeat", "--retry-failed", "--errors", "errors", "--rpm", "60"),
+        row(*BATCH, "--tpm", "60", "--timeout", "9", "-o", "api_key", "{stdin}"),
+        row("-", "out.jsonl", "-m", "env", stdin="stdin"),
+        row("-", "out.jsonl", "--prompt", "a {text}", "-s", "be brief", stdin="stdin"),
+        row(*BATCH, "--config", "import.yaml", "--engine", "ray", "--address", WITH_PASSWORD),
+    ],
     ("completion",): [row("bash"), row("zsh"), row("fish"), row("tcsh")],
     ("config", "check"): [row(), row("--config", "import.yaml")],
     ("config", "path"): [row(), row("--config", "nowhere.toml")],
@@ -225,7 +237,13 @@ def test_no_command_shows_or_sends_a_key(how: str, birds: Nursery) -> None:
             birds.answer()
             if how != "answer":
                 birds.echo(int(how))
-            if how != "answer" and path[0] not in ("query", "providers", "models", "config"):
+            if how != "answer" and path[0] not in (
+                "batch",
+                "query",
+                "providers",
+                "models",
+                "config",
+            ):
                 continue
             birds.extra_files = dict(each.files)
             values = {"stdin": birds.key("stdin"), "proxy_url": birds.servers["proxy"].origin}

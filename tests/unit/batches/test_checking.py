@@ -11,7 +11,6 @@ import pytest
 
 from adapter.batches.checking import Destination, Index, check
 from adapter.batches.formats import Recipe, Request, Source
-from adapter.config.loading import load_config
 from adapter.errors import ConfigError
 from tests.command import provider
 
@@ -30,7 +29,7 @@ def checked(
     Path("in.jsonl").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     source = Source("in.jsonl", ".", plain=False)
     try:
-        return check(source, Recipe(), load_config(), limit=limit, direct=direct)
+        return check(source, Recipe(), limit=limit, direct=direct)
     finally:
         source.close()
 
