@@ -72,7 +72,7 @@ class Actor:
         self._calls = Calls(**settings)
 
     async def start(self, models: list[str], direct: bool) -> list[tuple[str, int]]:
-        """Return what is wrong here with the keys of ``models``, with exit codes; import LiteLLM."""
+        """Return what is wrong with the keys of ``models``, with exit codes; import LiteLLM."""
         import tomlkit
 
         self._take_own_keys()
@@ -177,11 +177,9 @@ class Actors:
                 "each node, and a CPU free?"
             ) from None
         if wrong:
-            error = AdapterError(
-                "on a node of the cluster: " + "; ".join(text for text, _ in wrong)
-            )
-            error.exit_code = wrong[0][1]
-            raise error
+            refused = AdapterError("on a node: " + "; ".join(text for text, _ in wrong))
+            refused.exit_code = wrong[0][1]
+            raise refused
         self._in_flight[actor] = 0
 
     async def call(self, url: str, body: dict[str, Any]) -> Outcome:

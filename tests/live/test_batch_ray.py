@@ -193,7 +193,7 @@ def test_a_key_that_a_node_lacks_is_told_before_anything_is_sent(
     done = adapter(*arguments(cluster))
 
     assert done.returncode == 3
-    assert "on a node of the cluster: provider 'p' takes its key from $P_API_KEY" in done.stderr
+    assert "on a node: provider 'p' takes its key from $P_API_KEY" in done.stderr
     assert server.requests == []
     assert "sk-of-the-driver" not in done.stderr
     folder = tmp_path / "nodes" / "gptme"
