@@ -32,6 +32,9 @@ __all__ = ["Actors"]
 START_SECONDS = 120.0
 """How long an actor may take to be placed and to import LiteLLM."""
 
+USAGE_STATISTICS = "RAY_USAGE_STATS_ENABLED"
+"""Ray's variable; unset, it sends its maker what it runs on."""
+
 OWN_KEY = "ADAPTER_BATCH_KEY_{}"
 """The variable that holds a key of the node's own configuration, in its actor alone."""
 
@@ -143,7 +146,7 @@ class Actors:
             raise ConfigError(f"--engine ray needs Ray: {install_extra('ray')}") from None
         self._ray: Any = ray
         if not ray.is_initialized():
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault(USAGE_STATISTICS, "0")
             here = {} if self._address else {"include_dashboard": False}
             try:
                 await asyncio.to_thread(

@@ -71,8 +71,10 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     temporary = Path("/tmp", f"r{os.getpid()}")  # sockets have short paths
     environ = {**os.environ, "P_KEY": KEY, "RAY_USAGE_STATS_ENABLED": "0"}
-    environ |= {"RAY_TMPDIR": str(temporary), "XDG_CONFIG_HOME": str(tmp_path / "nodes")}
+    nodes = {"XDG_CONFIG_HOME": str(tmp_path / "nodes"), "HOME": str(tmp_path / "nodes")}
+    environ |= {"RAY_TMPDIR": str(temporary), **nodes}
     temporary.mkdir(exist_ok=True)
+    (tmp_path / "nodes").mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         env=environ,
