@@ -7,6 +7,7 @@ plain ``APIError``), so the status code and the chain of causes decide.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Failure",
     "add_note",
+    "base_url_advice",
     "explain",
     "explain_details",
 ]
@@ -109,13 +111,16 @@ def explain_details(details: ErrorDetails, target: Target | None, model: str) ->
         place = where(target, model, details.origin)
         return Failure(ExitCode.UNREACHABLE, f"{place}: {words}", fix)
     if details.broken and (status is None or status >= 500):
-        what, fix = f"{place}: {details.broken}", "try again, or see the server's log"
+        fix = "" if details.is_cut else base_url_advice(target)
+        what, fix = f"{place}: {details.broken}", fix or _advice(ExitCode.PROVIDER_FAILED, target)
         return Failure(ExitCode.PROVIDER_FAILED, what, fix)
     failed = ExitCode.PROVIDER_FAILED if (status or 0) >= 500 else ExitCode.ERROR
     code = _BY_STATUS.get(status or 0, failed)
     shown = f"answered {status}" if details.from_server else f"failed ({details.kind})"
     message = _clean(details.message, target)
-    return Failure(code, f"{place} {shown}: {message}", _advice(code, target))
+    is_no_api = status == 405 if details.from_server else code == ExitCode.PROVIDER_FAILED
+    fix = base_url_advice(target) if is_no_api else ""
+    return Failure(code, f"{place} {shown}: {message}", fix or _advice(code, target))
 
 
 def where(target: Target | None, model: str = "", origin: str = "") -> str:
@@ -125,18 +130,26 @@ def where(target: Target | None, model: str = "", origin: str = "") -> str:
     return f"provider {target.name!r} ({target.base_url}, {target.key})"
 
 
+def base_url_advice(target: Target | None) -> str:
+    """Return the base URL to try where what answered seems to be no API, ``""`` for no other."""
+    if target is None or re.search(r"/v[0-9]", target.base_url):
+        return ""
+    likely = f"{target.base_url.rstrip('/')}/v1"
+    return f'often base_url ends in /v1: write base_url = "{likely}"'
+
+
 def _advice(code: ExitCode, target: Target | None) -> str:
     if code == ExitCode.AUTHENTICATION and target is not None:
         if not target.key.found:
             return f"no key was found: {how_to_set(target.key.variable or '')}"
         return f"check the {target.key}"
+    if code == ExitCode.NOT_FOUND and target is not None:
+        if advice := base_url_advice(target):
+            return f"check the model id {target.model!r}; {advice}"
+        return f"check the model id {target.model!r} and base_url (often it ends in /v1)"
     return {
         ExitCode.AUTHENTICATION: "check the key's environment variable",
-        ExitCode.NOT_FOUND: (
-            f"check the model id {target.model!r} and base_url (often it ends in /v1)"
-            if target
-            else "check the model id"
-        ),
+        ExitCode.NOT_FOUND: "check the model id",
         ExitCode.RATE_LIMITED: "wait, or use another provider",
         ExitCode.PROVIDER_FAILED: "try again, or see the server's log",
     }.get(code, "")

@@ -32,6 +32,9 @@ OWN_ATTEMPTS = ("fallbacks", "context_window_fallback_dict")
 MAX_BYTES = "max_response_bytes"
 """The extra that limits the length of a reply: our HTTP client's, no parameter of LiteLLM's."""
 
+_PER_CALL = "stream"
+"""Says what a call returns, so each call says it."""
+
 _AZURE_HOST = ".openai.azure.com"
 _AZURE_PATH = "/openai/deployments"
 
@@ -122,7 +125,7 @@ def params_for(
         # the caller, or LiteLLM, may change what is in a table or list
         name: deepcopy(value) if isinstance(value, dict | list) else value
         for name, value in provider.extras.items()
-        if name not in (*OWN_ATTEMPTS, MAX_BYTES) and not name.startswith(KEY_PREFIX)
+        if name not in (*OWN_ATTEMPTS, MAX_BYTES, _PER_CALL) and not name.startswith(KEY_PREFIX)
     }
     if "extra_headers" in extras and isinstance(extras["extra_headers"], Mapping):
         extras["extra_headers"] = provider.headers() if headers is None else dict(headers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -16,16 +15,18 @@ from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.options import load
 from adapter.cli.output import AnswerWriter, json_text
-from adapter.cli.progress import awaiting
+from adapter.cli.progress import Progress, awaiting
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
-from adapter.query.completion import Details, Query, complete
+from adapter.query.answer import Answer
+from adapter.query.completion import Query, complete
 from adapter.query.proxy import proxy_target
 from adapter.worker import client
 
 if TYPE_CHECKING:
     from adapter.call.failures import Failure
     from adapter.cli.query import Options
+    from adapter.cli.rendering import DimWriter
 
 __all__ = ["RESERVED", "answer", "parse_parameters"]
 
@@ -53,6 +54,8 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
         model = choose_model(config)
         if model == EMBEDDED:
             click.echo("adapter: no model was named; using the embedded one", err=True)
+    if params.get("n") not in (None, 1) and not options.as_json:
+        raise click.UsageError("-o n: one answer is printed; --json prints all of them")
     params["stream"] = options.stream and not options.as_json
     if options.usage and params["stream"]:
         given = params.get("stream_options")
@@ -119,11 +122,24 @@ def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
         # piece by piece: inside one read() of everything, Ctrl-C would go unheard
         stdin: Any = sys.stdin.buffer
         pieces = iter(lambda: stdin.read1(65536), b"")
-        piped = b"".join(pieces).decode("utf-8", "replace")
+        piped = _text_of_stdin(b"".join(pieces))
     # arguments that are not valid UTF-8 hold surrogates, which no request can carry
     typed = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     parts = [part for part in (typed, piped) if part.strip()]
     return "\n\n".join(parts) or None
+
+
+def _text_of_stdin(data: bytes) -> str:
+    """Return what was piped in as text. Raises :class:`ConfigError` for what is no UTF-8 text."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        from adapter.query.attachments import not_text
+
+        raise not_text("stdin", data)
+    return text
 
 
 def _without_prompt(ctx: click.Context) -> int:
@@ -159,21 +175,6 @@ class _Writer(Protocol):
     def close(self) -> None: ...
 
 
-class _Collected:
-    """Keeps an answer that can be printed only when all of it is there."""
-
-    def __init__(self) -> None:
-        self.wrote = False
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
-        self.wrote = self.wrote or bool(text.strip("\n"))
-
-    def close(self) -> None:
-        pass
-
-
 class _Command:
     """A query and its fallbacks, printed as the options say. Failures go to stderr."""
 
@@ -181,6 +182,8 @@ class _Command:
         self._options = options
         self._config = config
         self._schema = schema
+        self._thinking: DimWriter | None = None
+        self._progress = Progress()
 
     def run(self, query: Query) -> int:
         """Print the first answer there is, and return the exit code.
@@ -203,18 +206,26 @@ class _Command:
                 continue
             if self._options.verbose:
                 click.echo(_describe(model, target), err=True)
-            details, whole, writer = Details(), _Collected(), self._writer()
-            failed = self._ask(query, target, details, whole, writer)
+            writer = None if self._needs_all else self._writer()
+            whole = writer is None or not query.params["stream"]
+            answer = Answer(whole=whole, on_thinking=self._show_thinking)
+            failed = self._ask(query, target, answer, writer)
             if failed is None:
                 if failure is not None:
                     click.echo(f"adapter: {printable(model)} answered", err=True)
-                return self._finish(query, target, details, whole.text)
+                return self._finish(query, target, answer)
             failure = failed
-            if writer.wrote and not isinstance(writer, _Collected):
-                click.echo(f"Error: {failure}\n  the answer above is not complete", err=True)
+            if writer is not None and writer.wrote:
+                click.echo(f"Error: {failure.what}\n  the answer above is not complete", err=True)
                 return ExitCode.PROVIDER_FAILED  # whatever broke it off
         click.echo(f"Error: {failure}", err=True)
         return failure.exit_code if failure else ExitCode.ERROR
+
+    @property
+    def _needs_all(self) -> bool:
+        """Whether nothing can be printed before all of the answer is there."""
+        options = self._options
+        return options.as_json or options.extract or self._schema is not None
 
     def _target(self, query: Query) -> Target | None:
         if query.gateway is not None:
@@ -222,66 +233,79 @@ class _Command:
         return target_of(resolve(query.model, self._config))
 
     def _writer(self) -> _Writer:
-        if self._options.as_json or self._options.extract:
-            return _Collected()
         if self._options.render and sys.stdout.isatty():
             from adapter.cli.rendering import MarkdownWriter
 
             return MarkdownWriter()
         return AnswerWriter(sys.stdout)
 
+    def _show_thinking(self, text: str) -> None:
+        """Show thinking on a terminal's stderr with ``-v``; it is no part of the answer."""
+        if self._thinking is None and self._options.verbose and sys.stderr.isatty():
+            from adapter.cli.rendering import DimWriter
+
+            self._progress.clear()
+            self._thinking = DimWriter(sys.stderr)
+        if self._thinking is not None:
+            self._thinking.write(text)
+
+    def _end_thinking(self) -> None:
+        if self._thinking is not None:
+            self._thinking.close()
+            self._thinking = None
+
     def _ask(
-        self,
-        query: Query,
-        target: Target | None,
-        details: Details,
-        whole: _Collected,
-        writer: _Writer,
+        self, query: Query, target: Target | None, answer: Answer, writer: _Writer | None
     ) -> Failure | None:
         """Write one answer; return what went wrong, if anything did."""
         try:
-            with awaiting(target.name if target else query.model) as progress:
-                for text in complete(query, target, details):
-                    whole.write(text)
-                    if text and not isinstance(writer, _Collected):
-                        progress.clear()
-                    writer.write(text)
+            with awaiting(target.name if target else query.model) as self._progress:
+                for text in complete(query, target, answer):
+                    self._end_thinking()
+                    if writer is not None:
+                        self._progress.clear()
+                        writer.write(text)
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained, not traced
             from adapter.call.failures import explain
 
-            writer.close()
             return explain(error, target, query.model, [p.name for p in self._config.providers])
-        except KeyboardInterrupt:
-            writer.close()
-            raise
-        writer.close()
+        finally:
+            self._end_thinking()
+            if writer is not None:
+                writer.close()
         # a refusal, or reasoning that took all tokens, has no text but is a response
-        if whole.wrote or (self._options.as_json and details.response is not None):
+        if answer.text.strip("\n") or (self._options.as_json and answer.response is not None):
             return None
-        from adapter.call.failures import Failure
+        from adapter.call.failures import Failure, base_url_advice
 
         place = f"model {query.model!r}"
         if target is not None:
             place = f"provider {target.name!r} ({target.base_url})"
-        return Failure(ExitCode.PROVIDER_FAILED, f"{place}: the reply held no answer", "")
+        why, fix = answer.why_empty()
+        fix = fix or base_url_advice(target)
+        return Failure(ExitCode.PROVIDER_FAILED, f"{place}: {printable(why)}", fix)
 
-    def _finish(self, query: Query, target: Target | None, details: Details, text: str) -> int:
+    def _finish(self, query: Query, target: Target | None, answer: Answer) -> int:
         """Print what needs the whole answer, and return the exit code."""
         if self._options.as_json:
-            click.echo(json_text(details.response))
+            click.echo(json_text(answer.response))
         elif self._options.extract:
-            _print_code(text)
+            _print_code(answer.text)
+        elif self._needs_all:
+            _print_all(answer.text)
         if self._options.usage:
-            click.echo(_usage(query, target, details.usage or {}), err=True)
+            click.echo(_usage(query, target, answer), err=True)
+        if answer.text and (why := answer.why_cut()):
+            click.echo(f"{'Error' if answer.is_filtered else 'adapter'}: {why}", err=True)
         if self._schema is not None:
             from adapter.query.schemas import violation
 
-            if why := violation(self._schema, text):
+            if why := violation(self._schema, answer.text):
                 click.echo(f"Error: {printable(why)}", err=True)
                 return ExitCode.PROVIDER_FAILED
-        return ExitCode.OK
+        return ExitCode.PROVIDER_FAILED if answer.is_filtered else ExitCode.OK
 
 
 def _describe(model: str, target: Target | None) -> str:
@@ -299,19 +323,26 @@ def _print_code(text: str) -> None:
     code = first_block(text)
     if code is None:
         click.echo("adapter: the answer has no code block; this is all of it", err=True)
+    _print_all(text if code is None else code)
+
+
+def _print_all(text: str) -> None:
     writer = AnswerWriter(sys.stdout)
-    writer.write(text if code is None else code)
+    writer.write(text)
     writer.close()
 
 
-def _usage(query: Query, target: Target | None, usage: Mapping[str, Any]) -> str:
+def _usage(query: Query, target: Target | None, answer: Answer) -> str:
+    usage = answer.usage or {}
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
         return "adapter: the server told no usage"
-    text = f"adapter: {counts[0]} tokens in, {counts[1]} out"
+    text = f"{counts[0]} tokens in, {counts[1]} out"
+    if answer.usage_is_estimate:
+        return f"adapter: about {text}, as counted here: the server told no usage"
     if query.gateway is None:
         from adapter.query.prices import cost
 
         price = cost(query.model, target, usage)
         text += f", ${price:.6f}" if price is not None else ""
-    return text
+    return f"adapter: {text}"

@@ -37,6 +37,7 @@ _PATH = Kind(
 _COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bool(v.strip())))
 _ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
 _MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
+_NOTHING = Kind("left out: it has no effect", lambda v: False)
 _CLIENT = Kind('"openai" or "hosted_vllm"', lambda v: v in ("openai", "hosted_vllm"))
 
 
@@ -86,6 +87,8 @@ RULES = (
     Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
     Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
     Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
+    Rule(f"{_PARAMS}.stream", _NOTHING, "say it with each call (--no-stream)", warning=True),
+    Rule(f"{_PARAMS}.extra_query", _TABLE, 'write extra_query = { NAME = "value" }'),
     # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
     Rule(f"{_PARAMS}.custom_llm_provider", _CLIENT, 'use "hosted_vllm", or leave it out'),
 )

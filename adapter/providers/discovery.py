@@ -6,7 +6,6 @@ httpx sends the requests, as LiteLLM's do, and is imported when one is sent: it 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,8 @@ from adapter.keys.precedence import ResolvedKey
 from adapter.providers.parallel import map_concurrently, run_within
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
-from adapter.upstream.exceptions import ErrorDetails, error_words
+from adapter.upstream.error_bodies import error_status, error_words
+from adapter.upstream.exceptions import ErrorDetails
 from adapter.upstream.limits import ENCODINGS, limit_body
 
 if TYPE_CHECKING:
@@ -209,8 +209,7 @@ def _error_in(data: Any, status: int) -> tuple[int | None, str] | None:
         return status, words
     if not error:
         return None
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else None, words
+    return error_status(error), words
 
 
 def _failure(target: Target, status: int | None, words: str) -> ListingError:

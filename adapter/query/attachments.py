@@ -15,7 +15,7 @@ from adapter._files import read_regular, reason
 from adapter._text import printable
 from adapter.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "message_content"]
+__all__ = ["MAX_BYTES", "message_content", "not_text"]
 
 MAX_BYTES = 20 * 1024 * 1024
 """Of one attachment; providers take no more."""
@@ -87,6 +87,25 @@ def _text(name: str, data: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        kinds = "PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
-        raise ConfigError(f"--attach {name}: neither of the kinds that are known: {kinds}")
+        kinds = "neither of the kinds that are known: PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
+        raise ConfigError(f"--attach {name}: {kinds}{_conversion(data)}")
     return text
+
+
+def not_text(name: str, data: bytes) -> ConfigError:
+    """Return the error for ``data`` that should be text in UTF-8, with what to do."""
+    fix = _conversion(data) or "\n  convert it to UTF-8, or attach it with -a -"
+    return ConfigError(f"{name}: not text in UTF-8{fix}")
+
+
+def _conversion(data: bytes) -> str:
+    """Return how to convert what seems to be text in another encoding, ``""`` for other data."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "UTF-16"
+    elif b"\0" not in data:
+        encoding = "LATIN1"
+    elif b"\0" in data[:2] and data.isascii():
+        encoding = "UTF-16LE" if data[1] == 0 else "UTF-16BE"
+    else:
+        return ""
+    return f"\n  is it {encoding}? Then pipe it through: iconv -f {encoding} -t UTF-8"

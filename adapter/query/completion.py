@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +10,12 @@ from typing import Any, NamedTuple
 
 from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target
+from adapter.query.answer import Answer
 from adapter.query.proxy import PROXY_PREFIX, ask_proxy
 from adapter.upstream.loading import load_for_command
+from adapter.upstream.results import has_usage
 
-__all__ = ["Details", "Query", "complete", "pieces"]
+__all__ = ["Query", "complete"]
 
 TIMEOUT_SECONDS = 600.0
 """How long the server may be silent, as in LiteLLM."""
@@ -41,23 +42,8 @@ class Query(NamedTuple):
     gateway: str | None = None
 
 
-class Details:
-    """What an answer has besides its text: a whole ``response``, and its ``usage``, as JSON."""
-
-    def __init__(self) -> None:
-        self.response: dict[str, Any] | None = None
-        self.usage: dict[str, Any] | None = None
-
-    def add(self, chunk: Any) -> None:
-        """Take what is in ``chunk``, a part of an answer or all of it."""
-        if getattr(chunk, "usage", None) is not None:
-            self.usage = _plain(chunk.usage)
-        if chunk.choices and getattr(chunk.choices[0], "message", None) is not None:
-            self.response = _plain(chunk)
-
-
-def complete(query: Query, target: Target | None, details: Details | None = None) -> Iterator[str]:
-    """Return the answer's text piece by piece as it comes, see :func:`pieces`.
+def complete(query: Query, target: Target | None, answer: Answer) -> Iterator[str]:
+    """Return the answer's text piece by piece as it comes, and fill in ``answer``.
 
     ``target`` is where the model goes, as resolved already. Nothing is retried unless the query or
     the configuration says so: a person is waiting. Raises LiteLLM's exceptions.
@@ -76,9 +62,15 @@ def complete(query: Query, target: Target | None, details: Details | None = None
     else:
         result = drop_in("completion")(model=query.model, messages=query.messages, **call)
     if not call.get("stream"):
-        return pieces([result], details)
+        return answer.pieces([result])
     limit = query.timeout or configured.get("timeout", TIMEOUT_SECONDS)
-    return pieces(_in_time(result, limit), details)
+    return answer.pieces(_counted(result, limit, answer))
+
+
+def _counted(stream: Any, limit: Any, answer: Answer) -> Iterator[Any]:
+    """Yield the chunks of ``stream``; tell ``answer`` whether its usage is LiteLLM's estimate."""
+    yield from _in_time(stream, limit)
+    answer.usage_is_estimate = not has_usage(stream)
 
 
 def _arguments(query: Query, configured: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,53 +122,3 @@ def _in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, *running)
-
-
-def _plain(value: Any) -> dict[str, Any] | None:
-    """Return LiteLLM's object as dictionaries and lists, ``None`` for what is no JSON object."""
-    if callable(getattr(value, "model_dump", None)):
-        value = value.model_dump(mode="json", exclude_none=True)
-    plain = json.loads(json.dumps(value, default=vars))
-    return plain if isinstance(plain, dict) else None
-
-
-def pieces(chunks: Iterable[Any], details: Details | None = None) -> Iterator[str]:
-    """Yield the text in ``chunks``, then the tools the model calls, as JSON, one call a line.
-
-    A chunk has OpenAI's shape: a whole response with a ``message``, or a streamed part with a
-    ``delta``. Calls come in parts, too, and are joined by their ``index``. ``details``
-    takes what there is besides.
-    """
-    text = ""
-    calls: dict[int, Any] = {}
-    for chunk in chunks:
-        if details is not None:
-            details.add(chunk)
-        choice = chunk.choices[0] if chunk.choices else None
-        if choice is None:
-            continue
-        part = getattr(choice, "delta", None) or getattr(choice, "message", None)
-        if part is None:
-            continue
-        if part.content:
-            text = part.content
-            yield text
-        for position, call in enumerate(part.tool_calls or ()):
-            index = getattr(call, "index", None)
-            index = position if index is None else index
-            if index in calls:
-                first = calls[index].function
-                first.arguments = (first.arguments or "") + (call.function.arguments or "")
-            else:
-                calls[index] = call
-    yield _tool_calls(calls, text)
-
-
-def _tool_calls(calls: Mapping[int, Any], before: str) -> str:
-    """Return the calls, one a line; the first does not go on the line of the text before it."""
-    lines = [
-        json.dumps({"name": c.function.name, "arguments": c.function.arguments}, ensure_ascii=False)
-        for _, c in sorted(calls.items())
-    ]
-    gap = "\n" if lines and before and not before.endswith("\n") else ""
-    return gap + "\n".join(lines)

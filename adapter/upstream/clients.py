@@ -1,9 +1,10 @@
 """The client a call is sent with: it names no account of OpenAI's and keeps the model id.
 
 LiteLLM takes a client of the caller's (``client=``) for every function. Ours differ from those
-that LiteLLM makes in three things: no ``OPENAI_*`` header of the environment goes to another host
-(:func:`_sdk_client`), a redirect to another host is refused (``http``), and the model id on the
-wire is the one that was asked for, whatever LiteLLM's map makes of it (:func:`_client_class`).
+that LiteLLM makes in four things: no ``OPENAI_*`` header of the environment goes to another host
+(:func:`_sdk_client`), a redirect to another host is refused (``http``), the model id and the roles
+on the wire are those that were asked for, whatever LiteLLM's map makes of them, and what servers
+send in another form than OpenAI's is repaired (:func:`_client_class`, ``repairs``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from adapter.keys.precedence import PLACEHOLDER_KEY
 from adapter.secrets.secret import Secret
 from adapter.upstream.http import Scope, guard_client, http_handler, scope
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE
+from adapter.upstream.repairs import EventsWithData, reply_class, stream_class
 
 __all__ = ["NO_BRIDGE", "bind_client"]
 
@@ -29,6 +31,9 @@ REQUEST_SECONDS = 600
 
 NO_BRIDGE = "_skip_responses_api_bridge"
 """Tells ``litellm.completion`` to post to ``/chat/completions`` whatever its map says of the id."""
+
+ROLES = "gptme_litellm_roles"
+"""The roles of a call's messages, which LiteLLM passes on to our client in ``extra_body``."""
 
 _CHAT = frozenset({"completion", "acompletion", "batch_completion"})
 _TEXT = frozenset({"text_completion", "atext_completion"})
@@ -97,11 +102,36 @@ def bind_client(
     exact = model if prefix in EXACT_CLASSES else None
     params["client"] = _sdk_client(params, is_async, exact, max_bytes)
     params.pop("project", None)  # the client has it; LiteLLM would put it into the body
+    _keep_roles(params)
     if prefix == "openai" and function in _TEXT:
         # LiteLLM asks /chat/completions for ids that it knows as chat models
         params["model"] = f"text-completion-openai/{model}"
     if exact_chat or function in _TEXT:
         params[NO_BRIDGE] = True
+
+
+def _keep_roles(params: dict[str, Any]) -> None:
+    """Tell our client the roles ``system`` and ``developer`` of a call: LiteLLM changes them.
+
+    It sends ``system`` as ``user`` to models that it takes for OpenAI's (``o3-mini``), and
+    ``developer`` as ``system`` to others.
+    """
+    messages, extra = params.get("messages"), params.get("extra_body") or {}
+    if not isinstance(messages, list) or not isinstance(extra, Mapping):
+        return
+    roles = [m.get("role") if isinstance(m, Mapping) else None for m in messages]
+    if "system" in roles or "developer" in roles:
+        params["extra_body"] = {**extra, ROLES: roles}
+
+
+def _with_roles(messages: Any, roles: list[Any]) -> Any:
+    """Return ``messages`` with the roles that the caller gave them."""
+    if not isinstance(messages, list) or len(messages) != len(roles):
+        return messages
+    return [
+        {**message, "role": role} if role in ("system", "developer") else message
+        for message, role in zip(messages, roles, strict=True)
+    ]
 
 
 def _sdk_client(
@@ -178,15 +208,27 @@ def _client_class(is_async: bool) -> Any:
         def post(self, path: str, *, body: Any = None, options: Any = None, **others: Any) -> Any:
             """Post as the SDK does; all of its functions that name a model come through here."""
             options = dict(options or {})
+            extra = dict(options.get("extra_json") or {})
             if isinstance(body, Mapping):
                 body = {k: v for k, v in body.items() if k != NO_BRIDGE}
                 if self.model_id is not None and "model" in body:
                     body["model"] = self.model_id
-            extra = options.get("extra_json")
-            if isinstance(extra, Mapping) and NO_BRIDGE in extra:
-                # a LiteLLM that no longer knows it takes it for a parameter of the server's
-                options["extra_json"] = {k: v for k, v in extra.items() if k != NO_BRIDGE}
+                if roles := extra.pop(ROLES, None):
+                    body["messages"] = _with_roles(body.get("messages"), roles)
+            # a LiteLLM that no longer knows it takes it for a parameter of the server's
+            extra.pop(NO_BRIDGE, None)
+            if isinstance(extra.get("extra_query"), Mapping):  # LiteLLM takes it for one, too
+                options["params"] = {**extra.pop("extra_query"), **(options.get("params") or {})}
+            if "extra_json" in options:
+                options["extra_json"] = extra
+            if path == "/chat/completions":
+                others["cast_to"] = reply_class(others["cast_to"])
+                if others.get("stream_cls") is not None:
+                    others["stream_cls"] = stream_class(others["stream_cls"])
             return super().post(path, body=body, options=options, **others)
+
+        def _make_sse_decoder(self) -> Any:
+            return EventsWithData(super()._make_sse_decoder())
 
     Client.__name__ = Client.__qualname__ = base.__name__
     return Client

@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from adapter.upstream.error_bodies import error_words
+
 __all__ = [
     "BROKEN",
     "UNKNOWN_HOST",
@@ -16,7 +18,6 @@ __all__ = [
     "ErrorDetails",
     "causes",
     "error_details",
-    "error_words",
     "is_too_long",
     "is_unknown_model",
 ]
@@ -80,6 +81,11 @@ class ErrorDetails(NamedTuple):
     broken: str = ""
     origin: str = ""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the connection ended before the reply."""
+        return self.broken == _ENDED
+
 
 def error_details(error: BaseException) -> ErrorDetails:
     """Return what ``error`` and its causes say."""
@@ -89,10 +95,10 @@ def error_details(error: BaseException) -> ErrorDetails:
     if isinstance(error, wrapper) and isinstance(original, Exception):
         error = original
     chain = list(causes(error))
-    was_reset = _was_reset(chain)
+    was_reset, status = _was_reset(chain), getattr(error, "status_code", None)
     return ErrorDetails(
         kind=type(error).__name__,
-        status=getattr(error, "status_code", None),
+        status=status if isinstance(status, int) else None,
         from_server=any(
             hasattr(cause, "response") and not type(cause).__module__.startswith("litellm")
             for cause in chain
@@ -192,15 +198,6 @@ def _response_words(response: Any) -> str | None:
     try:
         return error_words(json.loads(text))
     except ValueError:  # a page of a server in between, say; from openai 3 on no error quotes it
-        return text.strip() if response.status_code >= 400 else None
-
-
-def error_words(body: Any) -> str | None:
-    """Return the message in the JSON body of an error, or ``None``."""
-    words = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(words, dict):
-        words = words.get("message") or words.get("detail")
-    if isinstance(words, str) and words.startswith("litellm."):
-        # a LiteLLM proxy's: its class names, and what its router tried
-        words = words.partition("\n\nLiteLLM: ")[0].rpartition("Exception - ")[2]
-    return words if isinstance(words, str) else None
+        # under 200 LiteLLM may put what the body says there
+        status = response.status_code
+        return text.strip() if isinstance(status, int) and status >= 400 else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from inspect import iscoroutinefunction
 from typing import Any
 
-__all__ = ["close_stream", "count_fallbacks", "request_id", "separate_cache"]
+__all__ = ["close_stream", "count_fallbacks", "has_usage", "request_id", "separate_cache"]
 
 
 def count_fallbacks(result: Any, fallbacks: int) -> None:
@@ -62,3 +62,14 @@ def separate_cache(params: dict[str, Any], provider: str) -> None:
     place = f"{provider}@{params['api_base']}"
     outer = controls.get("namespace") or getattr(litellm.cache, "namespace", None)
     params["cache"] = {**controls, "namespace": f"{outer}:{place}" if outer else place}
+
+
+def has_usage(stream: Any) -> bool:
+    """Return whether the server told the usage of a ``stream`` that has ended.
+
+    Where it did not, LiteLLM counts tokens itself. ``True`` where that cannot be told.
+    """
+    chunks = getattr(stream, "chunks", None)
+    if not isinstance(chunks, list):
+        return True
+    return any(getattr(chunk, "usage", None) is not None for chunk in chunks)

@@ -113,9 +113,9 @@ def _imported() -> None:
 
 def text_of(mode: str, chunks: list[Any]) -> str:
     """Return the text, or the tool calls as the command prints them."""
-    from adapter.query.completion import pieces
+    from adapter.query.answer import Answer
 
-    return "".join(pieces(chunks)) if mode == STREAM or chunks else ""
+    return "".join(Answer().pieces(chunks)) if mode == STREAM or chunks else ""
 
 
 def call(name: str, mode: str, is_async: bool, **more: Any) -> tuple[Exception | None, str]:

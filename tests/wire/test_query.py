@@ -129,7 +129,7 @@ def test_the_words_are_the_prompt_quoted_or_not(
         (["Explain this"], b" \n", "Explain this"),
         ([" "], b"print(1)", "print(1)"),
         (["read"], "  naïve\r\n\t🔌".encode(), "read\n\n  naïve\r\n\t🔌"),
-        (["read"], b"not UTF-8: \xff", "read\n\nnot UTF-8: \ufffd"),
+        (["read"], "\ufeffnaïve".encode(), "read\n\nnaïve"),
         (["read"], b"x" * 1_000_000, "read\n\n" + "x" * 1_000_000),
     ],
     ids=lambda value: repr(value)[:40],
@@ -139,6 +139,34 @@ def test_what_is_piped_in_follows_the_prompt(
 ) -> None:
     assert run("-m", "p", *args, stdin=piped).code == 0
     assert messages(server) == [{"role": "user", "content": prompt}]
+
+
+@pytest.mark.parametrize(
+    ("piped", "fix"),
+    [
+        ("naïve".encode("utf-16"), "is it UTF-16? Then pipe it through: iconv -f UTF-16 -t UTF-8"),
+        ("hi".encode("utf-16-le"), "is it UTF-16LE? Then pipe it through: iconv -f UTF-16LE -t"),
+        ("naïve".encode("latin-1"), "is it LATIN1? Then pipe it through: iconv -f LATIN1 -t UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "convert it to UTF-8, or attach it with -a -"),
+    ],
+    ids=repr,
+)
+def test_what_is_piped_in_must_be_utf8(piped: bytes, fix: str, server: Recorder) -> None:
+    code, out, err = run("-m", "p", "read", stdin=piped)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: stdin: not text in UTF-8\n  {fix}")
+    Path("piped.txt").write_bytes(piped)
+    assert run("-m", "p", "-a", "piped.txt", "read").code == (0 if b"PNG" in piped else 2)
+    assert len(server.requests) == (1 if b"PNG" in piped else 0)
+
+
+@pytest.mark.parametrize("model", ["m", "o3-mini", "o1", "gpt-4o"])
+def test_the_system_message_keeps_its_role(model: str, server: Recorder) -> None:
+    """LiteLLM sends it as the user's to o3-mini."""
+    assert run("-m", f"p/{model}", "-s", "Be brief.", "hi").code == 0
+    assert [m["role"] for m in messages(server)] == ["system", "user"]
+    assert "roles" not in str(server.only.body)
 
 
 @pytest.mark.parametrize("flag", ["-s", "--system"])

@@ -1,0 +1,271 @@
+"""What servers send in place of OpenAI's form, put right before LiteLLM reads it.
+
+The OpenAI SDK takes the classes that it makes of a reply from its caller (``cast_to`` and
+``stream_cls`` of ``post``); :func:`reply_class` and :func:`stream_class` are those of a chat
+completion, with repairs for what LiteLLM fails at or loses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from adapter.upstream.error_bodies import error_status, error_words
+
+__all__ = ["EventsWithData", "ToolCalls", "reply_class", "stream_class"]
+
+NO_REASON = "no reason was given"
+
+
+@dataclass
+class _Call:
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def is_whole(self) -> bool:
+        """Whether its arguments are all there."""
+        try:
+            json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+class ToolCalls:
+    """Tells the tool calls of one streamed answer apart, whose parts some servers misnumber.
+
+    A new id begins a new call, also under an index that was there before, or under none. It does
+    not where the part has no name and the arguments so far are not complete: some servers (vLLM
+    before 0.10) give each part of a call an id of its own.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int | None, _Call] = {}
+        self._indices: set[int] = set()
+
+    def number(self, part: Any) -> None:
+        """Give ``part`` of a call, as the SDK or LiteLLM has it, the index of its call."""
+        function = getattr(part, "function", None)
+        name, arguments = (getattr(function, field, None) for field in ("name", "arguments"))
+        given, id_ = getattr(part, "index", None), getattr(part, "id", None)
+        call = self._open.get(given)
+        if call is None or self._begins(call, given, id_, name):
+            call = self._open[given] = _Call(self._free(given))
+            self._indices.add(call.index)
+        call.id = call.id or id_ or ""
+        call.name = call.name or name or ""
+        call.arguments += arguments if isinstance(arguments, str) else ""
+        part.index = call.index
+
+    @staticmethod
+    def _begins(call: _Call, given: int | None, id_: str | None, name: str | None) -> bool:
+        """Return whether a part begins another call than ``call``, the last of its index."""
+        if id_ and call.id and id_ != call.id:
+            return bool(name) or call.is_whole()
+        return given is None and not id_ and bool(name) and bool(call.name)
+
+    def _free(self, given: int | None) -> int:
+        if given is not None and given not in self._indices:
+            return given
+        return max(self._indices, default=-1) + 1
+
+
+def _join_parts(message: Any) -> None:
+    """Make a text of a content that is a list of parts, as Mistral sends it; thinking apart."""
+    content = getattr(message, "content", None)
+    if not isinstance(content, list):
+        return
+    thinking = [getattr(message, "reasoning_content", None) or ""]
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in ("thinking", "reasoning"):
+            thinking.append(_text_in(part.get(kind) or part.get("text")))
+        else:
+            texts.append(_text_in(part))
+    message.content = "".join(texts)
+    if any(thinking):
+        message.reasoning_content = "".join(thinking)
+
+
+def _text_in(part: Any) -> str:
+    if isinstance(part, list):
+        return "".join(map(_text_in, part))
+    if isinstance(part, Mapping):
+        return _text_in(part.get("text"))
+    return part if isinstance(part, str) else ""
+
+
+def _choices(made: Any, part: str) -> Iterator[tuple[Any, Any]]:
+    """Yield the choices of a reply or chunk, each with its ``message`` or ``delta``."""
+    choices = getattr(made, "choices", None)
+    for choice in choices if isinstance(choices, list) else ():
+        yield choice, getattr(choice, part, None)
+
+
+def _error_in(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the error in a reply under status 200, in OpenAI's form with a numeric ``code``."""
+    if not (error := data.get("error")) and "choices" in data:
+        return None
+    words, status = error_words(data), error_status(error or data)
+    if not words and not status:
+        return None
+    more = error if isinstance(error, Mapping) else {}
+    return {**more, "message": words or NO_REASON, "code": status or 500}
+
+
+@cache
+def reply_class(base: Any) -> Any:
+    """Return the SDK's class ``base`` of a whole chat completion, with repairs."""
+
+    class ChatCompletion(base):  # type: ignore[misc]  # the SDK is imported only when called
+        """Text parts joined; an error under 200 in the one form that LiteLLM tells as one."""
+
+        @classmethod
+        def construct(cls, _fields_set: Any = None, /, **values: Any) -> Any:
+            if error := _error_in(values):
+                values["error"] = error
+            made = super().construct(_fields_set, **values)
+            for _, message in _choices(made, "message"):
+                _join_parts(message)
+            return made
+
+    return ChatCompletion
+
+
+class _Chunks:
+    """The chunks of one stream: each is repaired, and a reply that is no stream becomes one."""
+
+    def __init__(self, stream: Any, chunk_class: Any) -> None:
+        self._response = stream.response
+        self._chunk_class = chunk_class
+        self._calls: dict[int, ToolCalls] = {}
+        headers = self._response.headers
+        kind = headers.get("content-type", "").partition(";")[0]
+        self.is_whole = kind.strip().endswith("json") and "content-length" in headers
+        """Whether the reply, not read yet, is one JSON value: no stream has a length."""
+
+    def whole(self, body: bytes) -> Any:
+        """Return a chunk with all of an answer, ``None`` where ``body`` is none.
+
+        Raises the SDK's ``APIError`` for an error.
+        """
+        import openai
+
+        self.is_whole = False
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(data, dict):
+            return None
+        if error := _error_in(data):
+            raise openai.APIError(error["message"], request=self._response.request, body=error)
+        choices = data.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
+            return None
+        parts = [{**choice, "delta": choice.get("message") or {}} for choice in choices]
+        return self.repair(self._chunk_class.construct(**{**data, "choices": parts}))
+
+    def repair(self, chunk: Any) -> Any:
+        """Return ``chunk`` with its text in one piece and its tool calls numbered."""
+        for choice, delta in _choices(chunk, "delta"):
+            _join_parts(delta)
+            if refusal := getattr(delta, "refusal", None):
+                # else LiteLLM takes a chunk without text for an empty one
+                delta.provider_specific_fields = {"refusal": refusal}
+            for part in getattr(delta, "tool_calls", None) or ():
+                index = getattr(choice, "index", None) or 0
+                self._calls.setdefault(index, ToolCalls()).number(part)
+        return chunk
+
+    @staticmethod
+    def explain(error: Any) -> None:
+        """Give an error that came in a stream its own words and status: LiteLLM goes by them."""
+        body = getattr(error, "body", None)
+        if not body or getattr(error, "status_code", None) is not None:
+            return
+        error.message = error_words({"error": body}) or NO_REASON
+        error.args = (error.message,)
+        if status := error_status(body):
+            error.status_code = status
+
+
+@cache
+def stream_class(base: Any) -> Any:
+    """Return ``base``, the SDK's class of a stream of chat chunks, with repairs."""
+    import openai
+
+    is_async = issubclass(get_origin(base), openai.AsyncStream)
+    return _async_stream_class(base) if is_async else _sync_stream_class(base)
+
+
+def _sync_stream_class(base: Any) -> Any:
+    import openai
+
+    class ChatStream(base):  # type: ignore[misc]  # as above
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.chunks = _Chunks(self, *get_args(base))
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            try:
+                if self.chunks.is_whole and (chunk := self.chunks.whole(self.response.read())):
+                    return chunk
+                return self.chunks.repair(super().__next__())
+            except openai.APIError as error:
+                self.chunks.explain(error)
+                raise
+
+    return ChatStream
+
+
+def _async_stream_class(base: Any) -> Any:
+    import openai
+
+    class AsyncChatStream(base):  # type: ignore[misc]  # as above
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self.chunks = _Chunks(self, *get_args(base))
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> Any:
+            try:
+                if self.chunks.is_whole:
+                    body = await self.response.aread()
+                    if chunk := self.chunks.whole(body):
+                        return chunk
+                return self.chunks.repair(await super().__anext__())
+            except openai.APIError as error:
+                self.chunks.explain(error)
+                raise
+
+    return AsyncChatStream
+
+
+class EventsWithData:
+    """A decoder of the SDK's for server-sent events that passes over those without data.
+
+    They dispatch nothing (WHATWG HTML, "Server-sent events"); the SDK would parse them as JSON.
+    """
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def iter_bytes(self, data: Any) -> Iterator[Any]:
+        """Yield the events in ``data``."""
+        return (event for event in self._decoder.iter_bytes(data) if event.data.strip())
+
+    def aiter_bytes(self, data: Any) -> Any:
+        """As :meth:`iter_bytes`, asynchronously."""
+        return (event async for event in self._decoder.aiter_bytes(data) if event.data.strip())
