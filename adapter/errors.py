@@ -56,7 +56,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 6, "timeout, or cannot connect"
     PROVIDER_FAILED = (
         7,
-        "the provider failed (5xx, malformed reply, cut stream, answer against --schema)",
+        "the provider failed (5xx, malformed, cut or filtered reply, answer against --schema)",
     )
     INTERRUPTED = 130, "interrupted"
 

@@ -91,6 +91,8 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         TABLE + OURS + 'api_key_keyring = "yes"\n',
         TABLE + OURS + 'api_key_comand = "pass groq"\n',
         TABLE + OURS + 'api_key_cmd = "pass groq"\napi_key_keyring = true\n',
+        TABLE + OURS + "stream = true\n",
+        TABLE + OURS + 'extra_query = "v=1"\n',
         TABLE + OURS + 'extra_headers = "X-Key"\n',
         TABLE + OURS + "extra_headers = { X-Key = 1 }\n",
         TABLE + OURS + 'extra_headers = { X-Key = "${MY_KEY}" }\n',

@@ -11,13 +11,14 @@ its exit ``code``, ``out`` and parts of ``err``. Where there is no ``err``, stde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
-from tests.recorder import Reply, chat_reply
+from tests.recorder import Recorder, Reply, Request, chat_reply, recording_server
 
 FOLDER = Path(__file__).with_name("data") / "bodies"
 
@@ -87,7 +88,21 @@ def _event(entry: Any) -> str:
     return f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n"
 
 
+@contextmanager
+def bodies_server() -> Iterator[Recorder]:
+    """Serve all cases: the model id of a request says which."""
+
+    def answer(request: Request) -> Reply:
+        return BODIES[request.body["model"]].reply(bool(request.body.get("stream")))
+
+    with recording_server() as recorder:
+        recorder.script = answer
+        yield recorder
+
+
 BODIES = {path.stem: Body(path) for path in sorted(FOLDER.glob("*.toml"))}
+PYTHON = [(n, mode) for n, body in BODIES.items() for mode in body.modes if body.python(mode)]
+"""The cases and modes in which what Python and a gateway's client get is given."""
 
 
 def seen_in(chunks: Iterable[Mapping[str, Any]]) -> Seen:

@@ -458,7 +458,15 @@ FAULTS: Mapping[str, Fault] = {
         client="503",
         note="LiteLLM takes the status from `code` in the body",
     ),
-    "error-200-stream": swallowed("`error` under 200", reply(200, OVERLOADED)),
+    "error-200-stream": Fault(
+        "`error` under 200",
+        reply(200, OVERLOADED),
+        (STREAM,),
+        *(CUT, 503, 7),
+        " failed (ServiceUnavailableError): overloaded",
+        client="503",
+        note="LiteLLM takes the status from `code` in the body",
+    ),
     "cut-token": broken(
         "a stream cut in the middle of a token",
         # else LiteLLM's async transport drops what came just before the cut
@@ -478,7 +486,9 @@ FAULTS: Mapping[str, Fault] = {
     "error-event": broken(
         "an error event in mid-stream",
         stream(*WORDS, b"data: " + json.dumps(OVERLOADED).encode() + b"\n\n"),
-        " failed (APIConnectionError): overloaded",
+        " failed (ServiceUnavailableError): overloaded",
+        status=503,
+        note="LiteLLM takes the status from `code` in the body",
     ),
     "no-done": harmless("a stream without [DONE]", stream(*WORDS, FINISH)),
     "no-finish": harmless("a stream that ends without finish", stream(*WORDS), note=INVENTED),

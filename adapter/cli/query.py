@@ -122,7 +122,9 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     help="Try a failed request again, N times at most. [default: 0]",
 )
 @config_option
-@click.option("-v", "--verbose", is_flag=True, help="Say on stderr where the query goes.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Say on stderr where it goes, and show thinking."
+)
 @click.pass_context
 def query(ctx: click.Context, /, prompt: tuple[str, ...], **options: Any) -> None:
     """Send PROMPT to a model and print its answer.

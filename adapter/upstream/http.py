@@ -16,6 +16,7 @@ from typing import Any
 
 from adapter.secrets.scrubber import scrub
 from adapter.upstream.limits import RESPONSE_BYTES, limit_body, limit_time
+from adapter.upstream.network import tls
 
 __all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
 
@@ -114,7 +115,9 @@ def http_handler(
     The same one for the same arguments; its ``client`` is the httpx client. A session that the
     caller has set (``litellm.client_session``, ``litellm.aclient_session``) is used as it is, but
     for redirects. ``session`` is an aiohttp session of the caller's (``shared_session``).
-    ``max_bytes`` of a reply are read, ``None`` stands for ``RESPONSE_BYTES``.
+    ``max_bytes`` of a reply are read, ``None`` stands for ``RESPONSE_BYTES``. Raises
+    :class:`CertificateError` for an ``ssl_verify`` that names no file of certificates, which LiteLLM
+    would pass over.
     """
     import litellm
 
@@ -126,6 +129,8 @@ def http_handler(
         return handler
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
 
+    if isinstance(ssl_verify, str):
+        tls(ssl_verify)
     limit = max_bytes or RESPONSE_BYTES
     if is_async:
         made = _handler_class(AsyncHTTPHandler)

@@ -19,6 +19,7 @@ import pytest
 
 import adapter
 from adapter.gateway.runtime import Gateway, is_alive, running
+from tests.bodies import BODIES, PYTHON, bodies_server, seen_in
 from tests.command import NETWORK, PATIENCE, ROOT, provider, run, started
 from tests.faults import (
     FAULTS,
@@ -57,12 +58,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("faults")
     with (
         recording_server() as elsewhere,
+        bodies_server() as bodies,
         fault_server(int(elsewhere.origin.rpartition(":")[2])) as server,
         unreachable_places(server, folder) as unreachable,
     ):
         urls = {
             "p": f"http://127.0.0.1:{server.port}/v1",
             "small": f"http://127.0.0.1:{server.port}/small/v1",
+            "bodies": bodies.base_url,
             **unreachable,
         }
         config = folder / "gptme.toml"
@@ -189,20 +192,45 @@ def check_command(fault: Fault, code: int, out: str, err: str, setup: Setup) -> 
     assert KEY not in err
 
 
-@pytest.mark.parametrize(("name", "mode"), SHORT_ROWS)
-def test_for_another_client_of_the_gateway(setup: Setup, name: str, mode: str) -> None:
-    fault = FAULTS[name]
+def post(setup: Setup, body: dict[str, Any]) -> tuple[http.client.HTTPResponse, str]:
+    """Ask the gateway as another client of it does."""
     connection = http.client.HTTPConnection("127.0.0.1", setup.gateway.port, timeout=PATIENCE)
-    body = {"model": f"{fault.provider}/{name}", "messages": MESSAGES, "timeout": fault.limit}
     headers = {"Authorization": f"Bearer {setup.gateway.key}", "Content-Type": "application/json"}
-    began = time.monotonic()
-    sent = json.dumps({**body, "stream": mode == STREAM})
-    connection.request("POST", "/v1/chat/completions", sent, headers)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     response = connection.getresponse()
     data = response.read().decode()
     connection.close()
+    return response, data
+
+
+def events_in(data: str) -> list[str]:
+    lines = data.splitlines()
+    return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+
+
+@pytest.mark.parametrize(("name", "mode"), PYTHON)
+def test_bodies_for_another_client_of_the_gateway(setup: Setup, name: str, mode: str) -> None:
+    """tests/data/bodies, whose other turns are in tests/wire/test_bodies.py."""
+    body = {"model": f"bodies/{name}", "messages": MESSAGES, "stream": mode == STREAM}
+    response, data = post(setup, body)
+    texts = events_in(data) if data.startswith("data: ") else [data]
+    got = [json.loads(text) for text in texts if text != "[DONE]"]
+    wanted = BODIES[name].python(mode)
+    assert wanted is not None
+    failed = response.status != 200 or any("error" in part for part in got)
+    assert failed is bool(wanted.error)
+    assert seen_in(got) == wanted._replace(error="", status=None)
+    assert KEY not in data
+
+
+@pytest.mark.parametrize(("name", "mode"), SHORT_ROWS)
+def test_for_another_client_of_the_gateway(setup: Setup, name: str, mode: str) -> None:
+    fault = FAULTS[name]
+    body = {"model": f"{fault.provider}/{name}", "messages": MESSAGES, "timeout": fault.limit}
+    began = time.monotonic()
+    response, data = post(setup, {**body, "stream": mode == STREAM})
     assert time.monotonic() - began < fault.bound
-    events = [x.removeprefix("data: ") for x in data.splitlines() if x.startswith("data: ")]
+    events = events_in(data)
     failed = bool(events) and '"error"' in events[-1]
     assert f"{response.status}{', then an error event' * failed}" == fault.client
     assert setup.server.requests[name] == fault.requests

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 import adapter
-from tests.bodies import BODIES, STREAM, Body, Seen, seen_in
+from tests.bodies import BODIES, PYTHON, STREAM, Seen, bodies_server, seen_in
 from tests.command import provider, run
-from tests.recorder import Recorder, Request, recording_server
+from tests.recorder import Recorder
 
 KEY = "sk-the-providers-own-key"
-PYTHON = [(name, mode) for name, body in BODIES.items() for mode in body.modes]
 RUNS = [
     pytest.param(name, mode, given, id="-".join([name, mode, *given.get("flags", ())[:1]]))
     for name, body in BODIES.items()
@@ -27,14 +26,7 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def bodies() -> Iterator[Recorder]:
-    """A server for all cases: the model id of a request says which."""
-    with recording_server() as recorder:
-
-        def answer(request: Request) -> Any:
-            body: Body = BODIES[request.body["model"]]
-            return body.reply(bool(request.body.get("stream")))
-
-        recorder.script = answer
+    with bodies_server() as recorder:
         yield recorder
 
 
@@ -46,8 +38,6 @@ def configured(write: Callable[..., Path], bodies: Recorder) -> None:
 @pytest.mark.parametrize(("name", "mode"), PYTHON)
 def test_in_python(name: str, mode: str) -> None:
     wanted = BODIES[name].python(mode)
-    if wanted is None:
-        pytest.skip("any form of it will do")
     got: list[dict[str, Any]] = []
     error, status = "", None
     messages = [{"role": "user", "content": "hi"}]

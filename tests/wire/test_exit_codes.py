@@ -109,6 +109,43 @@ def test_the_servers_words_are_found_in_other_forms(body: dict[str, str], server
     assert " answered 400: so it is\n" in run("-m", "p", "hi").err
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}, 7),  # LM Studio
+        (200, b"<html>Open WebUI</html>", 7),
+        (200, {}, 7),
+        (404, {"detail": "Not Found"}, 4),
+        (405, {"detail": "Method Not Allowed"}, 1),
+    ],
+    ids=str,
+)
+@STREAMED
+def test_a_base_url_without_its_version_is_told(
+    stream: str, status: int, body: object, code: int, write: Write, server: Recorder
+) -> None:
+    server.script = lambda request: Reply(status, body)
+    write(provider(server.origin, "bare") + provider(server.base_url))
+
+    outcome = run("-m", "bare/m", stream, "hi")
+
+    assert outcome.code == code
+    assert outcome.err.endswith(
+        f'often base_url ends in /v1: write base_url = "{server.base_url}"\n'
+    )
+    assert "write base_url" not in run("-m", "p/m", stream, "hi").err
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_an_error_of_an_api_says_nothing_of_base_url(
+    status: int, write: Write, server: Recorder
+) -> None:
+    write(provider(server.origin, default_model="m"))
+    server.fail(status)
+
+    assert "base_url =" not in run("-m", "p", "hi").err
+
+
 # 2 and 3: before any request
 
 

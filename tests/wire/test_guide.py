@@ -87,6 +87,7 @@ def expect(name: str) -> Callable[[Check], Check]:
 
 # What the models say, by question.
 HELLO = "Say hello."
+THINKING = "I need both temperatures."
 ANSWERS = {
     "Explain quantum computing in one sentence.": "A quantum computer works on superpositions of "
     "many states at once.",
@@ -142,7 +143,14 @@ def chat(request: Request) -> Reply:
     if last["role"] == "tool":
         return Reply(200, chat_reply("Lima is warmer: 19 degrees against 4."))
     if request.body.get("tools"):
-        return Reply(200, chat_reply(None, tool_calls=[call(city) for city in CITIES]))
+        calls = [{**call(city), "index": index} for index, city in enumerate(CITIES)]
+        more: dict[str, Any] = {
+            "annotations": [],
+            "refusal": None,
+            "reasoning_content": THINKING,
+            "own": 1,
+        }
+        return Reply(200, chat_reply(None, tool_calls=calls, **more))
     question = question_of(request)
     if request.body.get("stream"):
         return Reply(200, stream(request, STREAMS[question]))
@@ -269,10 +277,22 @@ def tools(servers: Servers) -> None:
     assert first.body["tools"] == second.body["tools"]
     asked, oslo, lima = second.body["messages"][1:]
     assert second.body["messages"][:1] == first.body["messages"]
-    assert [c["id"] for c in asked["tool_calls"]] == ["call_Oslo", "call_Lima"]
+    assert asked == {"role": "assistant", "tool_calls": [call(city) for city in CITIES]}
     for city, told in zip(CITIES, (oslo, lima), strict=True):
         assert (told["role"], told["tool_call_id"]) == ("tool", f"call_{city}")
         assert json.loads(told["content"]) == {"city": city, "celsius": CITIES[city]}
+
+
+def test_the_loop_of_tools_with_thinking(servers: Servers) -> None:
+    """As the page says it for DeepSeek."""
+    (program,) = (p for p in PROGRAMS if p.name == "Tools")
+    role = '    "role": True,\n'
+    assert role in program.text
+    text = program.text.replace(role, f'{role}    "reasoning_content": True,\n')
+    assert printed(text, "docs/guide.md") == program.output
+    asked = servers.groq.last.body["messages"][1]
+    assert asked.keys() == {"role", "tool_calls", "reasoning_content"}
+    assert asked["reasoning_content"] == THINKING
 
 
 @expect("Structured output")

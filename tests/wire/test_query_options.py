@@ -307,6 +307,43 @@ def test_usage_that_is_none(server: Recorder, usage: Any) -> None:
     assert len(done.err.splitlines()) <= 2
 
 
+@pytest.mark.parametrize("flags", [[], ["--no-stream"], ["-x"]])
+def test_several_choices_are_for_json(server: Recorder, flags: list[str]) -> None:
+    done = run("-m", "p", "-o", "n", "2", *flags, "hi")
+    assert (done.code, done.out) == (2, "")
+    assert "-o n: one answer is printed; --json prints all of them" in done.err
+    assert not server.requests
+    assert run("-m", "p", "-o", "n", "2", "--json", "hi").code == 0
+    assert run("-m", "p", "-o", "n", "1", "hi").code == 0
+
+
+# ---- thinking
+
+
+THOUGHT = [
+    chat_chunk({"role": "assistant", "reasoning_content": "First\x1b[31m "}),
+    chat_chunk({"content": "<think>then</think>\n\nHello"}),
+    chat_chunk({}, "stop"),
+    b"data: [DONE]\n\n",
+]
+
+
+@pytest.mark.parametrize("flags", [[], ["-x"]])
+def test_thinking_is_shown_dimmed_on_a_terminal(server: Recorder, flags: list[str]) -> None:
+    server.script = lambda r: Reply(200, b"".join(THOUGHT))
+    code, shown = at_a_terminal("-v", "-m", "p", *flags, "hi", environ={"TERM": "xterm"})
+    assert code == 0
+    thinking = "\x1b[2mFirst[31m \x1b[22m\x1b[2mthen\x1b[22m\r\n"
+    assert thinking in shown
+    assert "Hello\r\n" in shown.partition(thinking)[2]
+    code, shown = at_a_terminal("-v", "-m", "p", *flags, "hi", environ={"TERM": "dumb"})
+    assert "\r\nFirst[31m then\r\n" in shown
+    code, shown = at_a_terminal("-m", "p", *flags, "hi", environ={"TERM": "dumb"})
+    assert "First" not in shown
+    done = run("-v", "-m", "p", *flags, "hi")
+    assert "First" not in done.out + done.err
+
+
 def test_other_stream_options_are_kept(server: Recorder) -> None:
     assert run("-m", "p", "-u", "-o", "stream_options", '{"x": 1}', "hi").code == 0
     assert server.only.body["stream_options"] == {"x": 1, "include_usage": True}
