@@ -116,8 +116,8 @@ def http_handler(
     caller has set (``litellm.client_session``, ``litellm.aclient_session``) is used as it is, but
     for redirects. ``session`` is an aiohttp session of the caller's (``shared_session``).
     ``max_bytes`` of a reply are read, ``None`` stands for ``RESPONSE_BYTES``. Raises
-    :class:`CertificateError` for an ``ssl_verify`` that names no file of certificates, which LiteLLM
-    would pass over.
+    :class:`CertificateError` for an ``ssl_verify`` that names no file of certificates: LiteLLM
+    would pass over it.
     """
     import litellm
 
