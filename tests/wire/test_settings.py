@@ -10,7 +10,6 @@ import pytest
 
 import adapter
 from tests.command import provider, run
-
 from tests.recorder import ANSWER, Recorder, recording_server, write_certificate
 
 Write = Callable[..., Path]
