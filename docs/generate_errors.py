@@ -151,7 +151,7 @@ LiteLLM knows is 4:
 $ adapter -m grok/openai/gpt-oss-120b "Explain quantum computing"
 Error: unknown model 'grok/openai/gpt-oss-120b': no provider of that name, and LiteLLM knows \
 none (did you mean 'groq'?)
-  `adapter providers list` shows the configured ones; use PROVIDER/MODEL
+  `adapter providers list` shows the configured ones, `adapter providers add` adds one
 ```
 
 ## The command line

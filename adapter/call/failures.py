@@ -68,11 +68,11 @@ def explain(
     if isinstance(error, AdapterError):
         return Failure(error.exit_code, str(error), "")
     if target is None and is_unknown_model(error):
-        hint = did_you_mean(model.partition("/")[0], providers)
+        hint = did_you_mean(model.partition("/")[0], [*providers, "embedded"])
         return Failure(
             ExitCode.NOT_FOUND,
             f"unknown model {model!r}: no provider of that name, and LiteLLM knows none{hint}",
-            "`adapter providers list` shows the configured ones; use PROVIDER/MODEL",
+            "`adapter providers list` shows the configured ones, `adapter providers add` adds one",
         )
     with suppress(TypeError):  # built-in exceptions take no weak reference
         target = _went_to.get(error, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import partial
 from threading import Lock
 
 import click
@@ -28,9 +29,6 @@ ASCII_MARKS = {
     "passed": "PASS",
     "broken": "FAIL",
 }
-
-TO_TELL = frozenset({"failed", "warning"})
-"""After the live lines, only a provider that has such a step is reported in full."""
 
 
 @click.command("test")
@@ -57,74 +55,68 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
         listed = ", ".join(p.name for p in providers)
         raise click.UsageError(f"name one, or give --all: {listed}")
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
-    results = _run(providers, _Table(providers) if live else None)
+    results = _run(providers, live)
     if as_json:
         click.echo(json_text([_row(p, results[p.name]) for p in providers]))
     elif not live:
         click.echo("\n\n".join(_report(p, results[p.name]) for p in providers))
     else:
-        advised = [p for p in providers if any(s.status in TO_TELL for s in results[p.name])]
+        advised = [
+            p for p in providers if {"failed", "warning"} & {s.status for s in results[p.name]}
+        ]
         click.echo("".join(f"\n{_report(p, results[p.name])}\n" for p in advised), nl=False)
     ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
 
 
-def _run(providers: list[Provider], table: _Table | None) -> dict[str, list[Step]]:
+def _run(providers: list[Provider], live: bool) -> dict[str, list[Step]]:
     from adapter.upstream.loading import load_for_command
 
-    def one(provider: Provider) -> list[Step]:
-        def begin(step: str) -> None:
-            if table is not None:
-                table.begin(provider.name, step)
+    table = _Table(providers, live)
 
-        steps: list[Step] = []
+    def run_one(provider: Provider) -> None:
+        begin = partial(table.note, provider.name)
         for step in check(provider, on_start=begin, load=load_for_command):
-            steps.append(step)
-            if table is not None:
-                table.add(provider.name, step)
-        return steps
+            table.note(provider.name, step)
 
     try:
-        results = map_concurrently(one, providers)
+        map_concurrently(run_one, providers)
     finally:
-        if table is not None:
-            table.close()
-    return {p.name: steps for p, steps in zip(providers, results, strict=True)}
+        table.close()
+    return table.steps
 
 
 class _Table:
-    """Lines on a terminal, one for each provider, drawn anew in place as steps begin and end.
+    """The steps of each provider, and if ``live`` a line for each, drawn anew in place.
 
     A line is never wider than the terminal, and there are never more than it has rows: the cursor
     can go back up to neither.
     """
 
-    def __init__(self, providers: list[Provider]) -> None:
-        self._steps: dict[str, list[Step]] = {p.name: [] for p in providers}
+    def __init__(self, providers: list[Provider], live: bool) -> None:
+        self.steps: dict[str, list[Step]] = {p.name: [] for p in providers}
         self._running: dict[str, str] = {}
         self._lock = Lock()
         self._lines = 0
-        self._open = True
+        self._live = live
 
-    def begin(self, name: str, step: str) -> None:
+    def note(self, name: str, step: Step | str) -> None:
+        """Take a provider's step that is done, or the name of one that begins."""
         with self._lock:
-            self._running[name] = step
-            self._draw()
-
-    def add(self, name: str, step: Step) -> None:
-        with self._lock:
-            self._steps[name].append(step)
-            self._draw()
+            if isinstance(step, Step):
+                self.steps[name].append(step)
+            else:
+                self._running[name] = step
+            if self._live:
+                self._draw()
 
     def close(self) -> None:
         """Draw no more: what is left when the command is interrupted goes on without being seen."""
         with self._lock:
-            self._open = False
+            self._live = False
 
     def _draw(self) -> None:
-        if not self._open:
-            return
         size = shutil.get_terminal_size()
-        rows = [self._row(name, steps) for name, steps in self._steps.items()]
+        rows = [self._row(name, steps) for name, steps in self.steps.items()]
         room = max(size.lines - 1, 1)
         if len(rows) > room:  # what is not done yet first, and a line that counts the rest
             rows.sort(key=lambda row: row[0])

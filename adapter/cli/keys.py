@@ -11,14 +11,14 @@ import click
 
 from adapter._install import install_extra
 from adapter._text import printable
-from adapter.cli.options import config_option, load, providers_word
+from adapter.cli.options import config_option, dry_run_option, load, providers_word
 from adapter.cli.output import report_diffs
 from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError
 from adapter.keys.precedence import sendable
 from adapter.secrets.secret import Secret
 
 __all__ = [
-    "check_keyring",
+    "in_keyring",
     "key_from_stdin",
     "key_typed",
     "keyring_entry",
@@ -28,10 +28,6 @@ __all__ = [
 ]
 
 MAX_BYTES = 64 * 1024
-
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Print what would change as a diff, store and write nothing."
-)
 
 
 @click.group()
@@ -59,7 +55,7 @@ def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None
     config = load()
     problems = keys_before_keyring(name, config)
     if on_terminal() and not dry_run:
-        check_keyring(name)
+        in_keyring("get_password", name)  # where there is no keyring, no key is asked for
     if problems and not replace:
         if not on_terminal() or dry_run:
             raise ConfigError(problems)
@@ -93,10 +89,10 @@ def unset_key(name: str, dry_run: bool) -> None:
     if dry_run:
         report_diffs(diffs, dry_run)
         return
-    held = _keyring("get_password", name) is not None
+    held = in_keyring("get_password", name) is not None
     set_keyring(name, False, config)
     if held:
-        _keyring("delete_password", name)
+        in_keyring("delete_password", name)
     else:
         click.echo(f"the keyring holds no key of provider {name}", err=True)
 
@@ -104,24 +100,20 @@ def unset_key(name: str, dry_run: bool) -> None:
 @contextmanager
 def keyring_entry(name: str, key: Secret) -> Iterator[None]:
     """Store a key while the files that name the keyring are written; take it back on an error."""
-    before = _keyring("get_password", name)
-    _keyring("set_password", name, str(key))
+    before = in_keyring("get_password", name)
+    in_keyring("set_password", name, str(key))
     try:
         yield
     except ConfigError:
         if before is None:
-            _keyring("delete_password", name)
+            in_keyring("delete_password", name)
         else:
-            _keyring("set_password", name, before)
+            in_keyring("set_password", name, before)
         raise
 
 
-def check_keyring(name: str) -> None:
-    """Raise :class:`AdapterError` where a key cannot be kept in the OS keyring."""
-    _keyring("get_password", name)
-
-
-def _keyring(function: str, *args: str) -> Any:
+def in_keyring(function: str, *args: str) -> Any:
+    """Call a function of the OS keyring. Raises :class:`AdapterError` where it cannot be used."""
     from adapter.keys.sources import KEYRING_SERVICE
 
     try:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from adapter._text import printable
-from adapter.cli.options import config_option, load, load_or_new, models_word, providers_word
+from adapter.cli.options import (
+    config_option,
+    dry_run_option,
+    load,
+    load_or_new,
+    models_word,
+    providers_word,
+)
 from adapter.cli.output import json_text, report_diffs
 from adapter.errors import ExitCode
 
@@ -89,7 +96,7 @@ def list_models(ctx: click.Context, provider: str | None, as_json: bool) -> None
 
 @models.command("default")
 @click.argument("model", required=False, metavar="[PROVIDER[/MODEL]]", shell_complete=models_word)
-@click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
+@dry_run_option
 @config_option
 def default_model(model: str | None, dry_run: bool) -> None:
     """Show the model that is used when none is named, or set it.

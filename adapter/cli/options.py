@@ -15,7 +15,15 @@ import click
 if TYPE_CHECKING:
     from adapter.config.loading import Config
 
-__all__ = ["LazyGroup", "config_option", "load", "load_or_new", "models_word", "providers_word"]
+__all__ = [
+    "LazyGroup",
+    "config_option",
+    "dry_run_option",
+    "load",
+    "load_or_new",
+    "models_word",
+    "providers_word",
+]
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -35,6 +43,11 @@ config_option: Callable[[Decorated], Decorated] = click.option(
     expose_value=False,
     callback=_use_config,
     help="Read this TOML file and no other. [env: ADAPTER_CONFIG]",
+)
+
+
+dry_run_option: Callable[[Decorated], Decorated] = click.option(
+    "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
 )
 
 

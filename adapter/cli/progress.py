@@ -63,20 +63,17 @@ class Progress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._end: threading.Event | None = None
+        self._over = threading.Event()
         self._drawn = False
-        self._text = ""
-        self._since = 0.0
-        self._notice = ""
-        self._until = 0.0
+        self._text, self._since = "", 0.0
+        self._notice, self._until = "", 0.0
 
     def show(self, text: str) -> None:
         """Show ``text``, and for how many seconds it is shown."""
         with self._lock:
+            if not self._text:
+                threading.Thread(target=self._draw, daemon=True).start()
             self._text, self._since = text, time.monotonic()
-            if self._end is None:
-                self._end = threading.Event()
-                threading.Thread(target=self._draw, args=(self._end,), daemon=True).start()
 
     def show_for(self, seconds: float, notice: str) -> None:
         """Show ``notice`` for that time, with what is left of it, then the text as before."""
@@ -84,27 +81,25 @@ class Progress:
             self._notice, self._until = notice, time.monotonic() + seconds
 
     def clear(self) -> None:
-        """Take the line away, if there is one."""
+        """Take the line away for good, if there is one."""
         with self._lock:
-            if self._end is not None:
-                self._end.set()
-                self._end = None
-                if self._drawn:
-                    _write(ERASE)
+            if self._drawn and not self._over.is_set():
+                _replace("")
+            self._over.set()
 
-    def _draw(self, end: threading.Event) -> None:
+    def _draw(self) -> None:
         if hasattr(signal, "pthread_sigmask"):  # signals are for the thread that waits
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        encoding = sys.stderr.encoding or "ascii"
+        is_utf = "utf" in (sys.stderr.encoding or "").lower()
         wait = FIRST_SECONDS
-        for frame in cycle(FRAMES if "utf" in encoding.lower() else ASCII_FRAMES):
-            if end.wait(wait):
-                return
+        for frame in cycle(FRAMES if is_utf else ASCII_FRAMES):
+            self._over.wait(wait)
             wait = FRAME_SECONDS
             with self._lock:
-                if not end.is_set():
-                    self._drawn = True
-                    _write(ERASE + fit(f"{frame} {one_line(self._line())}", _columns() - 1))
+                if self._over.is_set():
+                    return
+                self._drawn = True
+                _replace(f"{frame} {one_line(self._line())}")
 
     def _line(self) -> str:
         now = time.monotonic()
@@ -114,16 +109,10 @@ class Progress:
         return f"{self._text} ({seconds} s)" if seconds else self._text
 
 
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
-    except OSError:
-        return WIDTH
-
-
-def _write(text: str) -> None:
-    """Write to the terminal, unless it is gone or stopped (Ctrl-S): no answer waits for it."""
-    with suppress(OSError, ValueError):
+def _replace(line: str) -> None:
+    """Put ``line`` in place of what was drawn; no answer waits for a terminal that is stopped."""
+    with suppress(OSError, ValueError):  # it has gone
         if select.select([], [sys.stderr], [], FRAME_SECONDS)[1]:
-            sys.stderr.write(text)
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
+            sys.stderr.write(ERASE + fit(line, columns - 1))
             sys.stderr.flush()

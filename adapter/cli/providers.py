@@ -30,10 +30,6 @@ default_model = "my-model"
 """
 
 
-LABELS = {"base_url": "Base URL", "api_key": "API key", "api_key_env": "API key env"}
-"""How `show` writes names that are no plain words."""
-
-
 class ProvidersGroup(LazyGroup):
     """``list`` and ``show`` are here; what takes longer to import is elsewhere."""
 
@@ -124,7 +120,9 @@ def show_provider(name: str, as_json: bool) -> None:
     for label, value in details.items():
         if label != "name" and value not in (None, []):
             shown = ", ".join(value) if isinstance(value, list) else value
-            lines.append(f"   {LABELS.get(label, label.replace('_', ' ').capitalize())}: {shown}")
+            lines.append(
+                f"   {label.replace('_', ' ').capitalize().replace('url', 'URL')}: {shown}"
+            )
     lines += ["   LiteLLM:", *(f"     {k}: {v}" for k, v in params.items())]
     lines += [f"   Warning: {warning}" for warning in warnings]
     click.echo("\n".join(map(one_line, lines)))

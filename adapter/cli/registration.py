@@ -11,14 +11,20 @@ import click
 
 from adapter._text import did_you_mean, printable
 from adapter.cli.keys import (
-    check_keyring,
+    in_keyring,
     key_from_stdin,
     key_typed,
     keyring_entry,
     on_terminal,
     read_key,
 )
-from adapter.cli.options import config_option, load, load_or_new, providers_word
+from adapter.cli.options import (
+    config_option,
+    dry_run_option,
+    load,
+    load_or_new,
+    providers_word,
+)
 from adapter.cli.output import report_diffs
 from adapter.config.loading import Config
 from adapter.config.presets import PRESETS
@@ -32,10 +38,6 @@ from adapter.secrets.references import is_variable
 __all__ = ["add_provider", "discover_servers", "remove_provider"]
 
 PRESET_NAMES = ", ".join(PRESETS)
-
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
-)
 
 
 def _preset_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -138,7 +140,7 @@ def _template(name: str, config: Config, base_url: str | None, local: bool) -> N
 def _ask(new: NewProvider) -> NewProvider:
     """Ask for what is missing, on stderr; a key is not shown."""
     if new.keyring:
-        check_keyring(new.name)
+        in_keyring("get_password", new.name)  # where there is none, no key is asked for
     # of a known server without a key's variable it is known that it needs none
     is_keyless = bool(new.base_url) and new.base_url == from_preset(new.name).base_url
     asks_for_key = not (new.api_key_env or new.keyring or is_keyless)
@@ -229,7 +231,8 @@ def discover_servers(dry_run: bool) -> None:
     config = load()
     servers = list(find_local(config))
     if not servers:
-        click.echo("no server answers that is not configured already", err=True)
+        besides = " that is not configured already" if config.providers else ""
+        click.echo(f"no model server of this machine answers on its usual port{besides}", err=True)
         return
     names_in_use = {provider.name for provider in config.providers}
     for server in servers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -35,8 +36,10 @@ _STRICT_FORMATS = frozenset(
 )
 
 
-_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_TYPES = {None: "string", "str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 """The types of a short form, and JSON schema's names for them."""
+
+_FIELD = re.compile(r"\s*(?P<name>[^\s:]+)(?:[ \t]+(?P<kind>[^\s:]+))?\s*(?::(?P<description>.*))?")
 
 
 def load_schema(source: str, *, several: bool = False) -> dict[str, Any]:
@@ -45,64 +48,21 @@ def load_schema(source: str, *, several: bool = False) -> dict[str, Any]:
     ``several`` asks for any number of such values, as the list ``items`` of an object. Raises
     :class:`ConfigError` (exit 2).
     """
-    where = "--schema"
+    where, text = f"--schema {printable(source.strip())}", source
     if source.lstrip().startswith("{"):
-        schema = _parse(source, where)
+        where = "--schema"
+    elif os.path.exists(os.path.expanduser(source)) or not set(source) & set(" ,:\n"):
+        text = _read(source, where)
     else:
-        where = f"--schema {printable(source.strip())}"
-        is_file = os.path.exists(os.path.expanduser(source)) or not set(source) & set(" ,:\n")
-        schema = _parse(_read(source, where), where) if is_file else _short_form(source, where)
-    if several:
-        schema = _object({"items": {"type": "array", "items": schema}})
-    _check(schema, where)
-    return schema
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
+        text = json.dumps(_short_form(source, where))
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ConfigError(f"{where}: a JSON schema is an object, like {{'type': 'object'}}")
-    return schema
-
-
-def _short_form(text: str, where: str) -> dict[str, Any]:
-    """Return the schema of a short form, such as ``"name, age int: in years"``.
-
-    The fields are separated by commas, or stand on lines, with commas in their descriptions then
-    (llm, "Concise LLM schema syntax"). The object has no other fields, as strict servers want it.
-    """
-    properties: dict[str, Any] = {}
-    for field in text.split("\n" if "\n" in text.strip() else ","):
-        head, _, description = field.strip().partition(":")
-        name, *kinds = head.split() or [""]
-        kind = kinds[0] if kinds else "str"
-        if not name and not field.strip():
-            continue
-        if not name or len(kinds) > 1 or kind not in _TYPES:
-            raise ConfigError(
-                f"{where}: no such file, nor a short form: {printable(field.strip())!r} is no "
-                f"field; it is NAME or NAME TYPE, of {', '.join(_TYPES)}, with : DESCRIPTION"
-            )
-        properties[name] = {"type": _TYPES[kind]}
-        if description.strip():
-            properties[name]["description"] = description.strip()
-    return _object(properties)
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _check(schema: dict[str, Any], where: str) -> None:
-    """Raise :class:`ConfigError` for what is no JSON schema."""
+    if several:
+        schema = _object({"items": {"type": "array", "items": schema}})
     from jsonschema import SchemaError
     from jsonschema.validators import validator_for
 
@@ -113,6 +73,35 @@ def _check(schema: dict[str, Any], where: str) -> None:
     except RecursionError:
         raise ConfigError(f"{where}: nested too deeply: simplify it") from None
     _check_references(schema, where)
+    return schema
+
+
+def _short_form(text: str, where: str) -> dict[str, Any]:
+    """Return the schema of a short form, such as ``"name, age int: in years"``.
+
+    The fields are separated by commas, or stand on lines, with commas in their descriptions then
+    (llm, "Concise LLM schema syntax"). The object has no other fields, as strict servers want it.
+    """
+    fields: dict[str, Any] = {}
+    for part in filter(str.strip, text.split("\n" if "\n" in text.strip() else ",")):
+        field = _FIELD.fullmatch(part)
+        if field is None or field["kind"] not in _TYPES:
+            raise ConfigError(
+                f"{where}: no such file, nor a short form: {printable(part.strip())!r} is no "
+                "field, which is NAME or NAME TYPE (str, int, float, bool), and : DESCRIPTION"
+            )
+        description = {"description": d} if (d := (field["description"] or "").strip()) else {}
+        fields[field["name"]] = {"type": _TYPES[field["kind"]], **description}
+    return _object(fields)
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _read(source: str, where: str) -> str:

@@ -17,8 +17,16 @@ def watch_retries(tell: Callable[[str, float], None]) -> Iterator[None]:
     The SDK logs it, at level INFO, where it handles the error (``openai._base_client``). What it
     says in other words some day is not told.
     """
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            args = record.args if isinstance(record.args, tuple) else ()
+            seconds = next((value for value in args if isinstance(value, float)), None)
+            if seconds is not None and str(record.msg).startswith("Retrying request"):
+                tell(_cause(sys.exc_info()[1]), seconds)
+
     logger = logging.getLogger("openai")
-    handler, level = _Handler(tell), logger.level
+    handler, level = Handler(), logger.level
     logger.addHandler(handler)
     logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
     try:
@@ -28,21 +36,8 @@ def watch_retries(tell: Callable[[str, float], None]) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-class _Handler(logging.Handler):
-    def __init__(self, tell: Callable[[str, float], None]) -> None:
-        super().__init__(logging.INFO)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        args = record.args if isinstance(record.args, tuple) else ()
-        seconds = next((value for value in args if isinstance(value, float)), None)
-        if seconds is not None and record.msg.startswith("Retrying request"):
-            self._tell(_cause(sys.exc_info()[1]), seconds)
-
-
 def _cause(error: BaseException | None) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"answered {status}"
-    in_time = "Timeout" not in type(error).__name__
-    return "cannot be reached" if in_time else "did not answer in time"
+    return "did not answer in time" if "Timeout" in type(error).__name__ else "cannot be reached"

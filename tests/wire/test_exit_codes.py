@@ -249,7 +249,7 @@ def test_a_model_nobody_knows_is_exit_code_4(
     assert (code, out) == (4, "")
     assert err == (
         f"Error: unknown model {model!r}: no provider of that name, and LiteLLM knows none{hint}\n"
-        "  `adapter providers list` shows the configured ones; use PROVIDER/MODEL\n"
+        "  `adapter providers list` shows the configured ones, `adapter providers add` adds one\n"
     )
     assert server.requests == []
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import litellm
@@ -70,12 +71,12 @@ def held(server: Recorder) -> threading.Event:
     return go
 
 
-@pytest.fixture
-def query() -> Iterator[tuple[Shown, subprocess.Popen[bytes]]]:
-    """A query that was begun at a terminal of 80 columns."""
+@contextmanager
+def begun(*options: str) -> Iterator[tuple[Shown, subprocess.Popen[bytes]]]:
+    """Begin a query at a terminal."""
     with terminal() as (user, program):
         process = subprocess.Popen(
-            [sys.executable, "-m", "adapter", "-m", "p", "hi"],
+            [sys.executable, "-m", "adapter", "-m", "p", *options, "hi"],
             stdin=subprocess.DEVNULL,
             stdout=program,
             stderr=program,
@@ -87,31 +88,26 @@ def query() -> Iterator[tuple[Shown, subprocess.Popen[bytes]]]:
                 process.kill()
 
 
-def test_what_is_awaited_is_shown_and_gone_with_the_first_byte(
-    server: Recorder, query: tuple[Shown, subprocess.Popen[bytes]]
-) -> None:
+def test_what_is_awaited_is_shown_and_gone_with_the_first_byte(server: Recorder) -> None:
     go = held(server)
-    shown, process = query
-    shown.until("importing LiteLLM")
-    shown.until("⠋ waiting for p")
-    assert screen(shown.text).count("\n") == 0
-    go.set()
-    shown.until("world\r\n")
-    assert screen(shown.text) == "Hello, world\n"
-    assert process.wait(PATIENCE) == 0
+    with begun() as (shown, process):
+        shown.until("importing LiteLLM")
+        shown.until("⠋ waiting for p")
+        assert screen(shown.text).count("\n") == 0
+        go.set()
+        shown.until("world\r\n")
+        assert screen(shown.text) == "Hello, world\n"
+        assert process.wait(PATIENCE) == 0
 
 
-def test_ctrl_c_takes_it_away(
-    server: Recorder, query: tuple[Shown, subprocess.Popen[bytes]]
-) -> None:
-    go = held(server)
-    shown, process = query
-    shown.until("waiting for p")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE) == 130
-    go.set()
-    shown.until("\n$")
-    assert screen(shown.text) == "\n"
+def test_a_retry_is_shown_with_cause_and_wait_and_ctrl_c_takes_it_away(server: Recorder) -> None:
+    server.script = lambda request: Reply(429, {}, {"retry-after": "50"})
+    with begun("--retries", "1") as (shown, process):
+        shown.until(r"p answered 429: trying again in \d\d s")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        shown.until("\n$")
+        assert screen(shown.text) == "\n"
 
 
 def test_an_error_stands_alone(server: Recorder) -> None:
