@@ -61,19 +61,18 @@ def load_schema(source: str, *, several: bool = False) -> dict[str, Any]:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ConfigError(f"{where}: a JSON schema is an object, like {{'type': 'object'}}")
-    if several:
-        schema = _object({"items": {"type": "array", "items": schema}})
+    whole = _object({"items": {"type": "array", "items": schema}}) if several else dict(schema)
     from jsonschema import SchemaError
     from jsonschema.validators import validator_for
 
     try:
-        validator_for(schema).check_schema(schema)
+        validator_for(whole).check_schema(whole)
     except SchemaError as error:
         raise ConfigError(f"{where}: no JSON schema: {_short(error.message)}") from None
     except RecursionError:
         raise ConfigError(f"{where}: nested too deeply: simplify it") from None
-    _check_references(schema, where)
-    return schema
+    _check_references(whole, where)
+    return whole
 
 
 def _short_form(text: str, where: str) -> dict[str, Any]:
