@@ -16,6 +16,7 @@ __all__ = [
     "open_regular",
     "read_regular",
     "reason",
+    "runtime_folder",
     "write_access",
     "xdg_folder",
 ]
@@ -92,3 +93,13 @@ def xdg_folder(*variables: str, default: str, environ: Mapping[str, str] | None 
         if os.path.isabs(folder := environ.get(variable, "")):
             return folder
     return os.path.join(environ.get("HOME") or os.path.expanduser("~"), default)
+
+
+def runtime_folder(environ: Mapping[str, str] | None = None) -> str:
+    """Return the folder of the gateway's and the worker's runtime files: it may not exist yet.
+
+    ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
+    specification), else ``gptme-litellm`` in the state folder, ``~/.local/state``.
+    """
+    variables = "XDG_RUNTIME_DIR", "XDG_STATE_HOME"
+    return f"{xdg_folder(*variables, default='.local/state', environ=environ)}/gptme-litellm"

@@ -26,6 +26,7 @@ __all__ = ["BASE", "DELAYS", "INTERPRETER", "PEER", "measure"]
 BASE = "plain LiteLLM script"
 PEER = "llm"
 INTERPRETER = "an interpreter that only prints"
+FIRST = "adapter, starting a worker"
 CLICK_LABEL = "a click command that only prints"
 DELAYS = (0, 300)
 
@@ -70,6 +71,7 @@ def commands(server: Server, delay: int) -> dict[str, list[str]]:
         CLICK_LABEL: [*python, CLICK, "-m", "m", "q"],
         INTERPRETER: [*python, f"print({ANSWER!r})"],
         "adapter, through the worker": [ADAPTER, "-m", model, "q"],
+        FIRST: ["env", "ADAPTER_WORKER=on", ADAPTER, "-m", model, "q"],
         "adapter, without a worker": ["env", "ADAPTER_WORKER=off", ADAPTER, "-m", model, "q"],
         BASE: [*python, LITELLM, base_url],
         "OpenAI SDK script": [*python, OPENAI, base_url],
@@ -102,17 +104,19 @@ def write_configurations(home: Path, server: Server) -> None:
 
 
 @contextmanager
-def worker(environ: Mapping[str, str]) -> Iterator[None]:
-    """Keep a worker while the context lasts."""
+def worker(environ: Mapping[str, str], *, start: bool = True) -> Iterator[None]:
+    """Keep a worker while the context lasts; with ``start=False`` end one that starts in it."""
 
     def run(word: str) -> None:
         line = [ADAPTER, "worker", word]
         subprocess.run(line, env=dict(environ), check=True, capture_output=True)
 
-    run("start")
+    if start:
+        run("start")
     try:
         yield
     finally:
+        run("start")  # which waits until it answers
         run("stop")
 
 
@@ -137,6 +141,11 @@ def _measure(
     def case(label: str) -> dict[str, float]:
         if label == "curl" and not shutil.which("curl"):
             raise SystemExit("curl is not here: it is the floor of this benchmark")
+        if label == FIRST:  # in a runtime folder where none runs
+            with tempfile.TemporaryDirectory() as folder:
+                alone = {**environ, "XDG_RUNTIME_DIR": folder}
+                with worker(alone, start=False):
+                    return measuring.run_process(lines[label], alone, ANSWER)._asdict()
         return measuring.run_process(lines[label], environ, ANSWER)._asdict()
 
     cases = {label: (lambda x=label: case(x)) for label in lines}

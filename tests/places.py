@@ -12,12 +12,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.command import PATIENCE
+from tests.command import PATIENCE, provider
+from tests.recorder import Recorder
 from tests.waiting import come_to, is_running
 
-__all__ = ["Done", "Place", "place"]
+__all__ = ["CANARIES", "COMMAND", "IMPORT_CANARY", "KEY", "Done", "Place", "configure", "place"]
 
 COMMAND = [sys.executable, "-m", "adapter"]
+
+KEY = "canary-of-the-key"
+
+IMPORT_CANARY = {"ANTHROPIC_TOKEN_COUNTING_BETA_VERSION": "canary-of-the-import"}
+"""A variable that LiteLLM's import asks for and whose name is that of a secret."""
+
+CANARIES = (KEY, "canary-of-a-header", "canary-of-the-import", "canary-of-openai")
+
+PROBE = """
+[plugin.litellm.providers.probe]
+api_key_cmd = '''
+ignored=$(sed -n "s/^SigIgn:.//p" /proc/self/status)
+printf '%s|%s|%s|%s|%s|%s' "$SEEN" "$(pwd)" "$(umask)" "$(ulimit -n)" "$(nice)" "$ignored"'''
+"""
+"""A provider whose key says what its command finds: variable, folder, umask, limit, priority, and
+which signals are ignored."""
 
 
 class Done(NamedTuple):
@@ -121,3 +138,10 @@ def place(home: Path) -> Iterator[Place]:
         yield made
     finally:
         made.end()
+
+
+def configure(home: Place, server: Recorder) -> None:
+    """Give a home the providers ``p``, with canaries, and ``probe`` on ``server``."""
+    tables = [provider(server.base_url, "p", api_key_env="P_KEY", default_model="m")]
+    home.write("\n".join([*tables, provider(server.base_url, "probe"), PROBE]))
+    home.environ.update(P_KEY=KEY, TOKEN="canary-of-a-header", OPENAI_API_KEY="canary-of-openai")

@@ -81,7 +81,8 @@ def answer_shell(cli: click.Command, instruction: str) -> int:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """Print a script that completes commands, providers and models.
 
     \b
@@ -91,12 +92,12 @@ def completion(shell: str) -> None:
 
     Models are those that `adapter models` listed within the last hour.
     """
-    from adapter.cli.main import cli
-
     shell_class = get_completion_class(shell)
     assert shell_class is not None
     click.echo(f"# {HOW[shell]}")
-    click.echo(shell_class(cli, {}, "adapter", COMPLETE_VARIABLE).source().lstrip("\n"))
+    click.echo(
+        shell_class(ctx.find_root().command, {}, "adapter", COMPLETE_VARIABLE).source().lstrip("\n")
+    )
 
 
 def complete_provider(

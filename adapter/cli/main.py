@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import click
 
 from adapter._text import printable
-from adapter.cli.entry import COMMANDS, FLAGS, first_word
+from adapter.cli import COMMANDS, FLAGS, first_word
 from adapter.cli.options import LazyGroup, config_option
 from adapter.errors import AdapterError, ExitCode
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -37,28 +40,31 @@ def worker() -> None:
 @config_option
 def start() -> None:
     """Start the worker, and wait until it answers."""
-    from adapter.worker.starting import start as start_worker
+    from adapter.worker.process import start as start_worker
 
-    process = start_worker(load().settings.get("worker", {}), stderr=None)
+    settings = load().settings.get("worker", {})
+    process = None
     deadline = time.monotonic() + START_SECONDS
-    while (outcome := client.request("status")).reply is None:
+    while (outcome := client.request()).state is None:
+        process = process or start_worker(settings, stderr=None)  # one before may be ending
         if process is not None and process.poll() is not None:
             raise GatewayError("the worker ended at start", 1)
         if time.monotonic() > deadline:
             raise GatewayError(f"the worker did not start: {outcome.why}", 1)
         time.sleep(0.05)
-    click.echo(f"the worker runs (pid {outcome.reply['pid']})", err=True)
+    click.echo(f"the worker runs (pid {outcome.state[0]})", err=True)
 
 
 @worker.command()
 def stop() -> None:
-    """End the worker; queries under way are answered before."""
-    outcome = client.request("stop")
-    if outcome.reply is None:
+    """End the worker; queries under way are answered."""
+    outcome = client.request()
+    if outcome.state is None:
         click.echo(outcome.why, err=True)
         return
+    os.kill(outcome.state[0], signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while client.request("status").reply is not None and time.monotonic() < deadline:
+    while client.request().state is not None and time.monotonic() < deadline:
         time.sleep(0.02)
     click.echo("the worker has ended", err=True)
 
@@ -67,17 +73,18 @@ def stop() -> None:
 @click.pass_context
 def status(ctx: click.Context) -> None:
     """Show the worker. Exit codes: 0 it runs, 1 it does not."""
-    outcome = client.request("status")
-    if outcome.reply is None:
+    outcome = client.request()
+    if outcome.state is None:
         click.echo(outcome.why, err=True)
         ctx.exit(1)
-    details = outcome.reply
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(details["started"]))
-    click.echo(f"Worker: pid {details['pid']}, since {since}")
-    click.echo(f"Memory: {details['bytes'] / 2**20:.0f} MB")
-    click.echo(f"Queries: {details['queries']}")
-    if details["refused"]:
-        click.echo(printable(f"Last one refused: {details['refused']}"))
+    pid, started, queries, refused = outcome.state
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])  # `proc_pid_statm(5)`
+    click.echo(f"Worker: pid {pid}, since {since}")
+    click.echo(f"Memory: {pages * os.sysconf('SC_PAGESIZE') / 2**20:.0f} MB")
+    click.echo(f"Queries: {queries}")
+    if refused:
+        click.echo(printable(f"Last one refused: {refused}"))
 
 
 def start_after_query() -> None:
@@ -88,13 +95,13 @@ def start_after_query() -> None:
         settings = load_config().settings.get("worker", {})
         mode = client.mode_of(settings)
         if mode == "on" or (mode == "auto" and sys.stderr is not None and sys.stderr.isatty()):
-            from adapter.worker.starting import start as start_worker
+            from adapter.worker.process import start as start_worker
 
             start_worker(settings)
 
 
 def serve() -> None:
-    """Be the worker: what ``adapter.worker.starting`` runs in a process of its own."""
+    """Be the worker: what ``adapter.worker.process`` runs in a process of its own."""
     from adapter.cli.main import main
     from adapter.worker.process import run_worker
 

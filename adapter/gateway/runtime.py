@@ -11,13 +11,13 @@ import dataclasses
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapter._files import open_regular, xdg_folder
+from adapter._files import open_regular, runtime_folder
 from adapter.errors import GatewayError
 from adapter.secrets.secret import Secret
 
@@ -30,7 +30,6 @@ __all__ = [
     "private_folder",
     "remove_files",
     "running",
-    "runtime_folder",
 ]
 
 FORMAT = 6
@@ -68,24 +67,13 @@ class Gateway:
     path: str
 
 
-def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of the runtime files: it may not exist yet.
-
-    ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
-    specification), else ``gptme-litellm`` in the state folder, ``~/.local/state``.
-    """
-    variables = "XDG_RUNTIME_DIR", "XDG_STATE_HOME"
-    base = xdg_folder(*variables, default=".local/state", environ=environ)
-    return Path(base, "gptme-litellm")
-
-
 def private_folder() -> Path:
     """Return :func:`runtime_folder`, made with mode 0700.
 
     Whoever made it first could read the key in it, or put another gateway's address there: raises
     :class:`GatewayError` if it is not this user's.
     """
-    path = runtime_folder()
+    path = Path(runtime_folder())
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_ISDIR(path.lstat().st_mode):
@@ -171,7 +159,7 @@ def _age(path: Path) -> float:
 def remove_files(lock: int) -> None:
     """Remove the files of the gateway that holds ``lock``, unless they are another's by now."""
     own = os.fstat(lock)
-    for path in runtime_folder().glob("gateway-*.json"):
+    for path in Path(runtime_folder()).glob("gateway-*.json"):
         with suppress(OSError):
             if os.path.samestat(path.lstat(), own):
                 path.unlink()
@@ -203,7 +191,7 @@ def is_alive(gateway: Gateway) -> bool:
 
 def _files() -> list[Path]:
     """Return the files of gateways, none where others could have put them there."""
-    path = runtime_folder()
+    path = Path(runtime_folder())
     try:
         info = path.lstat()
         if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o022:

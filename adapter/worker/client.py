@@ -1,7 +1,7 @@
 """The command's side: hand a query to the worker of this user, where one runs and takes it.
 
-This is the first thing a query does, so nothing is imported here but what the interpreter has in
-itself: a query through the worker loads fewer modules than ``import click`` does.
+This is the first thing a query does, so it imports only what the interpreter has in itself: a
+query through the worker loads fewer modules than ``import click`` does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from adapter._files import xdg_folder
+from adapter._files import runtime_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,23 +27,20 @@ __all__ = [
     "mode_of",
     "query",
     "request",
-    "runtime_folder",
     "socket_name",
 ]
 
 MODES = ("auto", "on", "off")
 """``auto`` starts a worker only for a person at a terminal; both use one that runs."""
 
-LOOK_SECONDS = 0.4
-"""How long to wait for the worker before looking whether it is stopped."""
+LOOK_SECONDS = 0.8
+"""How long the worker may be silent before this process looks at what it does."""
 
-BUSY_SECONDS = 6.0
-"""How long a worker that runs may take to accept a query; else the command answers it itself."""
+LOOKS = 8
+"""How often it may be found waiting for a CPU: as long as importing LiteLLM takes then."""
 
 LOST = 7
 """The exit code when the process that answers a query ends in the middle of it."""
-
-ENDED = "the worker has ended, or cannot fork"
 
 outcome = "in this process"
 """How the query of this process was answered, in words."""
@@ -56,12 +53,16 @@ environ: dict[bytes, bytes] = dict(os.environb) if os.name == "posix" else {}
 
 
 class Outcome:
-    """What the worker said: the ``code`` of a query, a ``reply``, or ``why`` there is neither."""
+    """What came of asking the worker: the ``code`` of a query, its ``state``, or ``why`` neither.
 
-    def __init__(self, why: str = "", code: int | None = None, reply: Any = None) -> None:
+    The state is its process, when it started (in seconds since 1970), how many queries it has
+    answered, and why it did not serve the last one that it refused.
+    """
+
+    def __init__(self, why: str = "", code: int | None = None, state: Any = None) -> None:
         self.why = why
         self.code = code
-        self.reply = reply
+        self.state: tuple[int, float, int, str] | None = state
 
 
 def query(arguments: Sequence[str]) -> int | None:
@@ -71,7 +72,7 @@ def query(arguments: Sequence[str]) -> int | None:
     """
     global outcome  # noqa: PLW0603 - one process has one query
     off = environ.get(b"ADAPTER_WORKER") == b"off"
-    done = Outcome("ADAPTER_WORKER is off") if off else request("query", arguments)
+    done = Outcome("ADAPTER_WORKER is off") if off else request(arguments)
     outcome = f"in this process ({done.why})"
     return done.code
 
@@ -82,98 +83,104 @@ def mode_of(settings: Mapping[str, Any]) -> str:
     return named if named in MODES else str(settings.get("mode", MODES[0]))
 
 
-def request(kind: str, arguments: Sequence[str] = ()) -> Outcome:
-    """Ask the worker for a ``"query"``, its ``"status"``, or to ``"stop"``."""
+def request(arguments: Sequence[str] | None = None) -> Outcome:
+    """Let the worker run a query with these ``arguments``; with ``None`` only ask for its state."""
     opened: list[int] = []
     try:
-        return _request(kind, arguments, opened)
+        return _request(arguments, opened)
     except (FileNotFoundError, ConnectionRefusedError):
-        return Outcome("no worker runs")
+        why = "no worker runs"
     except (ConnectionResetError, BrokenPipeError):
-        return Outcome(ENDED)
+        why = "the worker has ended, or cannot fork"
     except (TimeoutError, BlockingIOError):
-        return Outcome("the worker does not answer")
-    except (OSError, ValueError, AttributeError) as error:  # a system may lack a function
-        return Outcome(f"the worker cannot be asked: {error}")
+        why = "the worker does not answer"
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+    ) as error:  # or the system lacks something
+        why = f"the worker cannot be asked: {error}"
     finally:
         for descriptor in opened:
             os.close(descriptor)
+    return Outcome(why)
 
 
-def _request(kind: str, arguments: Sequence[str], opened: list[int]) -> Outcome:
+def _request(arguments: Sequence[str] | None, opened: list[int]) -> Outcome:
     import _socket
     import marshal
 
-    streams = [number for number in (0, 1, 2) if _is_open(number)]
+    streams = [number for number in (0, 1, 2) if os.path.lexists(f"/proc/self/fd/{number}")]
     opened.append(os.open(runtime_folder(), os.O_PATH | os.O_NOFOLLOW))
-    state = os.fstat(opened[0])
-    if state.st_uid != os.getuid() or state.st_mode & 0o170077 != 0o040000:
+    folder = os.fstat(opened[0])
+    if folder.st_uid != os.getuid() or folder.st_mode & 0o170077 != 0o040000:
         raise OSError("its folder is not a private folder of yours")
-    opened.append(os.open(".", os.O_PATH | os.O_DIRECTORY))
-    umask = os.umask(0o077)
-    os.umask(umask)
-    facts = {
-        "argv": [sys.argv[0], *arguments],
-        "environ": environ,
-        "umask": umask,
-        "streams": streams,
-        "first_path": sys.path[:1],
-        "executable": sys.executable,
-        "interpreter": interpreter(),
-    }
-    opened.append(in_memory(marshal.dumps(facts)))
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         connection.settimeout(LOOK_SECONDS)
         # by the open folder: that is the one which was looked at, and its path may be too long
         connection.connect(f"/proc/self/fd/{opened[0]}/{socket_name()}")
-        worker, user, _ = credentials(connection)
+        worker, user = credentials(connection)
         if user != os.getuid():
             raise OSError("it is another user's")
         # only one that lives is sent descriptors: they would stay open while it is stopped
-        if _receive(connection, worker) != b"H":
-            return Outcome(ENDED)
-        rights = b"".join(n.to_bytes(4, sys.byteorder) for n in (*opened[1:], *streams))
-        message = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)
-        connection.sendmsg([kind.encode()], [message])
-        answer = _receive(connection, worker)
-        if answer[:1] == b"R":
-            return _wait(connection, int(answer[1:]))
-        if answer[:1] == b"A":
-            return Outcome(reply=marshal.loads(answer[1:]))
-        return Outcome(answer[1:].decode() or ENDED)
+        child, *state = marshal.loads(_receive(connection, worker))
+        if arguments is None:
+            return Outcome(state=(worker, *state))
+        facts = {
+            "argv": [sys.argv[0], *arguments],
+            "environ": environ,
+            "streams": streams,
+            "first_path": sys.path[:1],
+            "executable": sys.executable,
+            "interpreter": interpreter(),
+        }
+        opened.append(in_memory(marshal.dumps(facts)))
+        rights = b"".join(n.to_bytes(4, sys.byteorder) for n in (opened[1], *streams))
+        connection.sendmsg([b"Q"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+        answer = _receive(connection, child)
+        return _wait(connection, child) if answer == b"R" else Outcome(answer[1:].decode())
     finally:
         connection.close()
 
 
-def _receive(connection: _socket.socket, worker: int) -> bytes:
-    """Return what the worker says. Raises ``TimeoutError`` if it is stopped, or says nothing."""
-    for _ in range(int(BUSY_SECONDS / LOOK_SECONDS)):
+def _receive(connection: _socket.socket, process: int) -> bytes:
+    """Return what the worker says. Raises ``TimeoutError`` if it is stopped, or says nothing.
+
+    While its ``process`` waits for a CPU it is waited for: this process would wait for one, too.
+    """
+    for _ in range(LOOKS):
         try:
-            return connection.recv(65536)
+            answer = connection.recv(65536)
         except TimeoutError:
-            with open(f"/proc/{worker}/stat", "rb") as file:
-                if file.read().rpartition(b") ")[2][:1] in b"Tt":  # `proc_pid_stat(5)`
+            with open(f"/proc/{process}/stat", "rb") as file:
+                if file.read().rpartition(b") ")[2][:1] != b"R":  # `proc_pid_stat(5)`
                     break
+        else:
+            if not answer:
+                raise ConnectionResetError
+            return answer
     raise TimeoutError
 
 
 def _wait(connection: _socket.socket, child: int) -> Outcome:
     """Let the process ``child`` answer the query, and return how it did."""
+    connection.settimeout(None)
     restore = _forward_signals(connection, child)
     try:
-        connection.settimeout(None)
-        connection.send(b"go")
         answer = connection.recv(2000)
-    except OSError:  # it ended before it had read that, so it has not begun
-        restore()
-        raise
+    except OSError:
+        answer = b""
+    restore()
+    if answer[:1] == b"N":
+        return Outcome(answer[1:].decode())
     if answer[:1] == b"X":
         return Outcome(code=answer[1])
-    if answer[:1] == b"N":
-        restore()
-        return Outcome(answer[1:].decode())
-    os.write(2, b"Error: the worker's process ended in the middle of the query\n")
+    from contextlib import suppress
+
+    with suppress(OSError):  # nobody reads it, and what was sent is not sent again
+        os.write(2, b"Error: the worker's process ended in the middle of the query\n")
     return Outcome(code=LOST)
 
 
@@ -202,33 +209,25 @@ def _forward_signals(connection: _socket.socket, child: int) -> Callable[[], Non
         _signal.signal(_signal.SIGTSTP, suspend)
         tell(_signal.SIGCONT)
 
-    before = []
-    for number, handler in ((_signal.SIGINT, interrupt), (_signal.SIGTSTP, suspend)):
-        if _signal.getsignal(number) not in (_signal.SIG_IGN, None):
-            before.append((number, _signal.signal(number, handler)))
+    before = {
+        number: _signal.signal(number, handler)
+        for number, handler in ((_signal.SIGINT, interrupt), (_signal.SIGTSTP, suspend))
+        if _signal.getsignal(number) not in (_signal.SIG_IGN, None)
+    }
 
     def restore() -> None:
-        for number, handler in before:
+        for number, handler in before.items():
             _signal.signal(number, handler)
 
     return restore
 
 
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-def credentials(connection: _socket.socket) -> tuple[int, int, int]:
-    """Return process, user and group of the other side (``unix(7)``, ``SO_PEERCRED``)."""
+def credentials(connection: _socket.socket) -> tuple[int, int]:
+    """Return process and user of the other side (``unix(7)``, ``SO_PEERCRED``)."""
     import _socket
 
     data = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    numbers = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in (0, 4, 8)]
-    return numbers[0], numbers[1], numbers[2]
+    return int.from_bytes(data[:4], sys.byteorder), int.from_bytes(data[4:8], sys.byteorder)
 
 
 def interpreter() -> tuple[Any, ...]:
@@ -239,23 +238,17 @@ def interpreter() -> tuple[Any, ...]:
     return sys.prefix, sys.version, tuple(sys.flags), options, list(sys.warnoptions), path
 
 
-def runtime_folder() -> str:
-    """Return the folder of runtime files, the gateway's too; it may not exist yet."""
-    base = xdg_folder("XDG_RUNTIME_DIR", "XDG_STATE_HOME", default=".local/state")
-    return f"{base}/gptme-litellm"
-
-
 def socket_name() -> str:
     """Return the name of the worker's socket: each Python environment has a worker of its own."""
-    number = 0
-    for byte in os.fsencode(f"{sys.prefix}:{sys.version}"):
-        number = (number * 257 + byte) % (1 << 61)
-    return f"worker-{number:x}.sock"
+    from binascii import crc32
+
+    return f"worker-{crc32(os.fsencode(f'{sys.prefix}:{sys.version}')):x}.sock"
 
 
 def in_memory(data: bytes) -> int:
-    """Return the descriptor of a file that has no name and holds ``data``."""
+    """Return the descriptor of a file that has no name and holds ``data``, at its beginning."""
     descriptor = os.memfd_create("adapter")
     with open(descriptor, "wb", closefd=False) as file:
         file.write(data)
+        file.seek(0)
     return descriptor

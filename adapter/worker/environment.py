@@ -1,20 +1,23 @@
-"""What the worker was started with: which variables LiteLLM's import read, which files there were.
+"""What is fixed in the worker: the variables that LiteLLM's import read, and what is installed.
 
-Both are fixed in the worker, so it serves only callers for whom they are the same.
+It serves only callers for whom all of that is the same.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from adapter.secrets.policy import is_secret
+from adapter.worker import client
 
-__all__ = ["inherited", "installed_files", "recorded"]
+__all__ = ["Origin", "inherited", "installed_files", "recorded"]
 
 _EARLY = frozenset(
     {
@@ -24,61 +27,73 @@ _EARLY = frozenset(
 )
 """Variables that the interpreter and its libraries read before any Python code could look."""
 
-_Environ = type(os.environ)
 
+class _Recorder(dict[bytes, bytes]):
+    """The variables of ``os.environ`` while LiteLLM is imported; notes which others are read.
 
-class _Recording(_Environ):  # type: ignore[misc, valid-type]  # the class of os.environ
-    """``os.environ`` while LiteLLM is imported: notes each name that is asked for.
-
-    The values stand in a file that is mapped, so that no other is ever in this process's own
-    memory. A secret is not given out; who has set one of that name is not served.
+    Their values stand in ``source``, a file that is mapped, so that none that nobody asks for is
+    ever in this process's own memory. A secret is not given out; who has set one of that name is
+    not served.
     """
 
-    reads: dict[str, str | None]
-    source: mmap.mmap
+    def __init__(self, variables: Mapping[bytes, bytes], source: mmap.mmap) -> None:
+        super().__init__(variables)
+        self.source = source
+        self.reads: dict[bytes, bytes | None] = {}
 
-    def __getitem__(self, name: str) -> str:
+    def __missing__(self, name: bytes) -> bytes:
         if name not in self.reads:
-            value = self._find(name)
-            self.reads[name] = None if value and is_secret((name,), value) else value
-        value = self._data.get(self.encodekey(name))
-        result = self.reads[name] if value is None else self.decodevalue(value)
-        if result is None:
+            entry = re.search(b"\0%b=([^\0]*)" % re.escape(name), self.source)
+            secret = entry and is_secret((os.fsdecode(name),), os.fsdecode(entry[1]))
+            self.reads[name] = entry[1] if entry and not secret else None
+        value = self.reads[name]
+        if value is None:
             raise KeyError(name)
-        return result
+        return value
 
-    def _find(self, name: str) -> str | None:
-        entry = b"\0" + os.fsencode(name) + b"="
-        at = self.source.find(entry)
-        if at < 0:
-            return None
-        start = at + len(entry)
-        return os.fsdecode(self.source[start : self.source.find(b"\0", start)])
+
+class Origin:
+    """What the worker was started with; ``writes`` are the variables that LiteLLM's import set."""
+
+    def __init__(self, reads: Mapping[bytes, bytes | None]) -> None:
+        self.reads = reads
+        self.writes: dict[str, str] = {}
+        self.early = inherited(os.environb)
+        self.interpreter = client.interpreter()
+        self.files = installed_files()
+
+    def difference(self, facts: Mapping[str, Any]) -> str | None:
+        """Return what a caller has that differs, in words."""
+        environ: Mapping[bytes, bytes] = facts["environ"]
+        early = inherited(environ)
+        names = {n for n in {*early, *self.early} if early.get(n) != self.early.get(n)}
+        names |= {name for name, value in self.reads.items() if environ.get(name) != value}
+        if names:
+            return f"{os.fsdecode(min(names))} differs from when the worker started"
+        if facts["interpreter"] != self.interpreter:
+            return "the worker runs another Python, or with other options or folders"
+        return None
 
 
 @contextmanager
-def recorded(descriptor: int) -> Iterator[tuple[dict[str, str | None], dict[str, str]]]:
-    """Let ``os.environ`` be what stands in the file ``descriptor``; yield two tables that fill.
+def recorded(descriptor: int) -> Iterator[Origin]:
+    """Let ``os.environ`` have the variables in the file ``descriptor``, and note which are read.
 
-    The first is of what was asked for, the second, once the block has ended, of what was set in
-    it. Then ``os.environ`` is empty. The file holds ``\\0NAME=value\\0`` for each variable.
+    The file holds ``\\0NAME=value\\0`` for each. When the block has ended, ``os.environ`` is empty.
     """
-    reads: dict[str, str | None] = {}
-    writes: dict[str, str] = {}
-    environ = os.environ
-    before = dict(environ)
+    environ: Any = os.environ
+    variables = environ._data  # what is looked up there, by this object's every user
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
         os.close(descriptor)
-        # the class, since modules that are imported meanwhile keep the object itself
-        environ.__class__ = _Recording
-        vars(environ).update(reads=reads, source=source)
-        try:
-            yield reads, writes
-        finally:
-            environ.__class__ = _Environ
-            writes.update(dict(environ.items() - before.items()))
-            del environ.reads, environ.source  # type: ignore[attr-defined]  # set above
-            environ.clear()
+        recorder = _Recorder(variables, source)
+        origin = Origin(recorder.reads)
+        environ._data = recorder
+        yield origin
+        written = dict(recorder.items() - variables.items())
+        origin.writes = {os.fsdecode(n): os.fsdecode(value) for n, value in written.items()}
+        environ.clear()
+        environ._data = variables
+        variables.clear()
 
 
 def inherited(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -97,13 +112,12 @@ def installed_files() -> dict[str, tuple[int, int]]:
     Installing a package makes its list anew (PyPA, "Recording installed projects"); our own may
     be edited where they lie. The time of a change of state cannot be set by a program.
     """
-    own = Path(__file__).parents[1]
-    paths = [str(path) for path in own.rglob("*.py")]
+    paths = [str(path) for path in Path(__file__).parents[1].rglob("*.py")]
     for folder in {*sys.path} - {""}:
         with suppress(OSError):
-            names = [n for n in os.listdir(folder) if n.endswith((".dist-info", ".egg-info"))]
+            names = [name for name in os.listdir(folder) if name.endswith(".dist-info")]
             paths += [f"{folder}/{name}/RECORD" for name in names]
-    states: dict[str, tuple[int, int]] = {}
+    states = {}
     for path in paths:
         with suppress(OSError):
             state = os.stat(path)

@@ -1,27 +1,48 @@
-"""The worker's process: import LiteLLM, and all that a query needs, with no query in it."""
+"""The worker's process: imports LiteLLM and all that a query needs, and forks a child for each.
+
+It is a process of its own from the beginning, so that nothing of a query is ever in it, and it
+reads nothing that a caller sends: its children do. It has no thread, so that a fork is safe.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import gc
-import linecache
 import marshal
+import mmap
 import os
+import select
+import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterable
+import time
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
+from adapter._files import reason
+from adapter.gateway.runtime import private_folder
 from adapter.upstream.loading import import_litellm, set_again, set_command_defaults
-from adapter.worker.child import Origin, serve
-from adapter.worker.client import in_memory
-from adapter.worker.environment import recorded
-from adapter.worker.server import Worker
+from adapter.worker.child import REFUSED, SERVED, STALE, serve
+from adapter.worker.client import environ, in_memory, socket_name
+from adapter.worker.environment import inherited, recorded
 
-__all__ = ["run_worker"]
+__all__ = ["listen", "run_worker", "serve_queries", "start"]
+
+IDLE_MINUTES = 10
+
+LOOK_SECONDS = 10.0
+"""How often the worker looks whether its socket is still there."""
+
+ENTRY = "from adapter.cli.worker import serve; serve()"
+
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python sets ``LC_CTYPE`` to where there is no locale (PEP 538), and sets again."""
 
 _CHUNK = b'{"choices": [{"index": 0, "delta": {"content": "-"}, "finish_reason": "stop"}]}'
 _REPLIES = (
@@ -31,81 +52,180 @@ _REPLIES = (
 """Of a server that closes the connection after each."""
 
 
-def run_worker(main: Callable[[], object]) -> None:
-    """Be the worker, until it ends; ``main`` is the command's, which each child runs.
+def start(
+    settings: Mapping[str, Any], stderr: int | None = subprocess.DEVNULL
+) -> subprocess.Popen[bytes] | None:
+    """Start the worker, which outlives this process; ``None`` where one runs or starts already.
 
-    The arguments are those of :func:`adapter.worker.starting.start`.
+    ``settings`` are ``[plugin.litellm.worker]``. Raises :class:`GatewayError` where the runtime
+    folder is not this user's, and ``OSError``.
     """
+    folder = private_folder()
+    path = str(folder / socket_name())
+    early = inherited(environ)
+    if sys.flags.utf8_mode and early.get(b"LC_CTYPE") in _COERCED:
+        del early[b"LC_CTYPE"]
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    variables = in_memory(b"\0" + b"".join(b"%b=%b\0" % entry for entry in environ.items()))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        idle_seconds = 60 * float(settings.get("idle_minutes", IDLE_MINUTES))
+        return subprocess.Popen(
+            [sys.executable, "-c", ENTRY, path, str(lock), str(variables), str(idle_seconds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            cwd=folder,  # where Python looks for modules first, and nobody else puts any
+            env=early,
+            pass_fds=(lock, variables),
+            start_new_session=True,
+        )
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(lock)
+        os.close(variables)
+
+
+def run_worker(main: Callable[[], object]) -> NoReturn:
+    """Be the worker that :func:`start` starts; ``main`` is the command's, which each child runs."""
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
-    with recorded(int(variables)) as (reads, writes):
-        origin = Origin.now(reads)
+    with recorded(int(variables)) as origin:
         if not getattr(sys.flags, "safe_path", False):
             del sys.path[0]
         set_command_defaults()
         import_litellm()
-        _prepare(*_made_by_queries(main))
-    set_again(writes)
+        _prepare(main)
+    set_again(origin.writes)
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("LiteLLM has started a thread, and to fork beside one is not safe: no worker runs")
     gc.collect()
     gc.freeze()
-    os.chdir("/")
-    worker = Worker(path, float(idle_seconds), partial(serve, origin=origin, main=main))
-    os.set_inheritable(int(lock), False)  # held for as long as this process lives
+    try:
+        listener = listen(os.path.basename(path))
+    except OSError as error:
+        sys.exit(f"Error: {path}: {reason(error)}")
     os.dup2(1, 2)
-    worker.run()
+    serve_queries(
+        listener, int(lock), float(idle_seconds), partial(serve, origin=origin, main=main)
+    )
 
 
-def _made_by_queries(main: Callable[[], object]) -> tuple[list[str], list[str], list[str]]:
-    """Return modules, source files and pydantic models that queries import, read and build.
+def listen(name: str) -> socket.socket:
+    """Return the socket ``name`` in the working directory, which this user alone may ask."""
+    with suppress(FileNotFoundError):
+        os.unlink(name)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    umask = os.umask(0o177)
+    listener.bind(name)
+    os.umask(umask)
+    listener.setblocking(False)
+    listener.listen(128)
+    return listener
 
-    A child makes some queries, tells, and is gone: connections and threads of theirs go with it.
+
+def serve_queries(
+    listener: socket.socket,
+    lock: int,
+    idle_seconds: float,
+    answer: Callable[[socket.socket, mmap.mmap], int],
+) -> NoReturn:
+    """Fork a child for each connection, until this process is idle for too long or of no use.
+
+    Then it ends, and its children go on. ``lock`` is a descriptor that they do not keep. ``answer``
+    is called in each with the connection and with memory to which it writes why it did not answer.
+    """
+    name, refusal = listener.getsockname(), mmap.mmap(-1, mmap.PAGESIZE)
+    place = os.stat(name)
+    started, last, queries = time.time(), time.monotonic(), 0
+    ends, end = os.pipe2(os.O_CLOEXEC)  # a child writes how it ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that an ended one is gone
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        while _is_at(name, place) and (left := last + idle_seconds - time.monotonic()) > 0:
+            ready, _, _ = select.select([ends, listener.fileno()], [], [], min(left, LOOK_SECONDS))
+            if ends in ready:
+                codes = os.read(ends, 4096)
+                if STALE in codes:
+                    break
+                if SERVED in codes:
+                    queries, last = queries + codes.count(SERVED), time.monotonic()
+            with suppress(OSError):  # none comes, or it cannot fork: no memory, too many processes
+                connection = listener.accept()[0]
+                with connection:
+                    pid = os.fork()
+                    if pid == 0:
+                        _become_child(partial(answer, connection, refusal), end, listener, lock)
+                    why = refusal[:].partition(b"\0")[0].decode(errors="replace")
+                    connection.send(marshal.dumps((pid, started, queries, why)))
+    finally:
+        if _is_at(name, place):
+            os.unlink(name)
+        os._exit(0)
+
+
+def _is_at(name: str, place: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.stat(name), place)
+    return False
+
+
+def _become_child(
+    answer: Callable[[], int], end: int, listener: socket.socket, lock: int
+) -> NoReturn:
+    """Answer, and write to the descriptor ``end`` how that ended; nothing goes on as the worker."""
+    code = REFUSED
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        listener.close()
+        os.close(lock)
+        code = answer()
+    except OSError:
+        pass  # the command has gone
+    except BaseException:  # noqa: BLE001 - see above
+        traceback.print_exception(*sys.exc_info())
+    finally:
+        os.write(end, bytes([code]))
+        os._exit(0)
+
+
+def _prepare(main: Callable[[], object]) -> None:
+    """Import and build what each query would else do anew, which takes longer than all the rest.
+
+    A child makes some queries and tells which modules they took, and which pydantic models, most of
+    which are built when they are first used. Its connections and threads go with it.
     """
     reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+    if os.fork() == 0:
         try:
             _make_queries(main)
-            models = [f"{m.__module__}:{m.__qualname__}" for m in _models() if _is_built(m)]
+            built = {name for name, model in _models().items() if model.__pydantic_complete__}
             with open(writing, "wb") as file:
-                marshal.dump((list(sys.modules), list(linecache.cache), models), file)
+                marshal.dump((list(sys.modules), built), file)
         finally:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as file:
-        result: tuple[list[str], list[str], list[str]] = marshal.load(file)
-    os.waitpid(pid, 0)
-    return result
-
-
-def _prepare(modules: Iterable[str], files: Iterable[str], models: Iterable[str]) -> None:
-    """Import, read and build here what each query would else do anew: a third of its time."""
+        modules, built = marshal.load(file)
+    os.wait()
     for name in modules:
-        if name not in sys.modules:
-            with suppress(Exception):  # then a query imports it, and says what is wrong
-                import_module(name)
-    for path in files:
-        linecache.getlines(path)  # which LiteLLM's tracebacks show
-    names = set(models)
-    for model in _models():
-        if f"{model.__module__}:{model.__qualname__}" in names and not _is_built(model):
+        with suppress(Exception):  # then a query imports it, and says what is wrong
+            import_module(name)
+    for name, model in _models().items():
+        if name in built:
             with suppress(Exception):
                 model.model_rebuild()
 
 
-def _models() -> list[Any]:
-    """Return all of pydantic's models there are; most are built when they are first used."""
+def _models() -> dict[str, Any]:
+    """Return all of pydantic's models that there are, by their names."""
     from pydantic import BaseModel
 
     models: list[Any] = [BaseModel]
     for model in models:
         models += model.__subclasses__()
-    return models
-
-
-def _is_built(model: Any) -> bool:
-    return bool(vars(model).get("__pydantic_complete__"))
+    return {f"{model.__module__}:{model.__qualname__}": model for model in models}
 
 
 def _make_queries(main: Callable[[], object]) -> None:

@@ -10,16 +10,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter.worker import client
-from adapter.worker.server import Worker
 from tests.command import PATIENCE, console_script, is_readable, provider
-from tests.places import COMMAND, Place, place
+from tests.places import CANARIES, COMMAND, IMPORT_CANARY, KEY, Place
 from tests.recorder import Recorder, recording_server
 from tests.waiting import come_to, is_running
 
@@ -29,59 +26,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the worker is Linux's"),
 ]
 
-KEY, ROTATED = "canary-of-the-first-key", "canary-of-the-next-key"
-SECRET = "ANTHROPIC_TOKEN_COUNTING_BETA_VERSION"
-"""A variable that LiteLLM's import asks for and whose name is that of a secret."""
-
-CANARIES = (KEY, ROTATED, "canary-of-a-header", "canary-of-the-import", "canary-of-openai")
-
-PROBE = """
-[plugin.litellm.providers.probe]
-api_key_cmd = '''
-ignored=$(sed -n "s/^SigIgn:.//p" /proc/self/status)
-printf '%s|%s|%s|%s|%s|%s' "$SEEN" "$(pwd)" "$(umask)" "$(ulimit -n)" "$(nice)" "$ignored"'''
-"""
-"""A provider whose key says what its command finds: variable, folder, umask, limit, priority, and
-which signals are ignored."""
-
-
-def configure(home: Place, server: Recorder) -> None:
-    tables = [provider(server.base_url, "p", api_key_env="P_KEY", default_model="m")]
-    tables += [provider(server.base_url, "probe"), provider(server.base_url, "keyless")]
-    home.write("\n".join([*tables, PROBE]))
-    home.environ.update(P_KEY=KEY, TOKEN="canary-of-a-header", OPENAI_API_KEY="canary-of-openai")
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Recorder]:
-    with recording_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, served: Recorder) -> Iterator[Place]:
-    """A place with a worker, which was started with canaries in its variables."""
-    with place(tmp_path_factory.mktemp("worker") / "home") as made:
-        configure(made, served)
-        # a secret that LiteLLM's import asks for, but queries here do not have it
-        secret = {SECRET: "canary-of-the-import"}
-        assert made.run("worker", "start", env={**made.environ, **secret}).code == 0
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _fresh(served: Recorder) -> None:
-    served.requests.clear()
-    served.script = None
-
-
-@pytest.fixture
-def other(tmp_path: Path, served: Recorder) -> Iterator[Place]:
-    """A place without a worker yet."""
-    with place(tmp_path / "other") as made:
-        configure(made, served)
-        yield made
-
+ROTATED = "canary-of-the-next-key"
 
 REFUSED_EARLY = ("-m", "nobody-there/m", "hi")
 """A query that needs no LiteLLM: where the worker does not take it, it costs no seconds."""
@@ -142,7 +87,7 @@ def test_an_http_proxy_of_the_caller_is_used(home: Place, served: Recorder) -> N
     [
         *(("LITELLM_LOG", "DEBUG"), ("SSL_CERT_FILE", "/nonexistent"), ("HOME", "/nonexistent")),
         *(("PYTHONWARNINGS", "error"), ("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")),
-        (SECRET, "canary-of-the-import"),
+        *IMPORT_CANARY.items(),
     ],
 )
 def test_what_the_import_read_and_differs_now_is_not_served(
@@ -291,6 +236,14 @@ def test_a_wrong_setting_is_told(home: Place, tmp_path: Path) -> None:
     assert (done.code, b"idle_minutes" in done.out + done.err) == (2, True)
 
 
+def test_it_serves_where_no_locale_is_set(other: Place) -> None:
+    """Python sets ``LC_CTYPE`` then, for itself and its children."""
+    for name in ("LANG", "LC_ALL", "LC_CTYPE"):
+        other.environ.pop(name, None)
+    other.start()
+    assert other.run("-m", "p", "-v", "hi").way == "through the worker"
+
+
 def test_it_ends_when_it_is_idle_or_its_socket_is_gone(other: Place) -> None:
     config = other.home / ".config/gptme/config.toml"
     config.write_text("[plugin.litellm.worker]\nidle_minutes = 0.02\n")
@@ -351,10 +304,10 @@ def test_no_key_is_in_its_environment_or_memory(home: Place) -> None:
     pid = home.pid
     environ = Path(f"/proc/{pid}/environ").read_bytes()
     memory = writable_memory(pid)
-    assert b"adapter.worker.server" in memory, "nothing was looked at"
+    assert b"adapter.worker.process" in memory, "nothing was looked at"
     assert str(home.home).encode() in memory, "a variable that LiteLLM's import asked for is there"
     assert b"canary-of-" not in environ
-    assert [c for c in CANARIES if c.encode() in memory] == []
+    assert [c for c in (*CANARIES, ROTATED) if c.encode() in memory] == []
 
 
 def writable_memory(pid: int) -> bytes:
@@ -396,90 +349,6 @@ def connected(path: str) -> socket.socket:
     connection.connect(f"/proc/self/fd/{home}/{os.path.basename(path)}")
     os.close(home)
     return connection
-
-
-Listen = Callable[[], Worker]
-
-
-@pytest.fixture
-def listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen]:
-    """Listen in this process, where this process's own queries look for a worker."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "gptme-litellm"
-    folder.mkdir(mode=0o700)
-    made: list[Worker] = []
-
-    def start() -> Worker:
-        # by a relative path: another user may not come here by an absolute one
-        made.append(Worker(f"gptme-litellm/{client.socket_name()}", 60, lambda *_: 0))
-        return made[-1]
-
-    yield start
-    for worker in made:
-        worker._listener.close()
-
-
-def test_a_worker_that_cannot_fork_is_passed_by(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> int:
-        raise BlockingIOError("too many processes")
-
-    worker = listen()
-    monkeypatch.setattr(os, "fork", fail)
-    found: list[client.Outcome] = []
-    asking = threading.Thread(target=lambda: found.append(client.request("query", ["hi"])))
-    asking.start()
-    while asking.is_alive():
-        worker._accept()
-    asking.join(PATIENCE)
-    assert found[0].code is None
-    assert found[0].why == "the worker has ended, or cannot fork"
-
-
-def test_a_child_that_ends_before_it_begins_is_passed_by(listen: Listen) -> None:
-    worker = listen()
-    worker._listener.setblocking(True)
-
-    def end_early() -> None:
-        connection, _ = worker._listener.accept()
-        with connection:
-            connection.send(b"H")
-            connection.recv(64)
-            connection.send(b"R%d" % os.getpid())
-
-    ending = threading.Thread(target=end_early)
-    ending.start()
-    before = signal.getsignal(signal.SIGINT)
-    asked = client.request("query", ["hi"])
-    ending.join(PATIENCE)
-    assert (asked.code, asked.why) == (None, "the worker has ended, or cannot fork")
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_worker_that_never_answers_is_passed_by(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that is stopped at once (``test_worker_ends``); one that is busy is waited for."""
-    listen()
-    monkeypatch.setattr(client, "BUSY_SECONDS", 1.0)
-    assert client.request("query", ["hi"]).why == "the worker does not answer"
-    assert client.LOOK_SECONDS < 1
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
-def test_another_users_socket_is_not_asked(listen: Listen, tmp_path: Path) -> None:
-    folder = tmp_path / "gptme-litellm"
-    tmp_path.chmod(0o755)
-    os.chown(folder, 65534, 65534)
-    os.seteuid(65534)
-    try:
-        listen()
-    finally:
-        os.seteuid(0)
-        os.chown(folder, 0, 0)
-    assert client.request("query", ["hi"]).why == "the worker cannot be asked: it is another user's"
 
 
 def test_a_query_through_it_loads_less_than_click(home: Place) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import PATIENCE, is_readable, provider, read_exactly
-from tests.places import COMMAND, Place, place
-from tests.recorder import Recorder, Reply, chat_chunk, recording_server
+from tests.command import PATIENCE, is_readable, read_exactly
+from tests.places import COMMAND, Place
+from tests.recorder import Recorder, Reply, chat_chunk
 from tests.waiting import come_to, is_running
 
 pytestmark = [
@@ -29,20 +29,6 @@ pytestmark = [
 
 INTERRUPTED = b"\n"
 """What a command says when it is interrupted: the end of the line that shows ^C."""
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Recorder]:
-    with recording_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, served: Recorder) -> Iterator[Place]:
-    with place(tmp_path_factory.mktemp("ends") / "home") as made:
-        made.write(provider(served.base_url, "p", api_key="sk-p", default_model="m"))
-        made.start()
-        yield made
 
 
 class Slow:
@@ -64,7 +50,6 @@ class Slow:
 def slow(served: Recorder) -> Iterator[Slow]:
     made = Slow()
     served.script = made
-    served.requests.clear()
     yield made
     made.go.set()
     served.script = None
@@ -148,32 +133,28 @@ def test_a_killed_answer_is_told(home: Place, slow: Slow) -> None:
         assert err == b"Error: the worker's process ended in the middle of the query\n"
 
 
-def test_a_query_under_way_outlives_the_worker(home: Place, slow: Slow) -> None:
-    with place(home.home / "another") as other:
-        other.write(Path(home.home / ".config/gptme/gptme.toml").read_text())
-        pid = other.start()
-        with subprocess.Popen(
-            [*COMMAND, "-m", "p", "hi"],
-            env=other.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            assert read_exactly(process.stdout, 5) == b"first"
-            os.kill(pid, signal.SIGKILL)
-            assert come_to(lambda: not is_running(pid))
-            slow.go.set()
-            assert rest(process) == (0, b" second\n", b"")
+def test_a_query_under_way_outlives_the_worker(other: Place, slow: Slow) -> None:
+    pid = other.start()
+    with subprocess.Popen(
+        [*COMMAND, "-m", "p", "hi"],
+        env=other.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert read_exactly(process.stdout, 5) == b"first"
+        os.kill(pid, signal.SIGKILL)
+        assert come_to(lambda: not is_running(pid))
         # its socket is still there, and nobody behind it
-        done = other.run("-m", "p", "-v", "hi")
-        assert (done.code, done.way) == (0, "in this process (no worker runs)")
-        assert other.comes_up()
+        assert other.run("worker", "status") == (1, b"", b"no worker runs\n")
+        assert other.start() != pid
+        slow.go.set()
+        assert rest(process) == (0, b" second\n", b"")
 
 
 def test_a_stopped_worker_is_passed_by_and_sends_nothing_later(
     home: Place, served: Recorder
 ) -> None:
-    served.requests.clear()
     pid, before = home.pid, home.queries
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from adapter.cli.entry import COMMANDS
+from adapter.cli import COMMANDS
 from adapter.cli.main import cli
 from adapter.errors import ExitCode
 from tests.command import PROJECT, console_script, provider, run, started, terminal

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapter._files import runtime_folder
 from adapter.errors import GatewayError
 from adapter.gateway.runtime import (
     FORMAT,
@@ -20,7 +21,6 @@ from adapter.gateway.runtime import (
     is_alive,
     private_folder,
     running,
-    runtime_folder,
 )
 from adapter.secrets.secret import Secret
 
@@ -47,11 +47,10 @@ def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_where_it_is(tmp_path: Path) -> None:
-    assert runtime_folder({"XDG_RUNTIME_DIR": "/run/u"}) == Path("/run/u/gptme-litellm")
-    assert runtime_folder({"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}) == Path(
-        "/h/.local/state/gptme-litellm"
-    )
-    assert runtime_folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/gptme-litellm")
+    assert runtime_folder({"XDG_RUNTIME_DIR": "/run/u"}) == "/run/u/gptme-litellm"
+    relative = {"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}
+    assert runtime_folder(relative) == "/h/.local/state/gptme-litellm"
+    assert runtime_folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == "/s/gptme-litellm"
 
 
 def test_reading_makes_nothing(runtime_dir: Path) -> None:

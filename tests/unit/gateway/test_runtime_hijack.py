@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from adapter._files import runtime_folder
 from adapter.config.loading import load_config
 from adapter.errors import GatewayError
 from adapter.gateway.runtime import (
@@ -26,7 +27,6 @@ from adapter.gateway.runtime import (
     ended_gateways,
     private_folder,
     running,
-    runtime_folder,
 )
 from adapter.gateway.settings import fingerprint
 from adapter.secrets.secret import Secret
@@ -297,4 +297,4 @@ def test_without_a_runtime_folder_it_is_below_home_and_never_in_tmp(
         else:
             monkeypatch.setenv("XDG_RUNTIME_DIR", value)
         monkeypatch.setenv("TMPDIR", str(tmp_path / "elsewhere"))
-        assert runtime_folder() == tmp_path / "home/.local/state/gptme-litellm"
+        assert Path(runtime_folder()) == tmp_path / "home/.local/state/gptme-litellm"

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[3]
 SOURCES = sorted((ROOT / "adapter").rglob("*.py"))
 UPSTREAM = ROOT / "adapter" / "upstream"
 LIBRARIES = ("litellm", "openai", "httpx", "httpx2", "httpcore", "aiohttp")
-PYTHON = {"_getframe", "_replace", "_exit", "_xoptions", "_value_", "_run_exitfuncs", "_shutdown"}
+PYTHON = {
+    *("_data", "_exit", "_getframe", "_replace", "_run_exitfuncs", "_shutdown", "_value_"),
+    "_xoptions",
+}
 """Python's own: public for all their underscore, or what it calls at its end."""
 
 
