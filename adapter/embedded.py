@@ -1,4 +1,4 @@
-"""A small model on this machine: a llama.cpp server that belongs to this process.
+"""Run a small model on this machine: a llama.cpp server that belongs to this process.
 
 The server is a child process, not a thread: inside this process llama.cpp would hold the GIL while
 a model loads, delay exit by 30 s after a half-read stream, make forked children hang at exit, and
@@ -29,7 +29,7 @@ from adapter.errors import EmbeddedError
 if TYPE_CHECKING:
     from subprocess import Popen
 
-__all__ = ["EmbeddedServer", "is_available", "model_path", "start", "stop"]
+__all__ = ["EmbeddedServer", "is_available", "model_path", "start_server", "stop_servers"]
 
 MODEL_VARIABLE = "ADAPTER_EMBEDDED_MODEL"
 _CHOOSE = f"export {MODEL_VARIABLE}=/path/to/model.gguf"
@@ -39,8 +39,8 @@ _CHILD = """\
 import json, sys
 settings = json.loads(sys.stdin.readline())
 sys.path[:] = settings["sys_path"]
-from adapter.embedded import _serve
-_serve(settings)
+from adapter.embedded import _run_child
+_run_child(settings)
 """
 
 
@@ -76,7 +76,7 @@ def is_available() -> bool:
     return False
 
 
-def start() -> EmbeddedServer:
+def start_server() -> EmbeddedServer:
     """Return this process's server for :func:`model_path`, started if it does not run yet.
 
     Blocks until the model is loaded (SmolLM2: about a second). Threads share one server, a forked
@@ -90,8 +90,8 @@ def start() -> EmbeddedServer:
     return _servers.get(model_path())
 
 
-def stop() -> None:
-    """End every server this process started, at once. The next :func:`start` starts anew."""
+def stop_servers() -> None:
+    """End every server of this process at once. The next :func:`start_server` starts anew."""
     _servers.stop()
 
 
@@ -122,7 +122,7 @@ class _Servers:
     """The servers of this process, one for each model file."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may stop() inside start()
+        self._lock = threading.RLock()  # a signal handler may stop it inside get()
         self._running: dict[Path, tuple[Popen[bytes], EmbeddedServer]] = {}
 
     def get(self, path: Path) -> EmbeddedServer:
@@ -148,7 +148,7 @@ class _Servers:
 
 
 _servers = _Servers()
-atexit.register(stop)
+atexit.register(stop_servers)
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_servers.forget)
 
@@ -214,7 +214,7 @@ def _end(process: Popen[bytes]) -> None:
         process.kill()  # it has nothing to save; a half-read stream would delay a gentle end
 
 
-def _serve(settings: Mapping[str, Any]) -> None:
+def _run_child(settings: Mapping[str, Any]) -> None:
     """Be the child: load the model, write the address to stdout, stay until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows has no sessions to keep it away
     server = _llama_server(settings)

@@ -215,7 +215,7 @@ def models() -> Iterator[AdapterError]:
     with mock.patch.object(embedded, "_packaged_model", return_value=None):
         yield raised(embedded.model_path)
     with mock.patch.object(embedded, "_has_llama", return_value=False):
-        yield raised(embedded.start)
+        yield raised(embedded.start_server)
     yield raised(lambda: embedded.model_path({embedded.MODEL_VARIABLE: "/home/me/none.gguf"}))
     yield raised(lambda: config.provider("grok"))
 

@@ -78,7 +78,7 @@ def target_of(resolution: Resolution) -> Target | None:
 def _embedded_target() -> Target:
     from adapter import embedded  # 6 ms, which only this way needs
 
-    server = embedded.start()
+    server = embedded.start_server()
     _reach_directly("127.0.0.1")
     key = ResolvedKey(Secret(server.api_key), "(generated)", None)
     params = {

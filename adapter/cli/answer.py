@@ -209,7 +209,7 @@ class _Command:
             writer = None if self._needs_all else self._writer()
             whole = writer is None or not query.params["stream"]
             answer = Answer(whole=whole, on_thinking=self._show_thinking)
-            failed = self._ask(query, target, answer, writer)
+            failed = self._write_answer(query, target, answer, writer)
             if failed is None:
                 if failure is not None:
                     click.echo(f"adapter: {printable(model)} answered", err=True)
@@ -254,7 +254,7 @@ class _Command:
             self._thinking.close()
             self._thinking = None
 
-    def _ask(
+    def _write_answer(
         self, query: Query, target: Target | None, answer: Answer, writer: _Writer | None
     ) -> Failure | None:
         """Write one answer; return what went wrong, if anything did."""

@@ -107,7 +107,7 @@ def add_provider(
         trial = new if new.base_url else new._replace(base_url="http://localhost")
         add(trial, config, local=local, dry_run=True)
     if asking and not from_local:
-        new = _ask(new)
+        new = _prompt_for(new)
     elif api_key_stdin and not keyring:
         new = new._replace(api_key=key_from_stdin(name))
     entry: Any = nullcontext()
@@ -137,7 +137,7 @@ def _template(name: str, config: Config, base_url: str | None, local: bool) -> N
     return new
 
 
-def _ask(new: NewProvider) -> NewProvider:
+def _prompt_for(new: NewProvider) -> NewProvider:
     """Ask for what is missing, on stderr; a key is not shown."""
     if new.keyring:
         in_keyring("get_password", new.name)  # where there is none, no key is asked for

@@ -189,14 +189,14 @@ class _Checkup:
         message = f"{model!r} is not listed by the server"
         return Step(WARNING, message, f"if it is misspelt, {self.nearest}")
 
-    def model_to_ask(self) -> str | None:
+    def model_to_try(self) -> str | None:
         """Return the model for the completion: the default, else the first that chats."""
         models = self.models or []
         chats = [m for m in models if not _NO_CHAT.search(m)]
         return self.provider.default_model or next(iter(chats or models), None)
 
     def complete(self) -> Step:
-        model = self.model_to_ask()
+        model = self.model_to_try()
         if model is None and self.models is None:
             fix = 'name one in the [[providers]] table: default_model = "..."'
             return Step(FAILED, "no model to ask: the server lists none", fix, ExitCode.USAGE)
@@ -207,11 +207,13 @@ class _Checkup:
         result = Step(OK, f"{model} answered")
         try:
             try:
-                reply = _ask(self.provider, model, max_tokens=1)
+                reply = _complete_briefly(self.provider, model, max_tokens=1)
             except Exception as error:
                 if _NEW_LIMIT not in str(error):
                     raise
-                reply = _ask(self.provider, model, max_completion_tokens=REASONING_TOKENS)
+                reply = _complete_briefly(
+                    self.provider, model, max_completion_tokens=REASONING_TOKENS
+                )
                 fix = f"limit its answers with -o {_NEW_LIMIT} N, not with -o max_tokens N"
                 result = Step(WARNING, f"{model} answered; it refuses max_tokens", fix)
         except Exception as error:  # noqa: BLE001 - whatever LiteLLM raises is explained
@@ -224,7 +226,7 @@ class _Checkup:
         return result
 
 
-def _ask(provider: Provider, model: str, **limit: int) -> Any:
+def _complete_briefly(provider: Provider, model: str, **limit: int) -> Any:
     """Return the reply to one short request to this provider, whatever is configured for it."""
     from adapter.call.drop_ins import drop_in
 
@@ -273,7 +275,7 @@ def check(
     for name, run in STEPS.items():
         on_start(name)
         longest = CONNECT_SECONDS
-        if run is _Checkup.complete and checkup.model_to_ask():
+        if run is _Checkup.complete and checkup.model_to_try():
             longest = COMPLETION_SECONDS
             load()
         started = time.perf_counter()

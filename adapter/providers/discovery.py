@@ -262,14 +262,16 @@ def discover(
 ) -> tuple[dict[str, list[str]], dict[str, AdapterError]]:
     """Ask all providers at once; return the models by provider, and the errors by provider."""
 
-    def ask(provider: Provider) -> list[str] | AdapterError:
+    def list_models(provider: Provider) -> list[str] | AdapterError:
         try:
             return models_of(provider, timeout, keyless=keyless)
         except AdapterError as error:
             return error
 
     providers = list(providers)
-    replies = dict(zip((p.name for p in providers), map_concurrently(ask, providers), strict=True))
+    replies = dict(
+        zip((p.name for p in providers), map_concurrently(list_models, providers), strict=True)
+    )
     return (
         {name: reply for name, reply in replies.items() if isinstance(reply, list)},
         {name: reply for name, reply in replies.items() if isinstance(reply, AdapterError)},

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target
 from adapter.query.answer import Answer
-from adapter.query.proxy import PROXY_PREFIX, ask_proxy
+from adapter.query.proxy import PROXY_PREFIX, complete_by_proxy
 from adapter.upstream.loading import load_for_command
 from adapter.upstream.results import has_usage
 
@@ -58,7 +58,7 @@ def complete(query: Query, target: Target | None, answer: Answer) -> Iterator[st
     configured = target.params if target else {}
     call = _arguments(query, configured)
     if query.gateway is not None and target is not None:
-        result = ask_proxy(target, messages=query.messages, **call)
+        result = complete_by_proxy(target, messages=query.messages, **call)
     else:
         result = drop_in("completion")(model=query.model, messages=query.messages, **call)
     if not call.get("stream"):

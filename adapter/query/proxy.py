@@ -14,7 +14,7 @@ from adapter.keys.precedence import PLACEHOLDER_KEY, ResolvedKey, sendable
 from adapter.upstream.clients import bind_client
 from adapter.upstream.loading import load_litellm
 
-__all__ = ["PROXY_PREFIX", "ask_proxy", "proxy_target"]
+__all__ = ["PROXY_PREFIX", "complete_by_proxy", "proxy_target"]
 
 PROXY_PREFIX = "litellm_proxy/"
 
@@ -52,7 +52,7 @@ def _root(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def ask_proxy(target: Target, **arguments: Any) -> Any:
+def complete_by_proxy(target: Target, **arguments: Any) -> Any:
     """Return ``litellm.completion`` for ``target``, which no configured provider may stand for.
 
     The client is ours, so that no header of OpenAI's goes to the proxy. Raises LiteLLM's errors.

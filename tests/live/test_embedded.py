@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from adapter.embedded import EmbeddedServer, model_path, start, stop
+from adapter.embedded import EmbeddedServer, model_path, start_server, stop_servers
 from adapter.errors import EmbeddedError
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(missing()), reason=missi
 @pytest.fixture
 def server() -> EmbeddedServer:
     """The server of this process, which all tests here share."""
-    return start()
+    return start_server()
 
 
 @pytest.fixture
@@ -228,17 +228,17 @@ class TestLife:
 
     def test_it_is_started_once(self, server: EmbeddedServer) -> None:
         with ThreadPoolExecutor(8) as pool:
-            assert {id(found) for found in pool.map(lambda _: start(), range(8))} == {id(server)}
+            assert {id(own) for own in pool.map(lambda _: start_server(), range(8))} == {id(server)}
 
     def test_threads_that_come_first_start_one(self) -> None:
-        stop()
+        stop_servers()
         with ThreadPoolExecutor(8) as pool:
-            assert len({found.base_url for found in pool.map(lambda _: start(), range(8))}) == 1
+            assert len({own.base_url for own in pool.map(lambda _: start_server(), range(8))}) == 1
 
     def test_after_stop_it_is_gone_and_starts_anew(self, server: EmbeddedServer) -> None:
-        stop()
+        stop_servers()
         assert not answers(server)
-        again = start()
+        again = start_server()
         assert again.api_key != server.api_key
         assert post(again, again.api_key).status_code == 200
 
@@ -248,13 +248,13 @@ class TestLife:
         file = tmp_path / "my own modèl.gguf"
         file.symlink_to(model_path())
         monkeypatch.setenv(VARIABLE, str(file))
-        own = start()
+        own = start_server()
         assert own.model == "my own modèl"
         assert own.base_url != server.base_url
-        assert start() is own
+        assert start_server() is own
         assert post(own, own.api_key, model=own.model).json()["model"] == own.model
         monkeypatch.delenv(VARIABLE)
-        assert start() is server
+        assert start_server() is server
         assert answers(server)
 
     @pytest.mark.parametrize("kept", [0.5, 0.001])  # the weights cut short, the header cut short
@@ -266,7 +266,7 @@ class TestLife:
         file.write_bytes(whole[: int(len(whole) * kept)])
         monkeypatch.setenv(VARIABLE, str(file))
         with pytest.raises(EmbeddedError) as caught:
-            start()
+            start_server()
         assert str(file) in str(caught.value)
         assert "incomplete" in str(caught.value) or "read" in str(caught.value)
         assert f"export {VARIABLE}=" in str(caught.value)
@@ -289,7 +289,7 @@ def stream(server):
 def show(server):
     print(server.base_url, flush=True)
 
-server = embedded.start()
+server = embedded.start_server()
 show(server)
 """
 
@@ -396,7 +396,7 @@ class TestExit:
         process = run(
             "process, _ = next(iter(embedded._servers._running.values()))\n"
             "process.kill(); process.wait()\n"
-            "show(embedded.start())\nstream(embedded.start())\n"
+            "show(embedded.start_server())\nstream(embedded.start_server())\n"
         )
         first, second = announced(process), announced(process)
         _, err = ended(process)
@@ -409,9 +409,9 @@ class TestExit:
             "left = stream(server)\n"
             "child = os.fork()\n"
             "if child == 0:\n"
-            "    own = embedded.start(); show(own); stream(own); sys.exit(3)\n"
+            "    own = embedded.start_server(); show(own); stream(own); sys.exit(3)\n"
             "status = os.waitpid(child, 0)[1]\n"
-            "assert embedded.start() is server\n"
+            "assert embedded.start_server() is server\n"
             "stream(server)\n"
             "print(os.waitstatus_to_exitcode(status))\n"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapter import embedded
-from adapter.embedded import EmbeddedServer, is_available, model_path, start, stop
+from adapter.embedded import EmbeddedServer, is_available, model_path, start_server, stop_servers
 from adapter.errors import EmbeddedError
 
 VARIABLE = "ADAPTER_EMBEDDED_MODEL"
@@ -131,7 +131,7 @@ def test_without_llama_cpp_starting_says_what_to_install(
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(gguf(tmp_path / "m.gguf")))
     with pytest.raises(EmbeddedError) as caught:
-        start()
+        start_server()
     assert 'pip install "gptme-litellm[embedded]"' in str(caught.value)
 
 
@@ -157,7 +157,7 @@ def test_llama_cpp_that_is_installed_but_broken_says_what_is_missing(
     install("xllamacpp")
     monkeypatch.setenv(VARIABLE, str(gguf(tmp_path / "m.gguf")))
     with pytest.raises(EmbeddedError, match=r"libgomp\.so\.1: not there .apt install libgomp1"):
-        start()
+        start_server()
 
 
 def test_a_server_that_cannot_be_started_says_how_it_ended(
@@ -167,10 +167,10 @@ def test_a_server_that_cannot_be_started_says_how_it_ended(
     monkeypatch.setenv(VARIABLE, str(gguf(tmp_path / "m.gguf")))
     xllamacpp.write_text("import os; os._exit(7)\n")
     with pytest.raises(EmbeddedError, match="it ended without a word"):
-        start()
+        start_server()
     xllamacpp.write_text("import os; os.write(2, b'GGML_ASSERT(\\x1b[1m) failed'); os.abort()\n")
     with pytest.raises(EmbeddedError, match=r"GGML_ASSERT\(\\x1b\[1m\) failed"):
-        start()
+        start_server()
 
 
 def test_the_files_beside_the_user_are_not_what_the_server_runs(
@@ -183,7 +183,7 @@ def test_the_files_beside_the_user_are_not_what_the_server_runs(
         Path(f"{module}.py").write_text("open('ran', 'w')\n")
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     with pytest.raises(EmbeddedError, match="libgomp"):
-        start()
+        start_server()
     assert not Path("ran").exists()
 
 
@@ -194,12 +194,12 @@ def test_an_application_without_an_interpreter_is_not_started_a_second_time(
     monkeypatch.setenv(VARIABLE, str(gguf(tmp_path / "m.gguf")))
     monkeypatch.setattr(sys, "frozen", True, raising=False)  # as PyInstaller does
     with pytest.raises(EmbeddedError, match="Python interpreter"):
-        start()
+        start_server()
 
 
 def test_stopping_what_never_started_does_nothing() -> None:
-    stop()
-    stop()
+    stop_servers()
+    stop_servers()
 
 
 def test_a_server_does_not_show_its_key() -> None:
