@@ -111,13 +111,7 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
         with _runtime_files(port) as (file, yaml_path):
             log = file.folder / f"gateway-{port}.log" if detach else None
             proxy = proxy or _offer(config)
-            with open(create_file(yaml_path), "wb") as yaml_file:
-                yaml_file.write(yaml_text(proxy.content).encode())
-            variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
-            environ = proxy_environment(config, variables, yaml_path)
-            own = config.settings.get("gateway", {})
-            limits = reply_limits(config)
-            guard = dataclasses.asdict(guard_settings(proxy.content, environ, host, own, limits))
+            environ, guard = _write_settings(config, proxy, yaml_path, host, key)
             on_launch()
             process = _launch(listener, file, environ, log, {"workers": workers, "guard": guard})
             try:
@@ -146,6 +140,19 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
         process.stdin.close()
     models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
     return Launch(gateway, process, models, proxy.omissions)
+
+
+def _write_settings(
+    config: Config, proxy: ProxyConfig, yaml_path: Path, host: str, key: str
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Write the proxy's YAML; return the environment of its process, and its guard's settings."""
+    with open(create_file(yaml_path), "wb") as yaml_file:
+        yaml_file.write(yaml_text(proxy.content).encode())
+    variables = {**proxy.variables, "LITELLM_MASTER_KEY": str(key)}
+    environ = proxy_environment(config, variables, yaml_path)
+    own, limits = config.settings.get("gateway", {}), reply_limits(config)
+    guard = guard_settings(proxy.content, environ, host, own, limits)
+    return environ, dataclasses.asdict(guard)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -143,17 +143,7 @@ def export(
                 for e in made
             ]
         made = [_as_chat(entry, notes) for entry in made]
-        notes += [
-            f"{extra} of provider {provider.name!r} is not in the file: LiteLLM knows it for names "
-            "of models only (in litellm_settings or router_settings)"
-            for extra in OWN_ATTEMPTS
-            if extra in provider.extras
-        ]
-        if MAX_BYTES in provider.extras:
-            notes.append(
-                f"{MAX_BYTES} of provider {provider.name!r} is not in the file: LiteLLM "
-                "reads replies of any length"
-            )
+        notes += _omissions(provider)
         origin = ", ".join(Path(path).name for path in provider.origin)
         lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
         if key == PLACEHOLDER_KEY:
@@ -165,6 +155,17 @@ def export(
         shown = settings if include_secrets else _named(settings, (section,), variables, notes)
         lines += ["", *_dump({section: shown})]
     return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
+
+
+def _omissions(provider: Provider) -> Iterator[str]:
+    """Yield a note for each parameter of a provider that is not in the file."""
+    reasons = dict.fromkeys(
+        OWN_ATTEMPTS,
+        "LiteLLM knows it for names of models only (in litellm_settings or router_settings)",
+    )
+    for extra, why in {**reasons, MAX_BYTES: "LiteLLM reads replies of any length"}.items():
+        if extra in provider.extras:
+            yield f"{extra} of provider {provider.name!r} is not in the file: {why}"
 
 
 def _as_chat(entry: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ __all__ = [
     "ErrorDetails",
     "causes",
     "error_details",
+    "is_timeout",
     "is_too_long",
     "is_unknown_model",
 ]
@@ -118,6 +119,13 @@ def _origin(chain: Iterable[Any]) -> str:
                 parts = urlsplit(str(cause.request.url))
                 return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return ""
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether a request was given up since it took too long."""
+    return isinstance(
+        error, _classes("httpx.TimeoutException", "openai.APITimeoutError", "builtins.TimeoutError")
+    )
 
 
 def is_too_long(error: BaseException) -> bool:

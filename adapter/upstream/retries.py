@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from adapter.upstream.exceptions import is_timeout
+
 __all__ = ["watch_retries"]
 
 
@@ -40,4 +42,4 @@ def _cause(error: BaseException | None) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"answered {status}"
-    return "did not answer in time" if "Timeout" in type(error).__name__ else "cannot be reached"
+    return "did not answer in time" if error and is_timeout(error) else "cannot be reached"
