@@ -79,24 +79,9 @@ class DefaultGroup(LazyGroup):
             formatter.write_dl([(str(code), code.meaning) for code in ExitCode])
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        import adapter  # the number is read from the installed distribution, which takes time
-
-        click.echo(f"adapter {adapter.__version__}")
-        ctx.exit()
-
-
 @click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @config_option
-@click.option(
-    "--version",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_show_version,
-    help="Show the version and exit.",
-)
+@click.version_option(package_name="gptme-litellm", message="adapter %(version)s")
 def cli() -> None:
     """Ask a model of one of your gptme providers, through LiteLLM.
 
