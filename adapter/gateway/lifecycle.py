@@ -86,13 +86,15 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
     port: int = DEFAULT_PORT,
     *,
     detach: bool = False,
+    log_file: bool = False,
     workers: int = 1,
     replaced: Gateway | None = None,
     on_launch: Callable[[], object] = lambda: None,
 ) -> Launch:
     """Start a gateway and return when it answers, which takes some seconds.
 
-    A detached one outlives this process; any other ends with it, however that ends. ``workers``
+    A detached one outlives this process; any other ends with it, however that ends, and logs to
+    stderr without ``log_file``. ``workers``
     are the processes that answer; each has LiteLLM in it. ``replaced`` is a gateway to end first,
     unless this one cannot start; a key that was made for it stays. ``on_launch`` is called when
     only LiteLLM has to start yet. Raises :class:`GatewayError` when the port is taken, the extra
@@ -109,7 +111,7 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
         port = listener.getsockname()[1]
         _check_port(port)
         with _runtime_files(port) as (file, yaml_path):
-            log = file.folder / f"gateway-{port}.log" if detach else None
+            log = file.folder / f"gateway-{port}.log" if detach or log_file else None
             proxy = proxy or _offer(config)
             environ, guard = _write_settings(config, proxy, yaml_path, host, key)
             on_launch()

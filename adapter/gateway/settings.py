@@ -27,7 +27,7 @@ from adapter.secrets.policy import is_certain, is_secret
 from adapter.secrets.references import reference_to, referenced_variable
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import Secret
-from adapter.sharing.exporting import entries, sections
+from adapter.sharing.exporting import abilities, entries, sections
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
@@ -121,18 +121,24 @@ def proxy_config(config: Config) -> ProxyConfig:
     variables: dict[str, str] = {}
     omissions = []
     model_list: list[dict[str, Any]] = []
+    able = abilities(config)
     for provider in config.providers:
         try:
             key, headers = _credentials(provider, variables)
         except MissingKeyError as error:
             omissions.append(str(error))
         else:
-            model_list += entries(provider, key, headers)
+            model_list += entries(provider, key, headers, able=able.get(provider.name, {}))
     content: dict[str, Any] = {"model_list": model_list, **sections(config)}
     content["router_settings"] = {
         "num_retries": 0,
         "disable_cooldowns": True,
         **content.get("router_settings", {}),
+    }
+    content["litellm_settings"] = {
+        # else Anthropic's clients are answered by way of /responses, which many servers lack
+        "use_chat_completions_url_for_anthropic_messages": True,
+        **content.get("litellm_settings", {}),
     }
     content["general_settings"] = {
         "always_include_stream_usage": False,
@@ -236,7 +242,8 @@ def fingerprint(config: Config, salt: str) -> str:
     ]
     named = [(name, config.getenv(name)) for name in config.references()]
     versions = [version(name) for name in ("gptme-litellm", "litellm", "openai")]
-    text = json.dumps([providers, config.settings, named, versions], sort_keys=True, default=str)
+    parts = [providers, config.settings, config.models, named, versions]
+    text = json.dumps(parts, sort_keys=True, default=str)
     return blake2b(text.encode(), key=salt.encode(), digest_size=32).hexdigest()
 
 

@@ -38,7 +38,7 @@ from adapter.secrets.references import reference_to, variable_of
 from adapter.secrets.secret import Secret
 from adapter.upstream.prefixes import ROUTER_SETTINGS, litellm_models
 
-__all__ = ["Export", "entries", "export", "sections", "yaml_text"]
+__all__ = ["Export", "abilities", "entries", "export", "sections", "yaml_text"]
 
 NO_STATIC_MODELS: Mapping[str, Any] = {"models_by_provider": {"openai": []}}
 """Keeps LiteLLM from listing its 211 static OpenAI ids for each ``openai/*`` wildcard."""
@@ -78,6 +78,15 @@ def entries(
         info = {"model_info": dict(able[model])} if model in able else {}
         made.append({"model_name": name, "litellm_params": params, **info})
     return made
+
+
+def abilities(config: Config) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return provider -> model id -> what ``[plugin.litellm.models]`` says of it."""
+    able: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, info in config.models.items():
+        owner, _, model = name.partition("/")
+        able.setdefault(owner, {})[model] = info
+    return able
 
 
 def sections(
@@ -120,10 +129,7 @@ def export(
     chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
     notes: list[str] = []
     variables = _Variables(config)
-    able: dict[str, dict[str, Any]] = {}
-    for name, info in config.models.items():
-        owner, _, model = name.partition("/")
-        able.setdefault(owner, {})[model] = info
+    able = abilities(config)
     lines = ["# LiteLLM configuration, written by `adapter config export`."]
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
     lines.append("model_list:" if chosen else "model_list: []")

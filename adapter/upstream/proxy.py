@@ -10,13 +10,19 @@ from typing import Any
 
 from adapter._install import install_extra
 from adapter.errors import GatewayError
+from adapter.keys.precedence import PLACEHOLDER_KEY
 from adapter.upstream.clients import REQUEST_SECONDS, bind_client
+from adapter.upstream.http import http_handler
 from adapter.upstream.loading import keep_off_huggingface
 
 __all__ = ["proxy_app", "refused_fields"]
 
 CONNECT_SECONDS = 10.0
 """How long a connection to a provider may take, as in a query of the command."""
+
+
+NO_ROUTE = (404, 405, 501)
+"""What a server answers where it has no such route."""
 
 
 def proxy_app(limits: Mapping[str, int]) -> Any:
@@ -69,11 +75,39 @@ def _send_with_own_clients(limits: Mapping[str, int]) -> None:
             function = getattr(call_type, "value", "")
             if function and kwargs.get("api_base") and "/" in str(kwargs.get("model")):
                 mode = (kwargs.get("model_info") or {}).get("mode")
+                asks_responses = function == "aresponses" and mode != "responses"
+                if asks_responses and not await _has_responses(kwargs):
+                    function = "acompletion"  # which LiteLLM calls then, with the same client
+                    kwargs["use_chat_completions_api"] = True
                 limit = limits.get(str(kwargs["api_base"]))
                 bind_client(kwargs, function, is_async=True, mode=mode, max_bytes=limit)
             return kwargs
 
     litellm.callbacks.append(OwnClients())
+
+
+_lacks_responses: dict[str, bool] = {}
+
+
+async def _has_responses(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a server has the route ``/responses``; it is asked once.
+
+    An empty request, with the provider's key, since many servers look at that first, is wrong where
+    there is such a route, and not found elsewhere. One that cannot be asked counts as having it.
+    """
+    base_url = str(kwargs["api_base"])
+    if base_url not in _lacks_responses:
+        headers = {"Authorization": f"Bearer {kwargs.get('api_key') or PLACEHOLDER_KEY}"}
+        headers.update(kwargs.get("extra_headers") or {})
+        client = http_handler(base_url, is_async=True).client
+        try:
+            reply = await client.post(
+                f"{base_url}/responses", json={}, headers=headers, timeout=CONNECT_SECONDS
+            )
+        except Exception:  # noqa: BLE001 - the call itself says what is wrong
+            return True
+        _lacks_responses[base_url] = reply.status_code in NO_ROUTE
+    return not _lacks_responses[base_url]
 
 
 def refused_fields() -> frozenset[str]:
