@@ -14,6 +14,7 @@ from adapter._locks import ForkSafeLock
 from adapter.call.drop_ins import FUNCTIONS, drop_in
 from adapter.call.overrides import translate_deployments
 from adapter.call.resolution import EMBEDDED, resolve
+from adapter.call.translation import reply_limits
 from adapter.config.loading import load_config
 from adapter.programs.model_info import Registrations
 from adapter.upstream.clients import bind_client
@@ -139,7 +140,8 @@ def _serve_call(
     serve = original
     if isinstance(info, Mapping) and MARK in info:  # of a Router's deployment
         separate_cache(kwargs, str(info[MARK]))
-        bind_client(kwargs, name, function.is_async, info.get("mode"))
+        limit = reply_limits(load_config()).get(str(kwargs.get("api_base")))
+        bind_client(kwargs, name, function.is_async, info.get("mode"), limit)
     elif module.startswith("adapter.") and name == "batch_completion":
         kwargs["model"] = _TranslatedModel(kwargs.get("model"))
     elif _is_callers(module, kwargs):

@@ -13,6 +13,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+__all__: list[str] = []
+
 
 class _Finder:
     """Finds ``litellm`` as Python does, and installs once it is imported."""

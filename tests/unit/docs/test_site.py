@@ -278,6 +278,7 @@ def test_the_configuration_page_has_every_variable() -> None:
     own = set(re.findall(r'"(ADAPTER_[A-Z_]+|XDG_[A-Z_]+|SSL_CERT_[A-Z]+)"', code))
     looked_up = set(re.findall(r'environ(?:\.get\(|\[|\.setdefault\()"([A-Z_]+)"', code))
     internal = {"_ADAPTER_COMPLETE", "COMP_TYPED", "HOME", "TERM"}  # the shell's, the system's
+    internal |= {"PYTHONPATH"}  # of a program that is run
     internal |= {"OPENAI_CUSTOM_HEADERS"}  # read to be kept from the providers
 
     assert own | (looked_up - internal) <= {*listed, "no_proxy"}

@@ -175,7 +175,10 @@ def test_settings_of_the_user_win(write: Callable[..., Path]) -> None:
     content = proxy_config(load_config()).content
     assert content["router_settings"] == {"num_retries": 3, "disable_cooldowns": True}
     assert content["general_settings"] == {"always_include_stream_usage": False}
-    assert content["litellm_settings"] == {"models_by_provider": {"openai": []}}
+    assert content["litellm_settings"] == {
+        "models_by_provider": {"openai": []},
+        "use_chat_completions_url_for_anthropic_messages": True,
+    }
     assert dict(load_config().settings["router_settings"]) == {"num_retries": 3}
 
 
@@ -185,6 +188,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "model": lambda text: text.replace('"llama"', '"llama2"'),
     "key": lambda text: text.replace("sk-canary", "sk-canary2"),
     "extras": lambda text: text + "[plugin.litellm.providers.groq]\ntimeout = 1\n",
+    "models": lambda text: text + '[plugin.litellm.models."groq/llama"]\nmax_tokens = 1\n',
     "settings": lambda text: text + "[plugin.litellm.router_settings]\nnum_retries = 1\n",
     "env": lambda text: text + '[env]\nOTHER_KEY = "x"\n',
 }
