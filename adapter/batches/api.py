@@ -15,7 +15,8 @@ from adapter.batches.checking import check
 from adapter.batches.engine import Engine, Limits, Transport
 from adapter.batches.files import Files, errors_path
 from adapter.batches.formats import Recipe, Source
-from adapter.batches.processes import Processes
+from adapter.batches.pool import Pool
+from adapter.batches.processes import Child
 from adapter.batches.progress import BatchSummary, show_progress
 from adapter.call.resolution import choose_model
 from adapter.config.loading import load_config
@@ -193,7 +194,11 @@ class Run:
         processes = options.get("processes")
         if processes is None:
             most = 1 + self.summary.left // LINES_PER_PROCESS
-            processes = 1 if direct else min(len(os.sched_getaffinity(0)), most)
+            processes = 1 if direct else min(_cores(), most)
         if any(destination.is_embedded for destination in self.destinations):
             processes = 1  # each would load the model
-        return Calls(**settings) if processes == 1 else Processes(processes, settings)
+        return Calls(**settings) if processes == 1 else Pool(processes, lambda: Child(settings))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import json
 import secrets
@@ -131,6 +132,7 @@ class Calls:
         """Import what calls need, which takes seconds."""
         if self._poster is None:
             load_litellm()
+            gc.freeze()  # its half a million objects stay, and need not be looked through again
 
     async def call(self, url: str, body: dict[str, Any]) -> Outcome:
         """Return how a request ended; whatever it raises is an outcome."""

@@ -21,9 +21,6 @@ from adapter.errors import AdapterError, ConfigError, ExitCode, Problem
 
 __all__ = ["Engine", "Limits", "Transport"]
 
-GATHER_SECONDS = 0.002
-"""How long what is to be written waits for more, since a sync takes as long for one as for many."""
-
 LONGEST_WAIT = 60.0
 """In seconds, between two attempts of one request."""
 
@@ -93,7 +90,7 @@ class _Writer:
         with ThreadPoolExecutor(1, "batch-writer") as thread:
             while True:
                 await self._kick.wait()
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(0)  # what else has come by now goes with it
                 self._kick.clear()
                 commit, self._next = self._next, _Commit()
                 data = {path: b"".join(parts) for path, parts in commit.data.items()}
@@ -166,7 +163,8 @@ class Engine:
             for position in failed:
                 index.states[position] = PENDING
         self._done(files, files.output)
-        self._files, self._writer = files, _Writer(files)
+        self._files = files
+        self._journal, self._results = _Writer(files), _Writer(files)  # neither waits for the other
         earlier = index.states.count(DONE)
         self.summary = BatchSummary(files.output, files.errors, len(index), earlier)
         return self.summary
@@ -205,15 +203,16 @@ class Engine:
 
     async def run(self, transport: Transport) -> BatchSummary:
         """Ask every line that is left, and return what became of the batch."""
-        writer = asyncio.create_task(self._writer.run())
+        self.summary.begin()
+        writers = [asyncio.create_task(one.run()) for one in (self._journal, self._results)]
         numbers = range(len(self._lanes))
         feeds = [asyncio.create_task(self._feed(number, transport)) for number in numbers]
         try:
             await asyncio.gather(*feeds)
         finally:
-            for task in (*feeds, writer):
+            for task in (*feeds, *writers):
                 task.cancel()
-            await asyncio.gather(*feeds, writer, return_exceptions=True)
+            await asyncio.gather(*feeds, *writers, return_exceptions=True)
             self.summary.seconds = self.summary.passed()
         if self._unexpected is not None:
             raise self._unexpected
@@ -285,7 +284,7 @@ class Engine:
             elif (outcome := await self._ask(lane, position, request, transport)) is not None:
                 await self._record(position, request, outcome)
                 self._count(lane, outcome)
-        except WriteError as error:
+        except AdapterError as error:  # a disk that is full, no process that makes calls
             self._end(error.exit_code, f"{error}; once that is mended the same command goes on")
         except Exception as error:  # noqa: BLE001 - raised again at the end of the run
             self._unexpected = self._unexpected or error
@@ -309,7 +308,7 @@ class Engine:
             record = Record(
                 index.ids[position], index.requests[position], time.time(), tokens, REQUEST
             )
-            await self._writer.wait(self._writer.put(self._files.journal, record.pack()))
+            await self._journal.wait(self._journal.put(self._files.journal, record.pack()))
             self.summary.requests += 1
             outcome = await transport.call(request.url, request.body)
             used = outcome.input_tokens + outcome.output_tokens
@@ -337,9 +336,9 @@ class Engine:
             turn: asyncio.Future[_Commit] = asyncio.get_running_loop().create_future()
             self._held[position] = path, line, turn
             self._flush()
-            await self._writer.wait(await turn)
+            await self._results.wait(await turn)
         else:
-            await self._writer.wait(self._writer.put(path, line))
+            await self._results.wait(self._results.put(path, line))
         self._index.states[position] = DONE
         summary = self.summary
         summary.failed += failed
@@ -358,7 +357,7 @@ class Engine:
         while self._held:
             position = self._cursor
             if (held := self._held.pop(position, None)) is not None:
-                held[2].set_result(self._writer.put(*held[:2]))
+                held[2].set_result(self._results.put(*held[:2]))
             elif position in self._taken or not (
                 index.states[position] == DONE
                 or self._stopped.is_set()

@@ -20,16 +20,11 @@ from dataclasses import asdict
 from typing import Any
 
 from adapter.batches.calls import Calls, Outcome
-from adapter.errors import AdapterError, ExitCode
+from adapter.batches.pool import START_SECONDS
+from adapter.errors import AdapterError
 from adapter.upstream.loading import load_for_command
 
-__all__ = ["Processes", "died", "serve"]
-
-START_SECONDS = 120.0
-"""How long a process may take to import LiteLLM."""
-
-MOST_DEATHS = 5
-"""How many processes may end one after another without an answer in between."""
+__all__ = ["Child", "serve"]
 
 _ENTRY = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -37,27 +32,15 @@ _ENTRY = (
 )
 
 
-def died(what: str) -> Outcome:
-    """Return the outcome of a request whose process has ended."""
-    message = f"{what} ended before the answer was there"
-    return Outcome(
-        exit_code=ExitCode.PROVIDER_FAILED,
-        code="process_died",
-        message=message,
-        failure=message,
-        is_unknown=True,
-    )
-
-
-class _Child:
-    """One process and the requests that it has."""
+class Child:
+    """A process that makes calls; ``settings`` are the arguments of :class:`Calls`."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
         self._numbers = itertools.count()
-        self.waiting: dict[int, asyncio.Future[Outcome]] = {}
-        self.answers = 0
-        self.is_alive = False
+        self._waiting: dict[int, asyncio.Future[Outcome | None]] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._listener: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the process and wait until LiteLLM is imported there."""
@@ -69,91 +52,47 @@ class _Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
             )
-        self._reader, self._writer = await asyncio.open_connection(sock=ours)
+        reader, self._writer = await asyncio.open_connection(sock=ours)
         _send(self._writer, self._settings)
         try:
-            await asyncio.wait_for(_receive(self._reader), START_SECONDS)
+            await asyncio.wait_for(_receive(reader), START_SECONDS)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            await self.close()
             raise AdapterError("a process for the calls did not start (see above)") from None
-        self.is_alive = True
-        self._listener = asyncio.create_task(self._listen())
+        self._listener = asyncio.create_task(self._listen(reader))
 
-    async def call(self, url: str, body: dict[str, Any]) -> Outcome:
-        """Have a request made there."""
+    async def call(self, url: str, body: dict[str, Any]) -> Outcome | None:
+        """Have a request made there; ``None`` where the process has died."""
+        if self._listener is None or self._listener.done():
+            return None
         number = next(self._numbers)
-        future: asyncio.Future[Outcome]
-        future = self.waiting[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome | None]
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             _send(self._writer, [number, url, body])
             return await future
         finally:
-            self.waiting.pop(number, None)
+            self._waiting.pop(number, None)
 
-    async def _listen(self) -> None:
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                number, outcome = await _receive(self._reader)
-                self.answers += 1
-                if (future := self.waiting.get(number)) is not None and not future.done():
+                number, outcome = await _receive(reader)
+                if (future := self._waiting.get(number)) is not None and not future.done():
                     future.set_result(Outcome(**outcome))
-        self.is_alive = False
-        for future in self.waiting.values():
+        for future in self._waiting.values():
             if not future.done():
-                future.set_result(died("the process that made the call"))
+                future.set_result(None)
 
     async def close(self) -> None:
         """End the process, and what it has in flight."""
-        self._writer.close()
+        if self._process is None:
+            return
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
-        if self.is_alive:
+        if self._listener is not None:
             await self._listener
-
-
-class Processes:
-    """A number of processes; one that ends costs what it had in flight, and is replaced."""
-
-    def __init__(self, number: int, settings: Mapping[str, Any]) -> None:
-        self._children = [_Child(settings) for _ in range(number)]
-        self._settings = settings
-        self._replacing = asyncio.Lock()
-        self._deaths = 0
-
-    async def start(self) -> None:
-        """Start them all. Raises :class:`AdapterError` where one does not start."""
-        starts = [asyncio.create_task(child.start()) for child in self._children]
-        done = await asyncio.gather(*starts, return_exceptions=True)
-        for result in done:
-            if isinstance(result, BaseException):
-                await self.close()
-                raise result
-
-    async def call(self, url: str, body: dict[str, Any]) -> Outcome:
-        """Have a request made by the process that has the fewest."""
-        child = min(self._children, key=lambda one: len(one.waiting))
-        if not child.is_alive:
-            async with self._replacing:
-                child = await self._replaced()
-        return await child.call(url, body)
-
-    async def _replaced(self) -> _Child:
-        """Start a process for each that has ended. Raises where they end one after another."""
-        for place, child in enumerate(self._children):
-            if not child.is_alive:
-                self._deaths = 0 if child.answers else self._deaths + 1
-                if self._deaths >= MOST_DEATHS:
-                    raise AdapterError("the processes that make the calls end at once (see above)")
-                await child.close()
-                self._children[place] = _Child(self._settings)
-                await self._children[place].start()
-        return min(self._children, key=lambda one: len(one.waiting))
-
-    async def close(self) -> None:
-        """End them all."""
-        started = [child for child in self._children if hasattr(child, "_writer")]
-        await asyncio.gather(*(child.close() for child in started))
+        self._writer.close()
 
 
 def _send(writer: asyncio.StreamWriter, message: Any) -> None:

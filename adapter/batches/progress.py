@@ -26,8 +26,8 @@ class BatchSummary:
     ``lines`` are those of the input; ``earlier`` of them were answered or had failed before this
     run, which answered ``answered``, wrote ``failed`` to the errors file and sent ``requests``
     requests. ``cost`` is in US dollars, of the answers whose price LiteLLM knows; ``seconds`` is
-    the time it took. ``ended`` says why the run ended before all lines were asked, and how to go
-    on; ``exit_code`` is the command's.
+    the time from the first request on. ``ended`` says why the run ended before all lines were
+    asked, and how to go on; ``exit_code`` is the command's.
     """
 
     output: str
@@ -54,6 +54,10 @@ class BatchSummary:
         """Return it for JSON."""
         table = {name: value for name, value in asdict(self).items() if name != "_began"}
         return {**table, "left": self.left, "exit_code": int(self.exit_code)}
+
+    def begin(self) -> None:
+        """Count the seconds from now on: what makes the calls is ready."""
+        self._began = time.monotonic()
 
     def passed(self) -> float:
         """Return the seconds since it began."""

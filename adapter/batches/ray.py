@@ -13,24 +13,22 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from adapter._install import install_extra
 from adapter._tables import leaves
 from adapter.batches.calls import Calls, Outcome
 from adapter.batches.checking import Destination, check_model
-from adapter.batches.processes import died
+from adapter.batches.pool import START_SECONDS, Pool
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import FIELDS, Provider
-from adapter.errors import AdapterError, ConfigError, ExitCode
+from adapter.errors import AdapterError, ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.secrets.secret import Secret
 from adapter.upstream.loading import load_for_command
 
 __all__ = ["Actors"]
-
-START_SECONDS = 120.0
-"""How long an actor may take to be placed and to import LiteLLM."""
 
 USAGE_STATISTICS = "RAY_USAGE_STATS_ENABLED"
 """Ray's variable; unset, it sends its maker what it runs on."""
@@ -115,8 +113,43 @@ class Actor:
         return asdict(await self._calls.call(url, json.loads(body)))
 
 
+class _Remote:
+    """An actor, seen from the driver."""
+
+    def __init__(self, ray: Any, actor: Any, models: list[str], direct: bool) -> None:
+        self._ray, self._actor = ray, actor
+        self._models, self._direct = models, direct
+
+    async def start(self) -> None:
+        """Wait until LiteLLM is imported there. Raises :class:`AdapterError`."""
+        started = self._actor.start.remote(self._models, self._direct)
+        try:
+            wrong = await asyncio.wait_for(asyncio.wrap_future(started.future()), START_SECONDS)
+        except (asyncio.TimeoutError, self._ray.exceptions.RayError) as error:
+            raise AdapterError(
+                f"a Ray actor did not start: {type(error).__name__}; is gptme-litellm installed on "
+                "each node, and a CPU free?"
+            ) from None
+        if wrong:
+            refused = AdapterError("on a node: " + "; ".join(text for text, _ in wrong))
+            refused.exit_code = wrong[0][1]
+            raise refused
+
+    async def call(self, url: str, body: dict[str, Any]) -> Outcome | None:
+        """Have a request made there; ``None`` where the actor or its node has died."""
+        outcome = self._actor.call.remote(url, json.dumps(body))
+        try:
+            return Outcome(**await asyncio.wrap_future(outcome.future()))
+        except self._ray.exceptions.RayError:
+            return None
+
+    async def close(self) -> None:
+        """End the actor."""
+        self._ray.kill(self._actor)
+
+
 class Actors:
-    """A number of actors; one that dies costs what it had in flight, and is replaced if it can be.
+    """The actors of a cluster, ``number`` of them, one for each of its CPUs where that is ``None``.
 
     ``address`` is the cluster's; without one, a cluster of this machine alone is started, unless
     this program has connected to one already.
@@ -134,9 +167,8 @@ class Actors:
         self._configuration = portable(load_config(), [one.name for one in destinations])
         self._number = number
         self._address = address
-        self._in_flight: dict[Any, int] = {}
-        self._replacing: set[asyncio.Task[None]] = set()
-        self._connected = False
+        self._pool: Pool | None = None
+        self._ray: Any = None  # where it was connected here
 
     async def start(self) -> None:
         """Connect, and start the actors. Raises :class:`AdapterError` where that fails."""
@@ -144,79 +176,36 @@ class Actors:
             import ray
         except ImportError:
             raise ConfigError(f"--engine ray needs Ray: {install_extra('ray')}") from None
-        self._ray: Any = ray
         if not ray.is_initialized():
             os.environ.setdefault(USAGE_STATISTICS, "0")
             here = {} if self._address else {"include_dashboard": False}
+            connect = partial(ray.init, address=self._address, log_to_driver=False, **here)
             try:
-                await asyncio.to_thread(
-                    ray.init, address=self._address, log_to_driver=False, **here
-                )
+                await asyncio.to_thread(connect)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise AdapterError(f"the Ray cluster cannot be reached: {error}") from None
-            self._connected = True
-        self._actor = ray.remote(
+            self._ray = ray
+        actors = ray.remote(
             num_cpus=1, max_restarts=0, max_concurrency=10_000, scheduling_strategy="SPREAD"
         )(Actor)
-        number = self._number or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        results = await asyncio.gather(
-            *(self._add() for _ in range(number)), return_exceptions=True
-        )
-        failed = [result for result in results if isinstance(result, BaseException)]
-        keys = [error for error in failed if getattr(error, "exit_code", 1) != ExitCode.ERROR]
-        if keys or not self._in_flight:
-            raise (keys or failed)[0]
 
-    async def _add(self) -> None:
-        """Start an actor. Raises :class:`AdapterError`, for a key that is not set with its code."""
-        actor = self._actor.remote(self._configuration, self._settings)
-        started = actor.start.remote(self._models, self._settings["direct"])
-        try:
-            wrong = await asyncio.wait_for(asyncio.wrap_future(started.future()), START_SECONDS)
-        except (asyncio.TimeoutError, self._ray.exceptions.RayError) as error:
-            self._ray.kill(actor)
-            raise AdapterError(
-                f"a Ray actor did not start: {type(error).__name__}; is gptme-litellm installed on "
-                "each node, and a CPU free?"
-            ) from None
-        if wrong:
-            refused = AdapterError("on a node: " + "; ".join(text for text, _ in wrong))
-            refused.exit_code = wrong[0][1]
-            raise refused
-        self._in_flight[actor] = 0
+        def make() -> _Remote:
+            actor = actors.remote(self._configuration, self._settings)
+            return _Remote(ray, actor, self._models, self._settings["direct"])
+
+        number = self._number or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._pool = Pool(number, make)
+        await self._pool.start()
 
     async def call(self, url: str, body: dict[str, Any]) -> Outcome:
         """Have a request made by the actor that has the fewest."""
-        while not self._in_flight:
-            if not self._replacing:
-                raise AdapterError("no actor of the Ray cluster is left")
-            await asyncio.wait(self._replacing)
-        actor = min(self._in_flight, key=self._in_flight.__getitem__)
-        self._in_flight[actor] += 1
-        try:
-            outcome = await asyncio.wrap_future(actor.call.remote(url, json.dumps(body)).future())
-            return Outcome(**outcome)
-        except self._ray.exceptions.RayError:
-            if self._in_flight.pop(actor, None) is not None:
-                task = asyncio.create_task(self._replace())
-                self._replacing.add(task)
-                task.add_done_callback(self._replacing.discard)
-            return died("the actor that made the call")
-        finally:
-            if actor in self._in_flight:
-                self._in_flight[actor] -= 1
-
-    async def _replace(self) -> None:
-        """Start an actor for one that died; the others go on where there is no place for it."""
-        with suppress(AdapterError):
-            await self._add()
+        if self._pool is None:
+            raise AdapterError("the actors were not started")
+        return await self._pool.call(url, body)
 
     async def close(self) -> None:
         """End the actors, and the connection that was made here."""
-        for task in tuple(self._replacing):
-            task.cancel()
-        await asyncio.gather(*self._replacing, return_exceptions=True)
-        for actor in self._in_flight:
-            self._ray.kill(actor)
-        if self._connected:
+        if self._pool is not None:
+            await self._pool.close()
+        if self._ray is not None:
             await asyncio.to_thread(self._ray.shutdown)

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.batches import asked, ids, lines, prompt, read_lines, write_lines
+from adapter import batch
+from tests.batches import asked, ids, line, lines, prompt, read_lines, write_lines
 from tests.command import PATIENCE, at_a_terminal, provider, started
 from tests.recorder import Recorder, Reply, Request
 
@@ -370,3 +371,68 @@ def test_the_parent_of_processes_imports_no_litellm(tmp_path: Path, server: Reco
 
     assert done.stdout == "False\n"
     assert len(server.requests) == 1
+
+
+def test_a_torn_line_is_asked_again_wherever_it_is_torn(
+    server: Recorder, amount: Callable[[int, int], int]
+) -> None:
+    """Each byte of the last two lines of OUTPUT, and of the last two records of the journal."""
+    write_lines(lines(4))
+    batch("in.jsonl", "out.jsonl", direct=True, in_order=True)
+    output, journal = (Path(name).read_bytes() for name in ("out.jsonl", "out.jsonl.journal"))
+    one, two = (len(b"".join(output.splitlines(keepends=True)[-n:])) for n in (1, 2))
+    step = amount(41, 1)
+    for lost in range(1, two + 1, step):
+        Path("out.jsonl").write_bytes(output[:-lost])
+        done = batch("in.jsonl", "out.jsonl", direct=True)
+        assert (done.exit_code, done.requests) == (0, 1 if lost <= one else 2)
+        assert Path("out.jsonl").read_bytes().startswith(output[:-two])
+        check_once(4)
+        Path("out.jsonl.journal").write_bytes(journal)
+    for lost in range(1, 2 * 33 + 1, min(step, 7)):
+        Path("out.jsonl.journal").write_bytes(journal[:-lost])
+        assert batch("in.jsonl", "out.jsonl", direct=True).requests == 0
+
+
+@pytest.mark.stress
+def test_memory_does_not_grow_with_the_file(
+    server: Recorder,
+    amount: Callable[[int, int], int],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """All but the last hundred lines are answered already: the server would take half an hour."""
+    from adapter.batches.calls import Outcome, result_line
+    from adapter.batches.files import Files, Record, errors_path
+    from adapter.batches.formats import Recipe, hash_of
+
+    number = amount(20_000, 1_000_000)
+    files = Files("out.jsonl", errors_path("out.jsonl"))
+    files.open()
+    with open("in.jsonl", "wb") as source:
+        for start in range(0, number, 1000):
+            texts = [
+                f"{json.dumps(line(f'id-{n}'))}\n".encode() for n in range(start, start + 1000)
+            ]
+            source.writelines(texts)
+            answered = texts if start + 1000 < number else texts[:-100]
+            asked_now = [Recipe().request(0, text) for text in answered]
+            records = (Record(hash_of(one.custom_id), one.hash(), 1.0, 0) for one in asked_now)
+            done = (result_line(one.custom_id, Outcome(200, "r", "{}")) for one in asked_now)
+            data = {
+                files.journal: b"".join(r.pack() for r in records),
+                files.output: b"".join(done),
+            }
+            files.append(data)
+    files.close()
+
+    with started(*ARGUMENTS[:3], "--processes", "1", "--json") as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.stdout is not None
+        summary = json.loads(process.stdout.read())
+
+    assert (summary["exit_code"], summary["lines"], summary["requests"]) == (0, number, 100)
+    assert len(server.requests) == 100
+    megabytes = usage.ru_maxrss / 1024
+    record_property("figure", f"a batch of {number:,} lines: {megabytes:.0f} MB")
+    assert megabytes < 400
