@@ -104,8 +104,8 @@ def explain_details(details: ErrorDetails, target: Target | None, model: str) ->
     place, status = where(target, model), details.status
     # a 408 of the server is a time limit to LiteLLM
     if details.unreachable and not (details.from_server and status == 408):
-        fix = connect_advice(target.base_url) if target else ""
         words, url = details.unreachable, details.origin or (target.base_url if target else "")
+        fix = connect_advice(target.base_url) if target else url and connect_advice(url, "")
         if words == UNKNOWN_HOST and url:
             words = words.replace("the host", f"the host {contacted_host(url)}")
         place = where(target, model, details.origin)

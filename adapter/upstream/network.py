@@ -71,13 +71,13 @@ def contacted_host(url: str) -> str:
     return address_of(proxy.url if proxy else url)[0]
 
 
-def connect_advice(base_url: str) -> str:
+def connect_advice(base_url: str, setting: str = "base_url and ") -> str:
     """Return what to check where a server cannot be reached: its proxy or trusted certificates."""
     file = os.environ.get("SSL_CERT_FILE")
     if base_url.startswith("https:") and file and not os.path.exists(file):  # LiteLLM ignores it
         return f"$SSL_CERT_FILE names {printable(file)}, which is not there: correct or unset it"
     if (proxy := proxy_of(base_url)) is None:
-        return f"check base_url and the network: {base_url}"
+        return f"check {setting}the network: {base_url}"
     return (
         f"it is asked through the proxy {proxy.url} of ${proxy.variable}: is that running? "
         f"NO_PROXY={address_of(base_url)[0]} avoids it"

@@ -572,6 +572,12 @@ def test_a_proxy_that_is_not_there_is_named_by_its_variable(
     assert done.code == 6
     assert "through the proxy http://127.0.0.1:1 of $HTTP_PROXY" in done.err
     assert "secret" not in done.err
+    done = run("-m", "openai/m", "-o", "api_base", "http://elsewhere.example/v1", "hi")
+    assert "LiteLLM finds no key for it" in done.err
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    done = run("-m", "openai/m", "-o", "api_base", "http://elsewhere.example/v1", "hi")
+    assert "Error: model 'openai/m' (http://elsewhere.example): " in done.err
+    assert "through the proxy http://127.0.0.1:1 of $HTTP_PROXY" in done.err
 
 
 def test_an_ipv6_address_in_no_proxy_is_no_fault_of_the_provider(
