@@ -85,8 +85,9 @@ class Place:
     def start(self) -> int:
         """Start the worker, and return its process number."""
         done = self.run("worker", "start")
-        assert done.code == 0, done.err
-        return self.pid
+        started = re.search(rb"the worker runs \(pid (\d+)\)\n$", done.err)
+        assert started, done
+        return int(started[1])
 
     def status(self) -> dict[str, str]:
         """Return what ``adapter worker status`` says, by its titles; empty where none runs."""

@@ -246,7 +246,7 @@ def test_it_serves_where_no_locale_is_set(other: Place) -> None:
 
 def test_it_ends_when_it_is_idle_or_its_socket_is_gone(other: Place) -> None:
     config = other.home / ".config/gptme/config.toml"
-    config.write_text("[plugin.litellm.worker]\nidle_minutes = 0.02\n")
+    config.write_text("[plugin.litellm.worker]\nidle_minutes = 0.05\n")
     pid = other.start()
     assert come_to(lambda: not is_running(pid))
     (folder,) = (other.home / "runtime").iterdir()

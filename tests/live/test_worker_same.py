@@ -214,8 +214,10 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         fault_server(int(q.origin.rpartition(":")[2])) as faults,
         unreachable_places(faults, folder) as unreachable,
     ):
-        urls = {"f": f"http://127.0.0.1:{faults.port}/v1", **unreachable}
+        origin = f"http://127.0.0.1:{faults.port}"
+        urls = {"f": f"{origin}/v1", "small": f"{origin}/small/v1", **unreachable}
         tables = [provider(url, name, api_key=KEY) for name, url in urls.items()]
+        tables.append("[plugin.litellm.providers.small]\nmax_response_bytes = 1000000\n")
         config = CONFIG.format(url=p.base_url, other=q.base_url, key=KEY)
         home.write("\n".join([config, *tables]))
         work = home.home / "work"
