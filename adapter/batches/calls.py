@@ -25,8 +25,7 @@ from adapter.query.prices import cost
 from adapter.query.schemas import violation
 from adapter.secrets.scrubber import scrub
 from adapter.upstream.direct import Poster
-from adapter.upstream.error_bodies import error_words
-from adapter.upstream.exceptions import ErrorDetails, causes, error_details
+from adapter.upstream.exceptions import ErrorDetails, causes, error_details, error_words
 from adapter.upstream.loading import load_litellm
 from adapter.upstream.results import request_id
 

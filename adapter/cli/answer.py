@@ -14,7 +14,7 @@ from adapter._text import printable
 from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.options import load
-from adapter.cli.output import AnswerWriter, json_text
+from adapter.cli.output import AnswerWriter, DimWriter, json_text
 from adapter.cli.progress import Progress, awaiting
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
@@ -26,7 +26,6 @@ from adapter.worker import client
 if TYPE_CHECKING:
     from adapter.call.failures import Failure
     from adapter.cli.query import Options
-    from adapter.cli.rendering import DimWriter
 
 __all__ = ["RESERVED", "answer", "parse_parameters"]
 
@@ -122,24 +121,14 @@ def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
         # piece by piece: inside one read() of everything, Ctrl-C would go unheard
         stdin: Any = sys.stdin.buffer
         pieces = iter(lambda: stdin.read1(65536), b"")
-        piped = _text_of_stdin(b"".join(pieces))
+        if data := b"".join(pieces):
+            from adapter.query.attachments import text_of
+
+            piped = text_of(data, "stdin: not text in UTF-8; -a - attaches images and PDF files")
     # arguments that are not valid UTF-8 hold surrogates, which no request can carry
     typed = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     parts = [part for part in (typed, piped) if part.strip()]
     return "\n\n".join(parts) or None
-
-
-def _text_of_stdin(data: bytes) -> str:
-    """Return what was piped in as text. Raises :class:`ConfigError` for what is no UTF-8 text."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        from adapter.query.attachments import not_text
-
-        raise not_text("stdin", data)
-    return text
 
 
 def _without_prompt(ctx: click.Context) -> int:
@@ -182,8 +171,8 @@ class _Command:
         self._options = options
         self._config = config
         self._schema = schema
-        self._thinking: DimWriter | None = None
         self._progress = Progress()
+        self._thinking = DimWriter(sys.stderr)
 
     def run(self, query: Query) -> int:
         """Print the first answer there is, and return the exit code.
@@ -241,18 +230,9 @@ class _Command:
 
     def _show_thinking(self, text: str) -> None:
         """Show thinking on a terminal's stderr with ``-v``; it is no part of the answer."""
-        if self._thinking is None and self._options.verbose and sys.stderr.isatty():
-            from adapter.cli.rendering import DimWriter
-
+        if self._options.verbose and sys.stderr.isatty():
             self._progress.clear()
-            self._thinking = DimWriter(sys.stderr)
-        if self._thinking is not None:
             self._thinking.write(text)
-
-    def _end_thinking(self) -> None:
-        if self._thinking is not None:
-            self._thinking.close()
-            self._thinking = None
 
     def _write_answer(
         self, query: Query, target: Target | None, answer: Answer, writer: _Writer | None
@@ -261,7 +241,7 @@ class _Command:
         try:
             with awaiting(target.name if target else query.model) as self._progress:
                 for text in complete(query, target, answer):
-                    self._end_thinking()
+                    self._thinking.close()
                     if writer is not None:
                         self._progress.clear()
                         writer.write(text)
@@ -272,7 +252,7 @@ class _Command:
 
             return explain(error, target, query.model, [p.name for p in self._config.providers])
         finally:
-            self._end_thinking()
+            self._thinking.close()
             if writer is not None:
                 writer.close()
         # a refusal, or reasoning that took all tokens, has no text but is a response
@@ -291,10 +271,10 @@ class _Command:
         """Print what needs the whole answer, and return the exit code."""
         if self._options.as_json:
             click.echo(json_text(answer.response))
-        elif self._options.extract:
-            _print_code(answer.text)
         elif self._needs_all:
-            _print_all(answer.text)
+            writer = AnswerWriter(sys.stdout)
+            writer.write(_code_in(answer.text) if self._options.extract else answer.text)
+            writer.close()
         if self._options.usage:
             click.echo(_usage(query, target, answer), err=True)
         if answer.text and (why := answer.why_cut()):
@@ -317,19 +297,13 @@ def _describe(model: str, target: Target | None) -> str:
     )
 
 
-def _print_code(text: str) -> None:
+def _code_in(text: str) -> str:
     from adapter.query.extraction import first_block
 
-    code = first_block(text)
-    if code is None:
-        click.echo("adapter: the answer has no code block; this is all of it", err=True)
-    _print_all(text if code is None else code)
-
-
-def _print_all(text: str) -> None:
-    writer = AnswerWriter(sys.stdout)
-    writer.write(text)
-    writer.close()
+    if (code := first_block(text)) is not None:
+        return code
+    click.echo("adapter: the answer has no code block; this is all of it", err=True)
+    return text
 
 
 def _usage(query: Query, target: Target | None, answer: Answer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -11,7 +12,15 @@ import click
 
 from adapter._text import printable
 
-__all__ = ["AnswerWriter", "diff_text", "fit", "json_text", "report_diffs", "without_controls"]
+__all__ = [
+    "AnswerWriter",
+    "DimWriter",
+    "diff_text",
+    "fit",
+    "json_text",
+    "report_diffs",
+    "without_controls",
+]
 
 _CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 """What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
@@ -88,5 +97,27 @@ class AnswerWriter:
     def close(self) -> None:
         """End the answer, if there is one, with one newline."""
         if self.wrote:
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+class DimWriter:
+    """Writes lines to a terminal, dimmed where it can do so (ECMA-48, SGR 2), as they come."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._form = "{}" if os.environ.get("TERM") == "dumb" else "\x1b[2m{}\x1b[22m"
+        self._is_open = False
+
+    def write(self, text: str) -> None:
+        """Write ``text`` without what could drive the terminal."""
+        self._is_open = True
+        self._stream.write(self._form.format(without_controls(text)))
+        self._stream.flush()
+
+    def close(self) -> None:
+        """End the line, where one was begun."""
+        if self._is_open:
+            self._is_open = False
             self._stream.write("\n")
             self._stream.flush()

@@ -1,12 +1,8 @@
-"""What is shown on a terminal: Markdown, drawn by rich while it comes, and dimmed thinking.
-
-Only here is rich imported.
-"""
+"""Markdown on a terminal, drawn by rich while it comes; only here is rich imported."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from adapter._install import install_extra
 from adapter.cli.output import without_controls
@@ -15,7 +11,7 @@ from adapter.errors import ConfigError
 if TYPE_CHECKING:
     from rich.markdown import Markdown
 
-__all__ = ["DimWriter", "MarkdownWriter"]
+__all__ = ["MarkdownWriter"]
 
 STYLES = {
     **dict.fromkeys(("block_quote", "h7"), "italic"),
@@ -70,22 +66,3 @@ class MarkdownWriter:
         from rich.markdown import Markdown
 
         return Markdown("".join(self._pieces), hyperlinks=False)
-
-
-class DimWriter:
-    """Writes text as it comes to a terminal, dimmed where that can do so (ECMA-48, SGR 2)."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        dims = os.environ.get("TERM") != "dumb"
-        self._on, self._off = ("\x1b[2m", "\x1b[22m") if dims else ("", "")
-
-    def write(self, text: str) -> None:
-        """Write ``text`` without what could drive the terminal."""
-        self._stream.write(f"{self._on}{without_controls(text)}{self._off}")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """End the line."""
-        self._stream.write("\n")
-        self._stream.flush()

@@ -19,8 +19,7 @@ from adapter.keys.precedence import ResolvedKey
 from adapter.providers.parallel import map_concurrently, run_within
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
-from adapter.upstream.error_bodies import error_status, error_words
-from adapter.upstream.exceptions import ErrorDetails
+from adapter.upstream.exceptions import ErrorDetails, error_status, error_words
 from adapter.upstream.limits import ENCODINGS, limit_body
 
 if TYPE_CHECKING:
@@ -73,8 +72,8 @@ def models_of(
     All pages of a list are read. ``timeout`` is in seconds, of each wait and of the whole list;
     ``keyless`` sends no key. A redirect to another scheme, host or port is not followed: it would
     take the key there. This machine is not asked through a proxy. Raises
-    :class:`MissingKeyError`, :class:`CertificateError`, and :class:`ListingError` with the
-    command's exit code for what the server answers.
+    :class:`MissingKeyError`, :class:`CertificateError`, :class:`ProxyError`, and
+    :class:`ListingError` with the command's exit code for what the server answers.
     """
     import httpx
 
@@ -108,7 +107,7 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
     # certificates take 25 ms to load, and a request in plain http has none to check
     is_https = provider.base_url.startswith("https:")
     verify = network.tls(provider.extras.get("ssl_verify")) if is_https else False
-    try:
+    with network.usable_proxies():
         return httpx.Client(
             headers=headers,
             timeout=timeout,
@@ -116,9 +115,6 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
             trust_env=not direct,
             event_hooks={"response": [lambda response: limit_body(response, MAX_BYTES + 2**20)]},
         )
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        message = f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
-        raise ListingError(message, ExitCode.USAGE, None) from None
 
 
 def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:

@@ -53,7 +53,7 @@ class Answer:
         for chunk in chunks:
             if (part := self._add(chunk)) is None:
                 continue
-            for call in part.tool_calls or ():
+            for call in part.tool_calls if isinstance(part.tool_calls, list) else ():
                 numbers.number(call)
                 _add_call(calls, call)
             if self._whole:
@@ -87,7 +87,7 @@ class Answer:
         if (usage := getattr(chunk, "usage", None)) is not None:
             self.usage = _told(_plain(usage))
         choice = chunk.choices[0] if chunk.choices else None
-        if choice is None or (getattr(choice, "index", None) or 0) > 0:
+        if choice is None or getattr(choice, "index", 0) not in (0, None):
             return None
         if getattr(choice, "message", None) is not None:
             self.response = _plain(chunk)
@@ -98,7 +98,7 @@ class Answer:
         thinking = getattr(part, "reasoning_content", None) or getattr(part, "reasoning", None)
         if isinstance(thinking, str) and thinking:
             self._tell_thinking(thinking)
-        self._refusal += getattr(part, "refusal", None) or ""
+        self._refusal += str(getattr(part, "refusal", None) or "")
         return part
 
     def _call_lines(self, calls: dict[int, Any]) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from base64 import b64encode
+from contextlib import suppress
 from typing import Any
 
 from adapter._files import read_regular, reason
 from adapter._text import printable
 from adapter.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "message_content", "not_text"]
+__all__ = ["MAX_BYTES", "message_content", "text_of"]
 
 MAX_BYTES = 20 * 1024 * 1024
 """Of one attachment; providers take no more."""
@@ -82,30 +83,26 @@ def _kind(data: bytes) -> str | None:
 
 
 def _text(name: str, data: bytes) -> str:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        kinds = "neither of the kinds that are known: PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
-        raise ConfigError(f"--attach {name}: {kinds}{_conversion(data)}")
-    return text
+    kinds = "neither of the kinds that are known: PNG, JPEG, GIF, WebP, PDF or UTF-8 text"
+    return text_of(data, f"--attach {name}: {kinds}")
 
 
-def not_text(name: str, data: bytes) -> ConfigError:
-    """Return the error for ``data`` that should be text in UTF-8, with what to do."""
-    fix = _conversion(data) or "\n  convert it to UTF-8, or attach it with -a -"
-    return ConfigError(f"{name}: not text in UTF-8{fix}")
+def text_of(data: bytes, fault: str) -> str:
+    """Return ``data`` as text, without a byte order mark.
 
-
-def _conversion(data: bytes) -> str:
-    """Return how to convert what seems to be text in another encoding, ``""`` for other data."""
+    Raises :class:`ConfigError` that says ``fault``, and how to convert text in another encoding.
+    """
+    with suppress(UnicodeDecodeError):
+        if "\0" not in (text := data.decode("utf-8-sig")):
+            return text
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "UTF-16"
     elif b"\0" not in data:
         encoding = "LATIN1"
     elif b"\0" in data[:2] and data.isascii():
-        encoding = "UTF-16LE" if data[1] == 0 else "UTF-16BE"
+        encoding = "UTF-16BE" if data[0] == 0 else "UTF-16LE"
     else:
-        return ""
-    return f"\n  is it {encoding}? Then pipe it through: iconv -f {encoding} -t UTF-8"
+        raise ConfigError(fault)
+    raise ConfigError(
+        f"{fault}\n  is it {encoding}? Then pipe it through: iconv -f {encoding} -t UTF-8"
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 from adapter.secrets.scrubber import scrub
 from adapter.upstream.limits import RESPONSE_BYTES, limit_body, limit_time
-from adapter.upstream.network import tls
+from adapter.upstream.network import tls, usable_proxies
 
 __all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
 
@@ -117,7 +117,7 @@ def http_handler(
     for redirects. ``session`` is an aiohttp session of the caller's (``shared_session``).
     ``max_bytes`` of a reply are read, ``None`` stands for ``RESPONSE_BYTES``. Raises
     :class:`CertificateError` for an ``ssl_verify`` that names no file of certificates: LiteLLM
-    would pass over it.
+    would pass over it. :class:`ProxyError` for proxies of the environment that are none.
     """
     import litellm
 
@@ -132,11 +132,12 @@ def http_handler(
     if isinstance(ssl_verify, str):
         tls(ssl_verify)
     limit = max_bytes or RESPONSE_BYTES
-    if is_async:
-        made = _handler_class(AsyncHTTPHandler)
-        handler = made(limit, shared_session=session, ssl_verify=ssl_verify)
-    else:
-        handler = _handler_class(HTTPHandler)(limit, ssl_verify=ssl_verify)
+    with usable_proxies():
+        if is_async:
+            made = _handler_class(AsyncHTTPHandler)
+            handler = made(limit, shared_session=session, ssl_verify=ssl_verify)
+        else:
+            handler = _handler_class(HTTPHandler)(limit, ssl_verify=ssl_verify)
     if own is not None:
         guard_client(own, base_url)
         handler.client = own

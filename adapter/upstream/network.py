@@ -7,6 +7,9 @@ The variables are those that LiteLLM's HTTP client (httpx) reads: ``HTTP_PROXY``
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,17 +23,25 @@ if TYPE_CHECKING:
 __all__ = [
     "CertificateError",
     "Proxy",
+    "ProxyError",
     "address_of",
     "connect_advice",
     "contacted_host",
     "proxy_of",
     "repair_no_proxy",
     "tls",
+    "usable_proxies",
 ]
 
 
 class CertificateError(AdapterError):
     """The file of trusted certificates that a variable or setting names cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ProxyError(AdapterError):
+    """A variable that names a proxy, or what goes past it, cannot be used."""
 
     exit_code = ExitCode.USAGE
 
@@ -82,6 +93,19 @@ def connect_advice(base_url: str, setting: str = "base_url and ") -> str:
         f"it is asked through the proxy {proxy.url} of ${proxy.variable}: is that running? "
         f"NO_PROXY={address_of(base_url)[0]} avoids it"
     )
+
+
+@contextmanager
+def usable_proxies() -> Iterator[None]:
+    """Raise :class:`ProxyError` for what making an HTTP client raises over the environment's."""
+    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    unusable = (ValueError, ImportError, *(library.InvalidURL for library in libraries))
+    try:
+        yield
+    except unusable as error:
+        raise ProxyError(
+            f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
+        ) from None
 
 
 def repair_no_proxy() -> None:

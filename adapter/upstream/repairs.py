@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
-from adapter.upstream.error_bodies import error_status, error_words
+from adapter.upstream.exceptions import error_status, error_words
 
 __all__ = ["EventsWithData", "ToolCalls", "reply_class", "stream_class"]
 
@@ -50,16 +50,19 @@ class ToolCalls:
 
     def number(self, part: Any) -> None:
         """Give ``part`` of a call, as the SDK or LiteLLM has it, the index of its call."""
-        function = getattr(part, "function", None)
+        function: Any = getattr(part, "function", None)
         name, arguments = (getattr(function, field, None) for field in ("name", "arguments"))
         given, id_ = getattr(part, "index", None), getattr(part, "id", None)
+        given = given if isinstance(given, int) else None
         call = self._open.get(given)
         if call is None or self._begins(call, given, id_, name):
             call = self._open[given] = _Call(self._free(given))
             self._indices.add(call.index)
         call.id = call.id or id_ or ""
         call.name = call.name or name or ""
-        call.arguments += arguments if isinstance(arguments, str) else ""
+        if arguments is not None and not isinstance(arguments, str):  # as Ollama's own API has them
+            arguments = function.arguments = json.dumps(arguments, ensure_ascii=False)
+        call.arguments += arguments or ""
         part.index = call.index
 
     @staticmethod
@@ -75,12 +78,19 @@ class ToolCalls:
         return max(self._indices, default=-1) + 1
 
 
+def _is_call(part: Any) -> bool:
+    """Return whether ``part`` has the form of a part of a tool call."""
+    function = getattr(part, "function", None)
+    is_function = function is not None and isinstance(getattr(function, "name", None), str | None)
+    return is_function or getattr(part, "custom", None) is not None
+
+
 def _join_parts(message: Any) -> None:
     """Make a text of a content that is a list of parts, as Mistral sends it; thinking apart."""
     content = getattr(message, "content", None)
     if not isinstance(content, list):
         return
-    thinking = [getattr(message, "reasoning_content", None) or ""]
+    thinking = [_text_in(getattr(message, "reasoning_content", None))]
     texts = []
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
@@ -115,8 +125,10 @@ def _error_in(data: Mapping[str, Any]) -> dict[str, Any] | None:
     words, status = error_words(data), error_status(error or data)
     if not words and not status:
         return None
-    more = error if isinstance(error, Mapping) else {}
-    return {**more, "message": words or NO_REASON, "code": status or 500}
+    plain = {**(error if isinstance(error, Mapping) else {"code": None})}
+    if "code" in plain or status:
+        plain["code"] = status or 500  # else it is 422 to LiteLLM
+    return {**plain, "message": words or NO_REASON}
 
 
 @cache
@@ -179,9 +191,12 @@ class _Chunks:
             if refusal := getattr(delta, "refusal", None):
                 # else LiteLLM takes a chunk without text for an empty one
                 delta.provider_specific_fields = {"refusal": refusal}
-            for part in getattr(delta, "tool_calls", None) or ():
-                index = getattr(choice, "index", None) or 0
-                self._calls.setdefault(index, ToolCalls()).number(part)
+            if parts := getattr(delta, "tool_calls", None):
+                # LiteLLM would log a traceback of others
+                delta.tool_calls = [p for p in parts if _is_call(p)]
+                calls = self._calls.setdefault(getattr(choice, "index", None) or 0, ToolCalls())
+                for part in delta.tool_calls:
+                    calls.number(part)
         return chunk
 
     @staticmethod
@@ -198,14 +213,7 @@ class _Chunks:
 
 @cache
 def stream_class(base: Any) -> Any:
-    """Return ``base``, the SDK's class of a stream of chat chunks, with repairs."""
-    import openai
-
-    is_async = issubclass(get_origin(base), openai.AsyncStream)
-    return _async_stream_class(base) if is_async else _sync_stream_class(base)
-
-
-def _sync_stream_class(base: Any) -> Any:
+    """Return ``base``, the SDK's class of a stream of chat chunks, or its twin, with repairs."""
     import openai
 
     class ChatStream(base):  # type: ignore[misc]  # as above
@@ -225,32 +233,19 @@ def _sync_stream_class(base: Any) -> Any:
                 self.chunks.explain(error)
                 raise
 
-    return ChatStream
-
-
-def _async_stream_class(base: Any) -> Any:
-    import openai
-
-    class AsyncChatStream(base):  # type: ignore[misc]  # as above
-        def __init__(self, **arguments: Any) -> None:
-            super().__init__(**arguments)
-            self.chunks = _Chunks(self, *get_args(base))
-
-        def __aiter__(self) -> Any:
-            return self
+        __aiter__ = __iter__
 
         async def __anext__(self) -> Any:
+            chunks = self.chunks
             try:
-                if self.chunks.is_whole:
-                    body = await self.response.aread()
-                    if chunk := self.chunks.whole(body):
-                        return chunk
-                return self.chunks.repair(await super().__anext__())
+                if chunks.is_whole and (chunk := chunks.whole(await self.response.aread())):
+                    return chunk
+                return chunks.repair(await super().__anext__())
             except openai.APIError as error:
-                self.chunks.explain(error)
+                chunks.explain(error)
                 raise
 
-    return AsyncChatStream
+    return ChatStream
 
 
 class EventsWithData:

@@ -580,6 +580,20 @@ def test_a_proxy_that_is_not_there_is_named_by_its_variable(
     assert "through the proxy http://127.0.0.1:1 of $HTTP_PROXY" in done.err
 
 
+def test_a_proxy_that_cannot_be_used_is_no_fault_of_the_provider(write: Write) -> None:
+    """A query says what `models` says."""
+    write(provider("https://elsewhere.example/v1", default_model="m"))
+    variables = {"HTTPS_PROXY": "gopher://127.0.0.1:1", "NO_PROXY": "localhost"}
+    words = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: Unknown scheme"
+
+    asked = run_apart({**os.environ, **variables}, "-m", "p", "hi")
+    listed = run_apart({**os.environ, **variables}, "models")
+
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr.startswith(f"Error: {words}")
+    assert listed.stderr.startswith(f"warning: {words}")
+
+
 def test_an_ipv6_address_in_no_proxy_is_no_fault_of_the_provider(
     write: Write, server: Recorder
 ) -> None:
