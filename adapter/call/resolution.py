@@ -70,8 +70,9 @@ def _provider_model(model: str, config: Config) -> Resolution | None:
         if exact.default_model:
             return _with_mode(exact, exact.default_model, config)
         raise MissingModelError(
-            f"provider {exact.name!r} has no default_model: name one, as in {exact.name}/MODEL, "
-            f"or add default_model to its [[providers]] table"
+            f"provider {exact.name!r} has no default_model: name one, as in {exact.name}/MODEL "
+            f"(`adapter models {exact.name}` lists them), or add default_model to its "
+            "[[providers]] table"
         )
     name, slash, rest = model.partition("/")
     named = config.find(name) if slash else None
