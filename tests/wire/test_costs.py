@@ -180,13 +180,21 @@ def test_a_completion_calls_little_more_than_litellms_own(
     assert counted["open"] == base["open"] == 0
 
 
-def test_translation_looks_at_each_file_once_and_opens_none(config: Path, visible: None) -> None:
+def test_translation_looks_at_each_file_once_and_opens_none(
+    config: Path, visible: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     translate("p")
     counted = calls(lambda: translate("p"))
 
     assert looks(counted) == 1 + len(load_config().paths)  # the folder, and each file
     assert counted["open"] == 0
-    assert sum(counted.values()) < 140
+    assert sum(counted.values()) < 160
+
+    monkeypatch.setattr("adapter.config.loading.LOOK_SECONDS", 3600)
+    translate("p")
+    counted = calls(lambda: translate("p"))
+    assert looks(counted) == 0
+    assert sum(counted.values()) < 80
 
 
 def test_translation_costs_the_same_for_one_provider_and_for_ten_thousand(write: Write) -> None:
