@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
+import time
 from contextlib import contextmanager, suppress
 from functools import cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from adapter.config.loading import load_config
@@ -35,7 +36,16 @@ LOGGERS = (
 )
 """Those of LiteLLM and what it sends with that may record a key, however they are set up."""
 
-_lock = Lock()
+FORK_SECONDS = 5.0
+"""How long a fork waits for other threads: LiteLLM's log takes some 0.5 s of the first call."""
+
+LOG_THREADS = "litellm-logging"
+"""How the names of the threads begin that write LiteLLM's log."""
+
+IMPORTING = "<frozen importlib._bootstrap>"
+"""The file name of the code that imports a module."""
+
+_lock = threading.Lock()
 _loaded: Any = None
 
 
@@ -109,7 +119,7 @@ def import_litellm() -> Any:
     keep_off_huggingface(litellm)
     scrub_logs(LOGGERS)
     if hasattr(os, "register_at_fork"):  # not on Windows
-        os.register_at_fork(after_in_child=_leave_to_parent)
+        os.register_at_fork(before=_await_threads, after_in_child=_leave_to_parent)
     return litellm
 
 
@@ -121,6 +131,34 @@ def keep_off_huggingface(litellm: Any) -> None:
     """
     if litellm.disable_hf_tokenizer_download is None:
         litellm.disable_hf_tokenizer_download = True
+
+
+def _await_threads() -> None:
+    """Before a fork, wait until no thread writes LiteLLM's log or imports a module.
+
+    Either may hold a lock (of a module that it imports, or inside pydantic) that nobody would let
+    go of in the child, whose first call would hang.
+    """
+    until = time.monotonic() + FORK_SECONDS
+    while _others_hold_locks() and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def _others_hold_locks() -> bool:
+    from concurrent.futures import thread as executors
+
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        place = frames.get(thread.ident or 0)
+        if place is None or thread is threading.current_thread():
+            continue
+        if thread.name.startswith(LOG_THREADS) and place.f_code.co_filename != executors.__file__:
+            return True
+        while place is not None:
+            if place.f_code.co_filename == IMPORTING:
+                return True
+            place = place.f_back
+    return False
 
 
 def _leave_to_parent() -> None:

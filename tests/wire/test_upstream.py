@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import pickle
 import pydoc
 import subprocess
@@ -136,6 +137,30 @@ def test_a_process_pool_takes_a_drop_in(method: str, server: Recorder) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
     assert [request.key for request in server.requests] == [KEY, KEY]
+
+
+FORK_IN_IMPORT = """
+import os, pathlib, signal, sys, threading, adapter
+adapter.completion(model="p", messages=[{"role": "user", "content": "q"}])
+pathlib.Path("slow.py").write_text("import time; time.sleep(1)")
+sys.path.insert(0, "")
+importing = threading.Thread(target=__import__, args=("slow",))
+importing.start()
+while "slow" not in sys.modules:
+    pass
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    import slow
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_waits_for_what_another_thread_imports(server: Recorder) -> None:
+    """As the threads that write LiteLLM's log do in its first call."""
+    subprocess.run([sys.executable, "-c", FORK_IN_IMPORT], check=True, timeout=PATIENCE)
 
 
 def test_every_drop_in_is_pickled_by_its_name() -> None:
