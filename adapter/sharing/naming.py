@@ -124,7 +124,7 @@ class Naming:
         variable = default_variable(name)
         if deployment.literal is not None and not is_variable(variable):
             return False
-        vendors = frozenset() if _is_local(name, deployment) else _VENDORS_VARIABLES
+        vendors = frozenset() if _owns_variable(name, deployment) else _VENDORS_VARIABLES
         return not any(variable in v for v in (self._variables, self._conventional, vendors))
 
     def _is_free(self, name: str, deployment: Deployment) -> bool:
@@ -139,14 +139,17 @@ class Naming:
         return usable and self._has_free_variable(name, deployment)
 
 
-def _is_local(name: str, deployment: Deployment) -> bool:
-    """Return whether ``name`` is that of software for one's own machine, and it runs on one's own.
+def _owns_variable(name: str, deployment: Deployment) -> bool:
+    """Return whether the variable that goes with ``name`` belongs to the server.
 
-    Its variable then belongs to such a server: ``OLLAMA_API_KEY`` to the Ollama at home.
+    It does where the base is the vendor's own, and where ``name`` is that of software for one's
+    own machine that runs on one's own: ``OLLAMA_API_KEY`` is for the Ollama at home.
     """
-    rows = {**OPENAI_COMPATIBLE, **COMPATIBLE_BASES}
+    row = {**COMPATIBLE_BASES, **OPENAI_COMPATIBLE}.get(name)
+    if row is None:
+        return False
     host = urlsplit(deployment.base_url).hostname or ""
-    return name in rows and rows[name].key_optional and is_private_host(host)
+    return deployment.base_url == row.base_url or (row.key_optional and is_private_host(host))
 
 
 def _base_name(url: str) -> str:

@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from adapter._tables import value_at
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
 from adapter.secrets.references import reference_to
 from adapter.sharing.litellm_yaml import (
@@ -69,9 +70,10 @@ _MODES = {"embed": "embedding", "embedding": "embedding", "rerank": "rerank", "r
 """What a model is for, where it is not chat -> LiteLLM's ``mode``."""
 
 _VARIABLE = re.compile(
-    r"(?:Bearer )?(?:\{env:(\w+)\}|\$\{\{ *(?:secrets|inputs)\.(\w+) *\}\}|\$\{(\w+)\}|\$(\w+))"
+    r"(?:\{env:(\w+)\}|\$\{\{ *(?:secrets|inputs)\.(\w+) *\}\}|\$\{(\w+)\}|\$(\w+))"
 )
-_ELSEWHERE = re.compile(r"(?:Bearer )?(?:(\{file:)|(\$\())")
+_ELSEWHERE = re.compile(r"(\{file:)|\$\(")
+"""A value from a file, or from a command."""
 
 
 @dataclass
@@ -81,17 +83,19 @@ class _Server:
     place: Place
     name: str
     kind: str
-    base: Any = None
-    key: Any = None
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    base: Any
+    key: Any
+    headers: Mapping[str, Any]
     models: Mapping[str, Any] = field(default_factory=dict)
     """What a model can do, by its id."""
     default: str | None = None
     aliases: tuple[str, ...] = ()
     """The names of its one model, for a tool without providers."""
     note: str = ""
-    lost: str = ""
-    """Why it cannot be read at all."""
+    lost: list[str] = field(default_factory=list)
+    """What is not taken of it."""
+    is_lost: bool = False
+    """It cannot be read at all."""
 
 
 def read_source(path: str | os.PathLike[str]) -> ConfigYaml:
@@ -105,18 +109,16 @@ def read_source(path: str | os.PathLike[str]) -> ConfigYaml:
         return read_config_yaml(path)
     is_json = text.lstrip()[:1] in ("{", "/")
     node, data, notes = parse_yaml(_JSON_TOKEN.sub(_blank, text) if is_json else text, shown)
-    read = next((read for has, read in _FORMATS if has(data)), None)
-    if read is None:
+    tool = next((tool for tool in _TOOLS if tool.has(data)), None)
+    if tool is None:
         return read_config_yaml(path)
     entries: list[tuple[Place, Any]] = []
     report: list[tuple[Place, str]] = list(notes)
     lost: list[tuple[Place, str]] = []
-    for server in read(data, _Places(node, shown)):
-        if server.lost:
-            lost.append((server.place, server.lost))
-            continue
-        entries += [(server.place, entry) for entry in _entries(server, lost)]
+    for server in tool.servers(data, _Places(node, shown)):
+        entries += [(server.place, entry) for entry in _entries(server)]
         report += [(server.place, server.note)] if server.note else []
+        lost += [(server.place, text) for text in server.lost]
     places = tuple(place for place, _ in entries)
     model_list = {"model_list": [entry for _, entry in entries]}
     return ConfigYaml(model_list, places, {}, tuple(report), tuple(lost))
@@ -155,15 +157,21 @@ class _Places:
         return self._tables[id(node)]
 
 
-def _entries(server: _Server, lost: list[tuple[Place, str]]) -> Iterator[dict[str, Any]]:
+def _entries(server: _Server) -> Iterator[dict[str, Any]]:
     """Yield the entries of ``model_list`` that say what the tool says of a server."""
     prefix = _prefix(server)
-    headers = {str(name): value for name, value in server.headers.items()}
+    if server.is_lost:
+        return
+    headers = dict(server.headers)
     key = server.key or headers.pop("Authorization", None)
-    params: dict[str, Any] = {"api_base": server.base} if server.base else {}
-    if (made := _key(key, server, lost)) or server.base:
-        params["api_key"] = made or PLACEHOLDER_KEY
-    if headers:
+    key = key.strip().removeprefix("Bearer ") if isinstance(key, str) else key
+    key = _value(key, "key", server, f": set {default_variable(server.name)}")
+    base = _value(server.base, "base URL", server)
+    params: dict[str, Any] = {"api_base": base} if base else {}
+    if key or base:
+        params["api_key"] = key or PLACEHOLDER_KEY
+    headers = {name: _value(v, f"header {name}", server) for name, v in headers.items()}
+    if headers := {name: value for name, value in headers.items() if value is not None}:
         params["extra_headers"] = headers
     models = dict(server.models)
     default = server.default if server.default in models else next(iter(models), None)
@@ -187,23 +195,25 @@ def _prefix(server: _Server) -> str:
         return "openai"  # Ollama's own API has no /v1
     if prefix == "openai" and not server.base and server.name in OPENAI_COMPATIBLE:
         return server.name
+    if prefix == "openai" != kind and not server.base and not server.is_lost:
+        # LiteLLM would take it for OpenAI itself
+        server.lost.append(f"{server.name}: an OpenAI-compatible server without its base URL")
+        server.is_lost = True
     is_known = prefix in OPENAI_COMPATIBLE or prefix in NOT_EXPRESSIBLE
     return prefix if is_known or not server.base else "openai"
 
 
-def _key(value: Any, server: _Server, lost: list[tuple[Place, str]]) -> Any:
-    """Return a key as LiteLLM writes it: a reference to a variable, or the text itself."""
-    if not isinstance(value, str):
-        return value
-    if match := _VARIABLE.fullmatch(value.strip()):
+def _value(value: Any, what: str, server: _Server, advice: str = "") -> Any:
+    """Return a value as LiteLLM writes it, ``None`` where it stands elsewhere, unread."""
+    text = value.strip() if isinstance(value, str) else ""
+    if match := _VARIABLE.fullmatch(text):
         return reference_to(next(filter(None, match.groups())))
-    if match := _ELSEWHERE.match(value.strip()):
+    if match := _ELSEWHERE.match(text):
         source = "a file" if match[1] else "a command"
-        variable = default_variable(server.name)
-        what = f"{server.name}: its key comes from {source}, which is not read: set {variable}"
-        lost.append((server.place, what))
+        comes = f"its {what} comes from {source}, which is not read"
+        server.lost.append(f"{server.name}: {comes}{advice}")
         return None
-    return value.removeprefix("Bearer ")
+    return value
 
 
 def _info(model: Any) -> dict[str, Any]:
@@ -224,114 +234,119 @@ def _table(value: Any) -> Mapping[str, Any]:
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Mapping[str, Any]]:
-    return [_table(item) for item in value] if isinstance(value, list) else []
+class _Tool(NamedTuple):
+    """Where a tool's file has its servers, and what their fields are called there."""
+
+    path: str
+    """Leads to the servers: a mapping by their names, or a list; ``""`` is the file itself."""
+    container: type
+    marks: tuple[str, ...]
+    """A file is the tool's when one of its servers has one of these."""
+    kind: str
+    base: str
+    key: str
+    headers: str
+    complete: Callable[[_Server, Mapping[str, Any], Any], None]
+    """Adds what is as in no other tool; its arguments are the server, its table, the file."""
+
+    def has(self, data: Any) -> bool:
+        """Return whether the file is the tool's."""
+        inner = _at(data, self.path)
+        items = inner.values() if isinstance(inner, Mapping) else inner
+        return isinstance(inner, self.container) and any(
+            isinstance(item, Mapping) and any(mark in item for mark in self.marks) for item in items
+        )
+
+    def servers(self, data: Any, places: _Places) -> Iterator[_Server]:
+        """Yield the servers of the file, in its order."""
+        inner = _at(data, self.path)
+        is_table = isinstance(inner, Mapping)
+        for key, item in _table(inner).items() if is_table else enumerate(inner):
+            table = _table(item)
+            kind = str(table.get(self.kind) or (key if is_table else ""))
+            server = _Server(
+                place=places(*filter(None, [self.path]), key),
+                name=str(key if is_table else table.get("name") or kind),
+                kind=kind,
+                base=_at(table, self.base),
+                key=_at(table, self.key),
+                headers=_table(_at(table, self.headers)),
+                models=_models(table.get("models")),
+            )
+            self.complete(server, table, data)
+            yield server
 
 
-def _opencode(data: Any, at: _Places) -> Iterator[_Server]:
-    default_provider, _, default = str(data.get("model") or "").partition("/")
-    for name, table in _table(data["provider"]).items():
-        provider = _table(table)
-        options, models = _table(provider.get("options")), _table(provider.get("models"))
+def _at(value: Any, path: str) -> Any:
+    return value_at(value, path.split(".")) if path else value
+
+
+def _models(models: Any) -> dict[str, Any]:
+    """Return what is said of each model, by its id."""
+    if isinstance(models, Mapping):
+        return {str(_table(model).get("id") or id): model for id, model in models.items()}
+    tables = map(_table, models if isinstance(models, list) else ())
+    ids = ((m.get("id") or m.get("real_name") or m.get("name"), m) for m in tables)
+    return {str(model_id): model for model_id, model in ids if model_id}
+
+
+def _chosen(data: Any, separator: str, server: _Server) -> str | None:
+    """Return the model that the file chooses, where it is of this server."""
+    name, _, model = str(data.get("model") or "").partition(separator)
+    return model if name == server.name else None
+
+
+def _opencode(server: _Server, table: Mapping[str, Any], data: Any) -> None:
+    server.default = _chosen(data, "/", server)
+    if not server.key:
         keyless = "opencode keeps keys that `opencode auth login` asked for in its auth.json"
-        yield _Server(
-            place=at("provider", name),
-            name=name,
-            kind=str(provider.get("npm") or name),
-            base=options.get("baseURL"),
-            key=options.get("apiKey"),
-            headers=_table(options.get("headers")),
-            models={str(_table(model).get("id") or id): model for id, model in models.items()},
-            default=default if name == default_provider else None,
-            note="" if options.get("apiKey") else f"{name}: no key in the file; {keyless}",
-        )
+        server.note = f"{server.name}: no key in the file; {keyless}"
 
 
-def _aichat(data: Any, at: _Places) -> Iterator[_Server]:
-    default_client, _, default = str(data.get("model") or "").partition(":")
-    for number, client in enumerate(_list(data["clients"])):
-        kind = str(client.get("type") or "")
-        name = str(client.get("name") or kind)
-        models = _list(client.get("models"))
-        yield _Server(
-            place=at("clients", number),
-            name=name,
-            kind=kind,
-            base=client.get("api_base"),
-            key=client.get("api_key"),
-            models={str(m.get("real_name") or m["name"]): m for m in models if m.get("name")},
-            default=default if name == default_client else None,
-        )
+def _aichat(server: _Server, table: Mapping[str, Any], data: Any) -> None:
+    server.default = _chosen(data, ":", server)
+    if table.get("patch"):
+        server.lost.append(f"{server.name}: patch, which changes aichat's requests")
 
 
-def _continue(data: Any, at: _Places) -> Iterator[_Server]:
-    for number, model in enumerate(_list(data["models"])):
-        request, model_id = _table(model.get("requestOptions")), str(model.get("model") or "")
-        alias = str(model.get("name") or model.get("title") or model_id)
-        uses, secret = model.get("uses"), "secrets." in str(model.get("apiKey"))
-        yield _Server(
-            place=at("models", number),
-            name=str(model.get("provider") or ""),
-            kind=str(model.get("provider") or ""),
-            base=model.get("apiBase"),
-            key=model.get("apiKey"),
-            headers=_table(request.get("headers")),
-            models={} if model_id == "AUTODETECT" else {model_id: model},
-            aliases=() if model_id == "AUTODETECT" else (alias,),
-            note="Continue keeps its secrets in a store of its own: set the variable" * secret,
-            lost=f"{uses}, a model of Continue's hub, which is not fetched" if uses else "",
-        )
+def _continue(server: _Server, table: Mapping[str, Any], data: Any) -> None:
+    server.name = server.kind
+    model = str(table.get("model") or "")
+    if model != "AUTODETECT":
+        server.models = {model: table}
+        server.aliases = (str(table.get("name") or table.get("title") or model),)
+    if "secrets." in str(server.key):
+        server.note = "Continue keeps its secrets in a store of its own: set the variable"
+    if uses := table.get("uses"):
+        server.lost.append(f"{uses}, a model of Continue's hub, which is not fetched")
+        server.is_lost = True
 
 
-def _crush(data: Any, at: _Places) -> Iterator[_Server]:
-    large = _table(_table(data.get("models")).get("large"))
-    for name, table in _table(data["providers"]).items():
-        provider = _table(table)
-        models = _list(provider.get("models"))
-        yield _Server(
-            place=at("providers", name),
-            name=name,
-            kind=str(provider.get("type") or name),
-            base=provider.get("base_url"),
-            key=provider.get("api_key"),
-            headers=_table(provider.get("extra_headers")),
-            models={str(m["id"]): m for m in models if m.get("id")},
-            default=str(large.get("model")) if large.get("provider") == name else None,
-        )
+def _crush(server: _Server, table: Mapping[str, Any], data: Any) -> None:
+    large = _table(_at(data, "models.large"))
+    if large.get("provider") == server.name:
+        server.default = str(large.get("model"))
 
 
-def _llm(data: Any, at: _Places) -> Iterator[_Server]:
-    for number, model in enumerate(_list(data)):
-        model_id, aliases = str(model.get("model_id") or ""), model.get("aliases")
-        key_name = str(model.get("api_key_name") or "")
-        variable = default_variable(key_name) if key_name else ""
-        where = f"llm keeps the key {key_name!r} in its keys.json: set {variable}"
-        yield _Server(
-            place=at(number),
-            name="openai",
-            kind="text-completion-openai" if model.get("completion") else "openai",
-            base=model.get("api_base"),
-            key=f"${{{variable}}}" if variable else None,
-            headers=_table(model.get("headers")),
-            models={str(model.get("model_name") or model_id): model},
-            aliases=(model_id, *map(str, aliases if isinstance(aliases, list) else ())),
-            note=where if key_name else "",
-        )
+def _llm(server: _Server, table: Mapping[str, Any], data: Any) -> None:
+    server.name = "openai"
+    server.kind = "text-completion-openai" if table.get("completion") else "openai"
+    model_id, aliases = str(table.get("model_id") or ""), table.get("aliases")
+    server.models = {str(table.get("model_name") or model_id): table}
+    server.aliases = (model_id, *map(str, aliases if isinstance(aliases, list) else ()))
+    if name := str(server.key or ""):
+        variable = default_variable(name)
+        server.key = f"${{{variable}}}"
+        server.note = f"llm keeps the key {name!r} in its keys.json: set {variable}"
 
 
-def _holds(data: Any, key: str, kind: type, *fields: str) -> bool:
-    """Return whether ``data[key]`` is of a kind, and what is in it has one of ``fields``."""
-    inner: Any = data.get(key) if isinstance(data, Mapping) else None
-    if not isinstance(inner, kind):
-        return False
-    items: Any = inner.values() if isinstance(inner, Mapping) else inner
-    return any(isinstance(item, Mapping) and any(f in item for f in fields) for item in items)
-
-
-_FORMATS: tuple[tuple[Callable[[Any], bool], Callable[[Any, _Places], Iterator[_Server]]], ...] = (
-    (lambda data: _holds(data, "provider", Mapping, "options", "models", "npm"), _opencode),
-    (lambda data: _holds(data, "clients", list, "type"), _aichat),
-    (lambda data: _holds(data, "models", list, "provider", "uses"), _continue),
-    (lambda data: _holds(data, "providers", Mapping, "base_url", "type", "api_key"), _crush),
-    (lambda data: _holds({"": data}, "", list, "model_id"), _llm),
+_OPENCODE = ("options.baseURL", "options.apiKey", "options.headers")
+_CONTINUE = ("apiBase", "apiKey", "requestOptions.headers")
+_CRUSH = ("base_url", "api_key", "extra_headers")
+_TOOLS = (
+    _Tool("provider", Mapping, ("options", "models", "npm"), "npm", *_OPENCODE, _opencode),
+    _Tool("clients", list, ("type",), "type", "api_base", "api_key", "extra_headers", _aichat),
+    _Tool("models", list, ("provider", "uses"), "provider", *_CONTINUE, _continue),
+    _Tool("providers", Mapping, ("base_url", "type", "api_key"), "type", *_CRUSH, _crush),
+    _Tool("", list, ("model_id",), "model_id", "api_base", "api_key_name", "headers", _llm),
 )
