@@ -9,16 +9,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tests.command import ROOT
 from tests.litellm_prefixes import Probe, intercept
 
 __all__ = ["Sent", "router_oracle"]
 
-Ask = Callable[[Any, Mapping[str, str], list[Any]], "Sent | None"]
+
+class Ask(Protocol):
+    """Asks the Router of a ``config.yaml``."""
+
+    def __call__(
+        self, config: Mapping[str, Any], name: str, environ: Mapping[str, str]
+    ) -> Sent | None:
+        """Return what it sends when ``name`` is asked for under ``environ``, else ``None``."""
 
 
 class Sent(NamedTuple):
@@ -31,10 +38,9 @@ class Sent(NamedTuple):
 
 @contextmanager
 def router_oracle() -> Iterator[Ask]:
-    """Yield a function that returns what the Router sends for an entry, ``None`` for nothing.
+    """Yield a function that returns what the Router of a ``config.yaml`` sends for a name.
 
-    Its arguments are the entry, the environment, and the file's ``credential_list``. An entry
-    ``NAME/*`` is asked for ``NAME/any-model``.
+    Of the file its ``model_list``, ``credential_list`` and ``model_group_alias`` count.
     """
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "SYSTEMROOT")}
     fixed = {
@@ -53,10 +59,10 @@ def router_oracle() -> Iterator[Ask]:
         assert child.stdin is not None
         assert child.stdout is not None
 
-        def ask(entry: Any, environ: Mapping[str, str], credentials: list[Any]) -> Sent | None:
+        def ask(config: Mapping[str, Any], name: str, environ: Mapping[str, str]) -> Sent | None:
             assert child.stdin is not None
             assert child.stdout is not None
-            print(json.dumps([entry, dict(environ), credentials]), file=child.stdin, flush=True)
+            print(json.dumps([config, name, dict(environ)]), file=child.stdin, flush=True)
             for line in child.stdout:
                 if line.startswith("sent: "):
                     sent = json.loads(line.removeprefix("sent: "))
@@ -74,16 +80,16 @@ def serve() -> None:
     probe = Probe()
     intercept(probe)
     for line in sys.stdin:
-        entry, environ, credentials = json.loads(line)
+        config, name, environ = json.loads(line)
         os.environ.update(environ)
-        sent = _sent(probe, entry, credentials)
-        for name in environ:
-            os.environ.pop(name, None)
+        sent = _sent(probe, config, name)
+        for variable in environ:
+            os.environ.pop(variable, None)
         sys.stdout.write(f"sent: {json.dumps(sent)}\n")
         sys.stdout.flush()
 
 
-def _sent(probe: Probe, entry: Any, credentials: list[Any]) -> tuple[str, str | None, Any] | None:
+def _sent(probe: Probe, config: Mapping[str, Any], name: str) -> tuple[str, str | None, Any] | None:
     import litellm
     from litellm.types.utils import CredentialItem
 
@@ -97,12 +103,17 @@ def _sent(probe: Probe, entry: Any, credentials: list[Any]) -> tuple[str, str | 
                 for k, v in c["credential_values"].items()
             },
         )
-        for c in credentials
+        for c in config.get("credential_list") or ()
     ]
     probe.sent.clear()
+    aliases = config.get("router_settings", {}).get("model_group_alias") or {}
     try:
-        router = litellm.Router(model_list=[entry], num_retries=0)
-        name = str(entry["model_name"]).replace("*", "any-model")
+        router = litellm.Router(
+            model_list=config["model_list"],
+            model_group_alias=aliases,
+            num_retries=0,
+            ignore_invalid_deployments=True,  # as the proxy
+        )
         router.completion(model=name, messages=[{"role": "user", "content": "hi"}], timeout=5)
     except Exception:  # noqa: BLE001 - what was sent is the result
         pass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import string
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from litellm.llms.openai_like.json_loader import JSONProviderRegistry
 
-from adapter.sharing.importing import Import, plan_import
+from adapter.call.resolution import resolve
+from adapter.config.loading import Config, load_config
+from adapter.sharing.applying import write_import
+from adapter.sharing.importing import Import, ImportedProvider, plan_import
 from adapter.upstream.prefixes import NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
 from tests.command import ROOT
-from tests.router_oracle import Ask, router_oracle
+from tests.router_oracle import Ask, Sent, router_oracle
 
 SAMPLES = sorted((ROOT / "tests" / "samples").glob("*.yaml*"))
 
 ENVIRON = {"GATEWAY_BASE": "https://gateway.example/v1", "CLOUDFLARE_ACCOUNT_ID": "account"}
+ELSEWHERE = {"BASE": "http://from-variable:1/v1"}
 ENVIRON["OPENAI_API_KEY"] = "value-OPENAI_API_KEY"  # what LiteLLM falls back on
 
 SPECIAL = {"ai21", "aiohttp_openai", "gradient_ai", "huggingface"}
@@ -107,37 +113,132 @@ def test_any_entry(ask: Ask, entry: dict[str, Any]) -> None:
     check(ask, entry, [])
 
 
+NAMES = ("one", "two", "three", "w/*")
+CREDENTIALS = st.sampled_from(
+    [
+        {"api_key": "os.environ/KEY"},
+        {"api_key": "sk-of-a-credential-01", "api_base": "http://desk:1234/v1"},
+        {"api_base": "os.environ/BASE"},
+    ]
+)
+ALIASES = st.dictionaries(st.sampled_from(["al", "two", "gpt-4o"]), st.sampled_from(NAMES[:3]))
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> dict[str, Any]:
+    """A file with entries that share names, bases, keys and a credential, and with settings."""
+    listed = []
+    for entry in draw(st.lists(entries(), min_size=1, max_size=4)):
+        wild = entry["model_name"].endswith("/*")
+        name = NAMES[-1] if wild else draw(st.sampled_from(NAMES[:-1]))
+        params = entry["litellm_params"]
+        if draw(st.booleans()):
+            params["litellm_credential_name"] = "shared"
+        listed.append({**entry, "model_name": name})
+    values = draw(CREDENTIALS)
+    router = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "model_group_alias": ALIASES,
+                "enable_cost_tracking": st.booleans(),
+                "routing_strategy": st.sampled_from(["simple-shuffle", "least-busy", "fastest"]),
+                "redis_host": st.just("os.environ/REDIS_HOST"),
+                "num_retries": st.integers(0, 3),
+            },
+        )
+    )
+    return {
+        "model_list": listed,
+        "credential_list": [{"credential_name": "shared", "credential_values": values}],
+        "router_settings": router,
+    }
+
+
+@pytest.mark.timeout(330)
+@settings(max_examples=150, deadline=None)
+@given(configurations())
+def test_every_name_of_any_configuration(ask: Ask, config: dict[str, Any]) -> None:
+    """What is written means by each name what the Router means, where it has one meaning."""
+    environ = {**ENVIRON, **ELSEWHERE}
+    source, target = Path("any.yaml"), Path("any.toml")
+    source.write_text(json.dumps(config))
+    target.unlink(missing_ok=True)
+    plan = plan_import(source, None, environ)
+    write_import(plan, Config(), target)
+    loaded = load_config(target) if target.exists() else Config()
+    refused = [name for name in NAMES if any(f": {name}: " in line for line in plan.left_out)]
+    listed = Counter((e["model_name"], rank(e)) for e in config["model_list"])
+    environ |= {p.api_key_env: f"value-{p.api_key_env}" for p in plan.providers if p.api_key_env}
+    aliases = config["router_settings"].get("model_group_alias", {})
+    for name in (*plan.routes, *(a for a in aliases if a in plan_aliases(plan))):
+        group = aliases.get(name, name)
+        of_group = {key: n for key, n in listed.items() if key[0] == group}
+        if group in refused or not of_group or of_group[min(of_group)] > 1:
+            continue  # it has no meaning here, or several there
+        asked = name.replace("*", "any-model")
+        resolution = resolve(asked, loaded)
+        provider = resolution.provider
+        assert provider is not None
+        (planned,) = (p for p in plan.providers if p.name == provider.name)
+        sent = ask(config, asked, environ)
+        compare(sent, plan, planned, resolution.model, resolution.mode, environ, config)
+
+
+def rank(entry: dict[str, Any]) -> float:
+    """Return the order of an entry; those without one come last."""
+    return float(entry["litellm_params"].get("order", math.inf))
+
+
+def plan_aliases(plan: Import) -> dict[str, Any]:
+    return dict(plan.settings.sections.get("router_settings", {}).get("model_group_alias", {}))
+
+
 def check(ask: Ask, entry: Any, credentials: list[Any]) -> None:
     """Import one entry, ask the Router for it, and compare."""
     path = Path("one.yaml")
-    path.write_text(json.dumps({"model_list": [entry], "credential_list": credentials}))
-    environ = {**ENVIRON, "BASE": "http://from-variable:1/v1"}
+    config = {"model_list": [entry], "credential_list": credentials}
+    path.write_text(json.dumps(config))
+    environ = {**ENVIRON, **ELSEWHERE}
     plan = plan_import(path, None, environ)
     environ |= {p.api_key_env: f"value-{p.api_key_env}" for p in plan.providers if p.api_key_env}
-    sent = ask(entry, environ, credentials)
+    name = str(entry.get("model_name") if isinstance(entry, dict) else None)
+    sent = ask(config, name.replace("*", "any-model"), environ)
     if not plan.providers:
         assert plan.left_out
         if any(words in plan.left_out[0] for words in DROPPED):
             assert sent is None
         return
-    assert sent is not None, plan
     (provider,) = plan.providers
-    key = environ.get(provider.api_key_env or "") or provider.literal
-    path_of_chat = "/completions" if "/completions" in notes(plan) else "/chat/completions"
-    if any(info.get("mode") == "responses" for info in plan.models.values()):
-        path_of_chat = "/responses"
-    if "was cut from its api_base" not in notes(plan):  # a mistake that is mended
+    mode = next((info.get("mode") for info in plan.models.values()), None)
+    compare(sent, plan, provider, provider.default_model or "any-model", mode, environ, config)
+
+
+def compare(
+    sent: Sent | None,
+    plan: Import,
+    provider: ImportedProvider,
+    model: str,
+    mode: str | None,
+    environ: dict[str, str],
+    config: dict[str, Any],
+) -> None:
+    """Compare what the Router sent with the provider and model of an import."""
+    assert sent is not None, plan
+    notes = "\n".join(plan.notes)
+    path = "/completions" if "/completions" in notes else "/chat/completions"
+    path = "/responses" if mode == "responses" else path
+    if "was cut from its api_base" not in notes:  # a mistake that is mended
         rows = [r for r in OPENAI_COMPATIBLE.values() if r.base_url == provider.base_url]
         bases = {provider.base_url, *(base for row in rows for base in row.moved)}
-        params = entry["litellm_params"]
-        if str(params.get("base_url") or params.get("api_base")).endswith("/"):
+        if '/"' in json.dumps(config):
             # some prefixes double that slash, or add a version that they do not see before it
             bases |= {f"{provider.base_url}/v1"}
-        assert re.sub("(?<!:)//", "/", sent.url) in {base + path_of_chat for base in bases}
-    assert sent.model == (provider.default_model or "any-model")
-    if key is not None and "LiteLLM sends the text" not in notes(plan):
+        url = re.sub("(?<!:)//", "/", sent.url)
+        if len(config["model_list"]) > 1 and path == "/completions":  # for one of them
+            url = re.sub("/(chat/)?completions$", path, url)
+        assert url in {base + path for base in bases}
+    assert sent.model == model
+    key = environ.get(provider.api_key_env or "") or provider.literal
+    if key is not None and "LiteLLM sends the text" not in notes:
         assert sent.key == key
-
-
-def notes(plan: Import) -> str:
-    return "\n".join(plan.notes)
