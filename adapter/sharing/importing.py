@@ -108,9 +108,12 @@ def plan_import(
     report = Report([f"{place}: {text}" for place, text in source.lost])
     for place, text in source.notes:
         report.note(text, place)
+    if not source.data.get("model_list"):
+        report.note("no models in it", Place(os.fspath(path), 1))
     deployments = _deployments(source, environ, compatible, report)
     groups = _groups([deployment for _, deployment in deployments])
-    naming = Naming(groups, config)
+    aliases = source.table("router_settings").get("model_group_alias")
+    naming = Naming(groups, config, aliases if isinstance(aliases, Mapping) else ())
     owner: dict[int, ImportedProvider] = {}
     providers = []
     for (name, own_name), group in zip(naming.names(), groups, strict=True):
@@ -174,10 +177,10 @@ def _deployments(
             for key in deployment.lost
         ]
         deployments.append((place, deployment))
-    unused = (name for name in credentials if name not in used)
-    for name in unused:
-        what = f"credential {name!r}, which no entry names"
-        report.left_out.append(f"{source.sections['credential_list']}: {what}")
+    for name in credentials:
+        if name not in used:
+            listed = source.sections["credential_list"]
+            report.note("a credential that no entry names", listed, name)
     return deployments
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -44,8 +44,20 @@ _VENDORS_VARIABLES = frozenset(
 class Naming:
     """The names given so far, and the variables that are spoken for."""
 
-    def __init__(self, groups: Sequence[list[Deployment]], config: Config) -> None:
+    def __init__(
+        self, groups: Sequence[list[Deployment]], config: Config, aliases: Iterable[str]
+    ) -> None:
+        """``aliases`` are names that the file has beside those of its entries."""
         self._groups = groups
+        names = [(d.name, d.model) for group in groups for d in group]
+        parts = [
+            (*name.partition("/"), model) for name, model in (*names, *((a, "") for a in aliases))
+        ]
+        # NAME/x is the model x of a provider NAME, before it is a model_name or an alias
+        self._reserved = {
+            head for head, slash, rest, model in parts if slash and rest not in (model, "*")
+        }
+        self._reserved |= set(aliases)
         self._config = config
         self._groups_of = Counter(name for group in groups for name in {d.name for d in group})
         self._taken: set[str] = set()
@@ -89,9 +101,9 @@ class Naming:
             if _is_same(provider, first) and not self._is_others(provider.name, own):
                 return self._take(provider.name, first), False
         prefix = first.prefix.removeprefix("text-completion-")
-        if first.own_base and not self._is_others(prefix, own):
+        if first.own_base and self._is_unclaimed(prefix, own):
             return self._take(prefix, first), True
-        alone = len(own) == 1 and not self._is_others(first.name, own)
+        alone = len(own) == 1 and self._is_unclaimed(first.name, own)
         if alone and self._is_free(first.name, first):
             return self._take(first.name, first), True
         base = prefix if first.own_base and prefix[:1].isalpha() else _base_name(first.base_url)
@@ -103,9 +115,12 @@ class Naming:
         """Return whether another group has the name, or an entry of that ``model_name``."""
         return name in self._taken or self._groups_of[name] > (name in own)
 
+    def _is_unclaimed(self, name: str, own: set[str]) -> bool:
+        return name not in self._reserved and not self._is_others(name, own)
+
     def _is_new(self, name: str, own: set[str], deployment: Deployment) -> bool:
-        used = self._is_others(name, own) or self._config.find(name) is not None
-        return not used and self._has_free_variable(name, deployment)
+        free = self._is_unclaimed(name, own) and self._config.find(name) is None
+        return free and self._has_free_variable(name, deployment)
 
     def _take(self, name: str, deployment: Deployment) -> str:
         self._taken.add(name)

@@ -105,6 +105,12 @@ def read_settings(
         secrets.update({section: secret} if secret else {})
     router = sections.get("router_settings", {})
     merged = {**aliases, **_aliases(source, router.get("model_group_alias"), routes, report)}
+    providers = {typed.partition("/")[0] for typed in routes.values()}
+    for alias, target in merged.items():
+        if (head := alias.partition("/")[0]) in providers:
+            typed = target["model"] if isinstance(target, Mapping) else target
+            what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {typed}"
+            report.left_out.append(what)
     if merged:
         sections.setdefault("router_settings", {})["model_group_alias"] = merged
     elif "model_group_alias" in router:
@@ -162,6 +168,8 @@ def _aliases(
         if typed is None:
             report.left_out.append(f"{where} {alias}: its target {name!r} is not there")
             continue
+        if str(alias) == typed:
+            continue  # it is what it stands for
         aliases[str(alias)] = {**target, "model": typed} if isinstance(target, Mapping) else typed
     return aliases
 

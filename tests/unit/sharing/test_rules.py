@@ -72,6 +72,14 @@ def test_what_litellm_ignores_is_a_note() -> None:
     assert any("description, which LiteLLM ignores there" in note for note in made.notes)
 
 
+def test_a_credential_that_no_entry_names_is_a_note() -> None:
+    data = {"credential_list": [{"credential_name": "x", "credential_values": {"api_key": "k"}}]}
+    Path("config.yaml").write_text(json.dumps({"model_list": [entry("a", "groq/a")], **data}))
+    done = run("config", "import", "config.yaml", "--to", "new.toml")
+    assert done.code == 0
+    assert "note: config.yaml:1: x: a credential that no entry names" in done.err
+
+
 def test_nothing_to_change_is_exit_code_0() -> None:
     entries = [entry("a", "groq/a"), entry("b", "bedrock/b")]
     assert imported(*entries).code == 1
@@ -83,6 +91,15 @@ def test_nothing_to_change_is_exit_code_0() -> None:
 
 def test_an_import_of_nothing_is_exit_code_1() -> None:
     assert imported(entry("b", "bedrock/b")).code == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["{}\nmcp: {}\n", '{"mcp": {}}', "model_list: []\n", "clients: []\n"]
+)
+def test_a_file_without_models_is_told(text: str) -> None:
+    Path("source").write_text(text.removeprefix("{}\n"))
+    done = run("config", "import", "source", "--to", "new.toml")
+    assert (done.code, "note: source:1: no models in it" in done.err) == (0, True)
 
 
 def test_a_model_that_is_there_and_differs_stops_the_import() -> None:
