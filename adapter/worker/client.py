@@ -165,29 +165,10 @@ def _receive(connection: _socket.socket, process: int) -> bytes:
 
 
 def _wait(connection: _socket.socket, child: int) -> Outcome:
-    """Let the process ``child`` answer the query, and return how it did."""
-    connection.settimeout(None)
-    restore = _forward_signals(connection, child)
-    try:
-        answer = connection.recv(2000)
-    except OSError:
-        answer = b""
-    restore()
-    if answer[:1] == b"N":
-        return Outcome(answer[1:].decode())
-    if answer[:1] == b"X":
-        return Outcome(code=answer[1])
-    from contextlib import suppress
+    """Let the process ``child`` answer the query, and return how it did.
 
-    with suppress(OSError):  # nobody reads it, and what was sent is not sent again
-        os.write(2, b"Error: the worker's process ended in the middle of the query\n")
-    return Outcome(code=LOST)
-
-
-def _forward_signals(connection: _socket.socket, child: int) -> Callable[[], None]:
-    """Pass Ctrl-C and Ctrl-Z on to ``child`` and all that it started; return what ends that.
-
-    A signal that ends this process needs no passing on: the child ends with the connection.
+    Ctrl-C and Ctrl-Z are passed on to it and all that it started. A signal that ends this process
+    needs no passing on: the child ends with the connection.
     """
     import _signal  # type: ignore[import-not-found]  # what `signal` wraps in an enum
     import _socket
@@ -214,12 +195,22 @@ def _forward_signals(connection: _socket.socket, child: int) -> Callable[[], Non
         for number, handler in ((_signal.SIGINT, interrupt), (_signal.SIGTSTP, suspend))
         if _signal.getsignal(number) not in (_signal.SIG_IGN, None)
     }
+    connection.settimeout(None)
+    try:
+        answer = connection.recv(2000)
+    except OSError:
+        answer = b""
+    for number, handler in before.items():
+        _signal.signal(number, handler)
+    if answer[:1] == b"N":
+        return Outcome(answer[1:].decode())
+    if answer[:1] == b"X":
+        return Outcome(code=answer[1])
+    from contextlib import suppress
 
-    def restore() -> None:
-        for number, handler in before.items():
-            _signal.signal(number, handler)
-
-    return restore
+    with suppress(OSError):  # nobody reads it, and what was sent is not sent again
+        os.write(2, b"Error: the worker's process ended in the middle of the query\n")
+    return Outcome(code=LOST)
 
 
 def credentials(connection: _socket.socket) -> tuple[int, int]:

@@ -65,9 +65,9 @@ class Origin:
     def difference(self, facts: Mapping[str, Any]) -> str | None:
         """Return what a caller has that differs, in words."""
         environ: Mapping[bytes, bytes] = facts["environ"]
-        early = inherited(environ)
-        names = {n for n in {*early, *self.early} if early.get(n) != self.early.get(n)}
-        names |= {name for name, value in self.reads.items() if environ.get(name) != value}
+        at_start = {**self.reads, **self.early}
+        present = {**{name: environ.get(name) for name in self.reads}, **inherited(environ)}
+        names = [n for n in {*at_start, *present} if at_start.get(n) != present.get(n)]
         if names:
             return f"{os.fsdecode(min(names))} differs from when the worker started"
         if facts["interpreter"] != self.interpreter:
