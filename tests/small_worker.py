@@ -26,7 +26,7 @@ if os.getuid() == 0:
 WORKER = """\
 import json, os, resource, select, sys, time
 from functools import partial
-from adapter.worker.child import serve
+from adapter.worker.child import serve_connection
 from adapter.worker.client import in_memory, socket_name
 from adapter.worker.environment import recorded
 from adapter.worker.process import listen, serve_queries
@@ -50,7 +50,7 @@ if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 name = socket_name()
 {first}
-listener, answer = listen(name), partial(serve, origin=origin, main=main)
+listener, answer = listen(name), partial(serve_connection, origin=origin, main=main)
 print("ready", flush=True)
 {then}
 serve_queries(listener, os.open(os.devnull, os.O_RDONLY), 60.0, answer)

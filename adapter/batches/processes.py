@@ -24,11 +24,11 @@ from adapter.batches.pool import START_SECONDS
 from adapter.errors import AdapterError
 from adapter.upstream.loading import load_for_command
 
-__all__ = ["Child", "serve"]
+__all__ = ["Child", "answer_calls"]
 
 _ENTRY = (
     "import sys; sys.path[:] = sys.argv[2:]; "
-    "from adapter.batches.processes import serve; serve(int(sys.argv[1]))"
+    "from adapter.batches.processes import answer_calls; answer_calls(int(sys.argv[1]))"
 )
 
 
@@ -105,7 +105,7 @@ async def _receive(reader: asyncio.StreamReader) -> Any:
     return json.loads(await reader.readexactly(size))
 
 
-def serve(descriptor: int) -> None:
+def answer_calls(descriptor: int) -> None:
     """Make the calls that come over a socket, until its other end is gone; then exit at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     load_for_command()

@@ -17,7 +17,7 @@ from adapter.config.loading import load_config
 from adapter.errors import AdapterError, GatewayError
 from adapter.worker import client
 
-__all__ = ["serve", "start_after_query", "worker"]
+__all__ = ["be_worker", "start_after_query", "worker"]
 
 START_SECONDS = 120.0
 """How long to wait for the worker, which has LiteLLM to import."""
@@ -40,7 +40,7 @@ def worker() -> None:
 @config_option
 def start() -> None:
     """Start the worker, and wait until it answers."""
-    from adapter.worker.process import start as start_worker
+    from adapter.worker.process import start_worker
 
     settings = load().settings.get("worker", {})
     process = None
@@ -95,12 +95,12 @@ def start_after_query() -> None:
         settings = load_config().settings.get("worker", {})
         mode = client.mode_of(settings)
         if mode == "on" or (mode == "auto" and sys.stderr is not None and sys.stderr.isatty()):
-            from adapter.worker.process import start as start_worker
+            from adapter.worker.process import start_worker
 
             start_worker(settings)
 
 
-def serve() -> None:
+def be_worker() -> None:
     """Be the worker: what ``adapter.worker.process`` runs in a process of its own."""
     from adapter.cli.main import main
     from adapter.worker.process import run_worker

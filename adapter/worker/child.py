@@ -22,7 +22,7 @@ from typing import Any
 from adapter.worker import client
 from adapter.worker.environment import Origin, installed_files
 
-__all__ = ["REFUSED", "SERVED", "STALE", "serve"]
+__all__ = ["REFUSED", "SERVED", "STALE", "serve_connection"]
 
 SERVED, REFUSED, STALE = 0, 1, 2
 """How a child ends: it answered; it did not; nobody can be served any more."""
@@ -35,7 +35,7 @@ _RIGHTS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "root", "ns/"
 (``namespaces(7)``) begin that a caller must share."""
 
 
-def serve(
+def serve_connection(
     connection: socket.socket, refusal: mmap, origin: Origin, main: Callable[[], object]
 ) -> int:
     """Answer one connection; return how this process ends. ``main`` is the command's.

@@ -28,18 +28,18 @@ from typing import Any, NoReturn
 from adapter._files import reason
 from adapter.gateway.runtime import private_folder
 from adapter.upstream.loading import import_litellm, set_again, set_command_defaults
-from adapter.worker.child import REFUSED, SERVED, STALE, serve
+from adapter.worker.child import REFUSED, SERVED, STALE, serve_connection
 from adapter.worker.client import environ, in_memory, socket_name
 from adapter.worker.environment import inherited, recorded
 
-__all__ = ["listen", "run_worker", "serve_queries", "start"]
+__all__ = ["listen", "run_worker", "serve_queries", "start_worker"]
 
 IDLE_MINUTES = 10
 
 LOOK_SECONDS = 10.0
 """How often the worker looks whether its socket is still there."""
 
-ENTRY = "from adapter.cli.worker import serve; serve()"
+ENTRY = "from adapter.cli.worker import be_worker; be_worker()"
 
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python sets ``LC_CTYPE`` to where there is no locale (PEP 538), and sets again."""
@@ -52,7 +52,7 @@ _REPLIES = (
 """Of a server that closes the connection after each."""
 
 
-def start(
+def start_worker(
     settings: Mapping[str, Any], stderr: int | None = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes] | None:
     """Start the worker, which outlives this process; ``None`` where one runs or starts already.
@@ -108,7 +108,10 @@ def run_worker(main: Callable[[], object]) -> NoReturn:
         sys.exit(f"Error: {path}: {reason(error)}")
     os.dup2(1, 2)
     serve_queries(
-        listener, int(lock), float(idle_seconds), partial(serve, origin=origin, main=main)
+        listener,
+        int(lock),
+        float(idle_seconds),
+        partial(serve_connection, origin=origin, main=main),
     )
 
 
