@@ -94,12 +94,11 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
     """Start a gateway and return when it answers, which takes some seconds.
 
     A detached one outlives this process; any other ends with it, however that ends, and logs to
-    stderr without ``log_file``. ``workers``
-    are the processes that answer; each has LiteLLM in it. ``replaced`` is a gateway to end first,
-    unless this one cannot start; a key that was made for it stays. ``on_launch`` is called when
-    only LiteLLM has to start yet. Raises :class:`GatewayError` when the port is taken, the extra
-    ``gateway`` is missing, there is no model to offer, another host than loopback is asked for
-    without a master key, or LiteLLM does not start.
+    stderr without ``log_file``. ``workers`` are the processes that answer; each has LiteLLM in it.
+    ``replaced`` is a gateway to end first, unless this one cannot start; a key that was made for it
+    stays. ``on_launch`` is called when only LiteLLM has to start yet. Raises :class:`GatewayError`
+    when the port is taken, the extra ``gateway`` is missing, there is no model to offer, another
+    host than loopback is asked for without a master key, or LiteLLM does not start.
     """
     check_installed()
     key = master_key(config, host, replaced.key if replaced else None)
@@ -137,9 +136,7 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
                 _kill(process)
                 raise
     if detach:
-        assert process.stdin is not None
-        process.stdin.write(b"stay\n")
-        process.stdin.close()
+        _let_go(process)
     models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
     return Launch(gateway, process, models, proxy.omissions)
 
@@ -278,6 +275,13 @@ def _wait(host: str, port: int, log: Path | None) -> None:
         raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}") from None
     finally:
         connection.close()
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Tell a gateway to stay when this process ends."""
+    assert process.stdin is not None
+    process.stdin.write(b"stay\n")
+    process.stdin.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
