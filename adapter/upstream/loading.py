@@ -18,6 +18,7 @@ from adapter.upstream.network import repair_no_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 __all__ = [
     "import_litellm",
@@ -147,7 +148,7 @@ def _await_threads() -> None:
 def _others_hold_locks() -> bool:
     from concurrent.futures import thread as executors
 
-    frames = sys._current_frames()
+    frames: dict[int, FrameType] = getattr(sys, "_current_frames", dict)()
     for thread in threading.enumerate():
         place = frames.get(thread.ident or 0)
         if place is None or thread is threading.current_thread():
