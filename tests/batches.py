@@ -45,3 +45,8 @@ def prompt(request: Request) -> str:
 def asked(server: Recorder) -> Counter[str]:
     """Return how often a server was asked each line."""
     return Counter(map(prompt, server.requests))
+
+
+def turn(server: Recorder, request: Request) -> int:
+    """Return as which request, counted from 1, this one came: others may have come meanwhile."""
+    return 1 + next(n for n, one in enumerate(server.requests) if one is request)

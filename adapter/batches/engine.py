@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -216,7 +216,8 @@ class Engine:
             self.summary.seconds = self.summary.passed()
         if self._unexpected is not None:
             raise self._unexpected
-        refused = [d.name for d, lane in self._pairs() if lane.ended]
+        pairs = zip(self._destinations, self._lanes, strict=True)
+        refused = [destination.name for destination, lane in pairs if lane.ended]
         if refused:
             self._end(
                 ExitCode.AUTHENTICATION,
@@ -226,9 +227,6 @@ class Engine:
         if self.summary.ended is None and self._files.size(self._files.errors):
             self.summary.exit_code = ExitCode.ERROR
         return self.summary
-
-    def _pairs(self) -> Iterator[tuple[Destination, Lane]]:
-        return zip(self._destinations, self._lanes, strict=True)
 
     async def _requests(self, number: int) -> AsyncIterator[tuple[int, Request]]:
         """Yield the requests of a destination that are not done, with their positions."""
@@ -261,12 +259,13 @@ class Engine:
                 task = asyncio.create_task(self._line(lane, position, request, transport))
                 running.add(task)
                 task.add_done_callback(running.discard)
-        except (ConfigError, InputError) as error:
-            self._end(ExitCode.USAGE, f"{error}; restore it, and the same command goes on")
-        try:
             if running:
                 await asyncio.wait(running)
-        finally:  # cancelled, or there are none
+        except (ConfigError, InputError) as error:
+            self._end(ExitCode.USAGE, f"{error}; restore it, and the same command goes on")
+            if running:
+                await asyncio.wait(running)
+        finally:  # there are some where this was cancelled
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
@@ -357,7 +356,9 @@ class Engine:
         while self._held:
             position = self._cursor
             if (held := self._held.pop(position, None)) is not None:
-                held[2].set_result(self._results.put(*held[:2]))
+                commit = self._results.put(*held[:2])
+                if not held[2].done():  # cancelled
+                    held[2].set_result(commit)
             elif position in self._taken or not (
                 index.states[position] == DONE
                 or self._stopped.is_set()

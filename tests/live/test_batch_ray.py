@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.batches import asked, ids, lines, read_lines, write_lines
+from tests.batches import asked, ids, lines, read_lines, turn, write_lines
 from tests.command import PATIENCE, provider, started
 from tests.recorder import Recorder, Request
 
@@ -127,7 +127,7 @@ def hold(server: Recorder, after: int) -> threading.Event:
     event = threading.Event()
 
     def script(request: Request) -> None:
-        if len(server.requests) > after:
+        if turn(server, request) > after:
             event.wait(PATIENCE)
 
     server.script = script

@@ -19,6 +19,7 @@ from typing_extensions import assert_type
 import adapter
 from adapter import (
     AdapterError,
+    BatchSummary,
     Config,
     ConfigError,
     MissingKeyError,
@@ -70,6 +71,15 @@ def check_configuration() -> None:
     assert_type(adapter.translate("groq"), dict[str, Any])
     assert_type(adapter.model_list(providers=["groq"]), list[dict[str, Any]])
     assert_type(adapter.router(providers=["groq"], **settings), Router)
+
+
+async def check_batches() -> None:
+    """Run a file of requests, with options that exist."""
+    done = adapter.batch("in.jsonl", "out.jsonl", model="groq", concurrency=8, in_order=True)
+    assert_type(done, BatchSummary)
+    assert_type(done.cost, float | None)
+    assert_type(await adapter.abatch("in.jsonl", "out.jsonl", processes=2, rpm=60), BatchSummary)
+    adapter.batch("in.jsonl", "out.jsonl", concurency=8)  # type: ignore[call-arg]  # misspelt
 
 
 def check_errors() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 import adapter
 from adapter import BatchSummary, ConfigError
-from tests.batches import asked, ids, line, lines, prompt, read_lines, write_lines
+from tests.batches import asked, ids, line, lines, prompt, read_lines, turn, write_lines
 from tests.command import provider, run
 from tests.recorder import ANSWER, Recorder, Reply, Request, chat_reply
 
@@ -201,10 +202,10 @@ def test_answers_come_in_order_where_that_is_asked_for(server: Recorder) -> None
     others = threading.Event()
 
     def script(request: Request) -> None:
+        if len(server.requests) >= 8:
+            others.set()
         if prompt(request) == "id-0":
             others.wait(60)
-        elif len(server.requests) >= 8:
-            others.set()
 
     server.script = script
     write_lines(lines(30))
@@ -461,6 +462,7 @@ def test_requests_a_minute_hold_across_a_restart(server: Recorder, write: Write)
     batch()
 
     assert len(times) == 30
+    assert server.last.body.keys() == {"model", "messages"}
     assert times[29] - times[0] >= 0.1 * (30 - 11 - 1)
 
 
@@ -471,6 +473,51 @@ def test_tokens_a_minute_are_those_that_answers_tell(server: Recorder) -> None:
     write_lines(lines(2))
     started = time.monotonic()
 
-    batch(tpm=6000, concurrency=1)
+    batch(tpm=6000, concurrency=1, direct=True)
 
     assert time.monotonic() - started >= 4
+
+
+def test_a_batch_in_an_event_loop_can_be_cancelled_and_goes_on(server: Recorder) -> None:
+    release, reached = threading.Event(), threading.Event()
+
+    def script(request: Request) -> None:
+        if turn(server, request) == 6:
+            reached.set()
+        if turn(server, request) > 4:
+            release.wait(60)
+
+    server.script = script
+    write_lines(lines(20))
+    options: Any = {"direct": True, "concurrency": 2}
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(adapter.abatch("in.jsonl", "out.jsonl", **options))
+        assert await asyncio.to_thread(reached.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(cancelled())
+    release.set()
+    done = asyncio.run(adapter.abatch("in.jsonl", "out.jsonl", **options))
+
+    assert done.exit_code == 0
+    assert sum(asked(server).values()) <= 20 + 2
+    check_once(20)
+
+
+def test_an_input_that_changes_meanwhile_ends_the_run(server: Recorder) -> None:
+    def script(request: Request) -> None:
+        text = Path("in.jsonl").read_text().replace('"id-15"', '"id-99"')
+        with open("in.jsonl", "r+") as file:
+            file.write(text)
+
+    server.script = script
+    write_lines([line(f"id-{n}", padding="x" * 20_000) for n in range(20)])
+
+    done = batch(direct=True, concurrency=1)
+
+    assert done.exit_code == 2
+    assert "in.jsonl:16: the file has changed meanwhile" in str(done.ended)

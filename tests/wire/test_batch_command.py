@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from adapter import batch
-from tests.batches import asked, ids, line, lines, prompt, read_lines, write_lines
+from tests.batches import asked, ids, line, lines, prompt, read_lines, turn, write_lines
 from tests.command import PATIENCE, at_a_terminal, provider, started
 from tests.recorder import Recorder, Reply, Request
 
@@ -41,7 +41,7 @@ def held(server: Recorder, after: int = 0) -> Iterator[threading.Event]:
     event = threading.Event()
 
     def script(request: Request) -> None:
-        if len(server.requests) > after:
+        if turn(server, request) > after:
             event.wait(PATIENCE)
 
     server.script = script
@@ -240,7 +240,8 @@ def test_a_process_that_dies_costs_what_it_had_in_flight(repeat: bool, server: R
     ):
         wait_for(lambda: len(server.requests) == 12)
         command_lines = [Path(f"/proc/{n}/cmdline").read_bytes() for n in children(process.pid)]
-        os.kill(children(process.pid)[0], signal.SIGKILL)
+        for child in children(process.pid):  # they are replaced
+            os.kill(child, signal.SIGKILL)
         release.set()
         code = process.wait(PATIENCE)
 
