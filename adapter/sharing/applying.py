@@ -21,8 +21,6 @@ from adapter.sharing.importing import Import, ImportedProvider
 
 __all__ = ["Written", "check_import", "write_import"]
 
-_Change = Callable[[MutableMapping[str, Any]], None]
-
 
 @dataclass(frozen=True)
 class Written:
@@ -57,35 +55,43 @@ def check_import(
 def _differences(
     plan: Import, config: Config, target: str, include_secrets: bool
 ) -> Iterator[Problem]:
+    overwrite = "use --replace to overwrite it"
     for provider in plan.providers:
         existing = config.find(provider.name)
         if existing is None:
             continue
         where = existing.origin[-1] if existing.origin else target
-        fix = "use --replace to overwrite it, or rename the provider"
         for name, old, new in _differing_fields(existing, provider, include_secrets):
             message = f"{name} is {old}, and the import says {new}"
+            fix = f"{overwrite}, or rename the provider"
             yield Problem(where, None, provider.name, message, fix)
-    secrets = plan.settings.secrets if include_secrets else {}
+    settings = plan.settings
     current = {**config.settings, "models": config.models}
-    for sections in ({**plan.settings.sections, "models": plan.models}, secrets):
-        for path, value in _leaves(sections):
-            old = value_at(current, path)
-            if path and old is not None and old != value:
-                name = ".".join(path)
-                message = f"{name} is {_shown(path[1:], old, value)}, and the import says "
-                message += _shown(path[1:], value, old)
-                yield Problem(target, None, None, message, "use --replace to overwrite it")
+    secrets = settings.secrets if include_secrets else {}
+    for sections in ({**settings.sections, "models": plan.models}, secrets):
+        for path, old, new in _differing_leaves(current, sections, 1):
+            message = f"{'.'.join(path)} is {old}, and the import says {new}"
+            yield Problem(target, None, None, message, overwrite)
     yield from _hidden_names(plan, config, target)
-    for name, value in (plan.settings.environment if include_secrets else {}).items():
+    for name, value in (settings.environment if include_secrets else {}).items():
         if config.env.get(name) not in (None, value):
-            message = f"[env] {name} has another value"
-            yield Problem(target, None, None, message, "use --replace to overwrite it")
+            yield Problem(target, None, None, f"[env] {name} has another value", overwrite)
 
 
-def _shown(path: tuple[str, ...], value: Any, other: Any) -> str:
-    """Return ``value`` in words; neither is shown where the other is a secret."""
-    return "a secret" if has_secret(path, [value, other]) else repr(value)
+def _differing_leaves(
+    current: Mapping[str, Any], new: Mapping[str, Any], skipped: int
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield (path, what is there, what the import says) for each value of ``new`` that differs.
+
+    The first ``skipped`` names of a path say nothing of a secret, which is not shown.
+    """
+    for path, value in _leaves(new):
+        old = value_at(current, path)
+        if path and old is not None and old != value:
+            if has_secret(path[skipped:], [old, value]):
+                yield path, "a secret", "a secret"
+            else:
+                yield path, repr(old), repr(value)
 
 
 def _hidden_names(plan: Import, config: Config, target: str) -> Iterator[Problem]:
@@ -111,11 +117,9 @@ def _differing_fields(
     yield from _differing_key(existing, new, moved, include_secrets)
     if new.default_model and existing.default_model not in (None, new.default_model):
         yield "default_model", repr(existing.default_model), repr(new.default_model)
-    secret = new.secret_extras if include_secrets else {}
-    for path, value in (*_leaves(new.extras), *_leaves(secret)):
-        old = value_at(existing.extras, path)
-        if path and old not in (None, value):
-            yield ".".join(path), _shown(path, old, value), _shown(path, value, old)
+    for extras in (new.extras, new.secret_extras if include_secrets else {}):
+        for path, old, said in _differing_leaves(existing.extras, extras, 0):
+            yield ".".join(path), old, said
 
 
 def _differing_key(
@@ -187,21 +191,34 @@ def write_import(
     0600. :func:`check_import` tells beforehand what would be lost. Raises :class:`ConfigError`,
     before anything is written, when a file cannot be edited.
     """
-    edits = [Edit(target, _public_change(plan, config))]
-    if include_secrets and _has_secrets(plan):
+    left_out = tuple(_secrets_left_out(plan))
+    edits = [Edit(target, _change(plan, config))]
+    if include_secrets and left_out:
         secrets = Path(target).with_name(SECRETS_FILE)
-        edits.append(Edit(secrets, _secret_change(plan), secret=True))
+        edits.append(Edit(secrets, _change(plan, config, secret=True), secret=True))
     diffs = edit_all(edits, dry_run=dry_run)
-    return Written(diffs, () if include_secrets else tuple(_secrets_left_out(plan)))
+    return Written(diffs, () if include_secrets else left_out)
 
 
-def _public_change(plan: Import, config: Config) -> _Change:
+def _change(
+    plan: Import, config: Config, *, secret: bool = False
+) -> Callable[[MutableMapping[str, Any]], None]:
+    """Return what lays the plan, or only its secrets, over a file."""
+    keyed: list[tuple[dict[str, str], list[str]]] = [
+        ({"name": p.name, "api_key": str(p.literal)}, []) for p in plan.providers if p.literal
+    ]
+    settings = plan.settings
+    sections = settings.secrets if secret else {"models": plan.models, **settings.sections}
+
     def change(document: MutableMapping[str, Any]) -> None:
-        set_providers(document, [_fields(p, config.find(p.name)) for p in plan.providers])
+        fields = [_fields(p, config.find(p.name)) for p in plan.providers]
+        set_providers(document, keyed if secret else fields)
         for provider in plan.providers:
-            set_extras(document, provider.name, provider.extras)
-        for section, values in {"models": plan.models, **plan.settings.sections}.items():
+            extras = provider.secret_extras if secret else provider.extras
+            set_extras(document, provider.name, extras)
+        for section, values in sections.items():
             merge_table(document, ("plugin", "litellm", section), values)
+        merge_table(document, ("env",), settings.environment if secret else {})
 
     return change
 
@@ -229,25 +246,6 @@ def _fields(
             if provider.api_key_env:
                 fields["api_key_env"] = provider.api_key_env
     return fields, remove
-
-
-def _has_secrets(plan: Import) -> bool:
-    settings = plan.settings
-    of_providers = any(p.literal or p.secret_extras for p in plan.providers)
-    return bool(settings.secrets or settings.environment or of_providers)
-
-
-def _secret_change(plan: Import) -> _Change:
-    def change(document: MutableMapping[str, Any]) -> None:
-        keyed = [p for p in plan.providers if p.literal]
-        set_providers(document, [({"name": p.name, "api_key": str(p.literal)}, ()) for p in keyed])
-        for provider in plan.providers:
-            set_extras(document, provider.name, provider.secret_extras)
-        for section, values in plan.settings.secrets.items():
-            merge_table(document, ("plugin", "litellm", section), values)
-        merge_table(document, ("env",), plan.settings.environment)
-
-    return change
 
 
 def _secrets_left_out(plan: Import) -> Iterator[str]:

@@ -224,14 +224,14 @@ def _provider(
                 f"{key} of provider {name!r} refers to a variable, which LiteLLM resolves in its "
                 "Router and gateway only"
             )
-    split = {k: split_secrets((k,), v) for k, v in extras.items()}
+    public, secret = split_secrets((), extras)
     return ImportedProvider(
         name=name,
         base_url=first.base_url,
         api_key_env=_key_variable(name, first.variable, report),
         default_model=_default(name, group, existing),
-        extras={k: public for k, (public, _) in split.items() if public is not None},
-        secret_extras={k: secret for k, (_, secret) in split.items() if secret is not None},
+        extras=public or {},
+        secret_extras=secret or {},
         literal=first.literal,
     )
 

@@ -99,3 +99,12 @@ def test_a_router_with_deployments_of_the_callers() -> None:
 
 def test_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     adapter.completion("desk", messages=MESSAGES, fallbacks=[ALIAS], api_base="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("args", [(), ("--direct",)])
+def test_a_batch(args: tuple[str, ...]) -> None:
+    body = {"model": ALIAS, "messages": MESSAGES}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    Path("in.jsonl").write_text(json.dumps(line) + "\n")
+    done = run("batch", "in.jsonl", "out.jsonl", *args)
+    assert done.code == 0, done.err

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import adapter
+from adapter.sharing.importing import plan_import
 from tests.command import run
 from tests.recorder import Recorder, Reply, chat_reply
 
@@ -81,3 +82,8 @@ def test_an_exported_model_is_asked_for_chat_elsewhere_too(
     assert server.only.path == "/v1/chat/completions"
     assert (server.only.body["model"], server.only.key) == (model, "default-key")
     assert (server.only.body["tools"], server.only.body["reasoning_effort"]) == (tools, "low")
+    Path("exported.yaml").write_text(yaml.safe_dump(exported))
+    (provider,) = plan_import("exported.yaml").providers
+    (wanted,) = adapter.load_config().providers
+    assert (provider.name, provider.base_url) == (wanted.name, wanted.base_url)
+    assert (provider.default_model, provider.extras) == (model, {})
