@@ -24,7 +24,7 @@ WORDS = [
     (["adapter", "providers", "show", ""], {"groq", "vllm-local"}),
     (["adapter", "providers", "te"], {"test"}),
     (["adapter", "config", "export", "vl"], {"vllm-local"}),
-    (["adapter", "--sch"], {"--schema"}),
+    (["adapter", "--sch"], {"--schema", "--schema-multi"}),
     (["adapter", "--fallback", "vllm"], {"vllm-local"}),
     (["adapter", "hello", "wor"], set()),
 ]
