@@ -116,8 +116,8 @@ def test_one_that_hangs_is_passed_by_at_the_first_look(tmp_path: Path) -> None:
 def test_one_that_is_busy_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
     busy = "select.select([listener], [], [])\nend = time.process_time() + {}\n"
     busy += "while time.process_time() < end: pass"
-    looks = "client.LOOK_SECONDS, client.LOOKS = 0.02, {}"
-    with small_worker(tmp_path, then=busy.format(0.5)) as worker:
+    looks = "client.LOOK_SECONDS, client.LOOKS = 0.3, {}"
+    with small_worker(tmp_path, then=busy.format(1)) as worker:
         assert worker.ask("served", first=looks.format(10**9))["arguments"] == ["served"]
     with small_worker(tmp_path, then=busy.format(10**6)) as worker:
         assert worker.ask(first=looks.format(3)) == NO_ANSWER
