@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from typing import Any
 
 import click
@@ -153,7 +154,15 @@ def batch(
             where = f" ({place.base_url}, {place.key})" if place.base_url else ""
             click.echo(f"{place.name}{where}: {place.lines:,} lines: {urls}", err=as_json)
     elif not as_json:
-        click.echo(f"adapter: {summary}", err=True)
+        _tell(f"adapter: {summary}")
     if as_json:
         click.echo(json_text(summary.as_dict()))
     ctx.exit(summary.exit_code)
+
+
+def _tell(text: str) -> None:
+    """Write to stderr, if anybody still reads it: the exit code says how the batch ended."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
