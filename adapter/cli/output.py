@@ -22,12 +22,17 @@ __all__ = [
     "without_controls",
 ]
 
-_CONTROLS = {c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
-"""What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab."""
+_CONTROLS = {
+    **{c: None for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"},
+    **{c: f"\\u{c:04x}" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+"""What a model must not send to a terminal: C0 and C1 controls (ECMA-48) but newline and tab are
+left out; what turns the direction of text (Unicode, UAX 9, 2.1 to 2.5), so that it reads as
+another, is shown as a symbol."""
 
 
 def without_controls(text: str) -> str:
-    """Return ``text`` without what could drive a terminal."""
+    """Return ``text`` without what could drive a terminal or turn text around."""
     return text.translate(_CONTROLS)
 
 

@@ -94,7 +94,8 @@ def bind_client(
             # LiteLLM may make another id of it, but adds this to the body last
             params["extra_body"] = {"model": model, **(params.get("extra_body") or {})}
         return
-    if prefix not in OPENAI_COMPATIBLE or prefix in OWN_CLIENT_CLASSES:
+    is_sdks = prefix in OPENAI_COMPATIBLE and prefix not in OWN_CLIENT_CLASSES
+    if not is_sdks and function not in _MODERATION:
         return
     retries = params.get("max_retries")
     if retries is not None and not isinstance(retries, int):

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from adapter.config.loading import load_config
-from adapter.errors import ConfigError
+from adapter.errors import AdapterError, ConfigError
 from adapter.secrets.logs import scrub_logs
 from adapter.upstream.network import repair_no_proxy
 
@@ -36,6 +36,9 @@ LOGGERS = (
     *("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"),
 )
 """Those of LiteLLM and what it sends with that may record a key, however they are set up."""
+
+FEWEST_FILES = 16
+"""Descriptors that a call takes, with those of stdin, stdout and stderr, and some to spare."""
 
 FORK_SECONDS = 5.0
 """How long a fork waits for other threads: LiteLLM's log takes some 0.5 s of the first call."""
@@ -84,9 +87,26 @@ def set_again(variables: Mapping[str, str]) -> None:
 
 
 def load_for_command() -> Any:
-    """Return LiteLLM as the command uses it; the import takes seconds, the first time."""
+    """Return LiteLLM as the command uses it; the import takes seconds, the first time.
+
+    Raises :class:`AdapterError` where too few files may be open for a call.
+    """
+    _check_open_files()
     set_command_defaults()
     return load_litellm()
+
+
+def _check_open_files() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if 0 <= most < FEWEST_FILES:
+        raise AdapterError(
+            f"only {most} files may be open at a time, too few for a call: "
+            f"ulimit -n {FEWEST_FILES}, or more"
+        )
 
 
 def missing_variables(model: str) -> list[str]:

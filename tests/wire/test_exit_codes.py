@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -603,3 +605,28 @@ def test_an_ipv6_address_in_no_proxy_is_no_fault_of_the_provider(
     done = run_apart({**os.environ, **proxy}, "-m", "p", "hi")
     assert (done.returncode, done.stdout) == (0, f"{ANSWER}\n"), done.stderr
     assert server.only.key == KEY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_too_few_open_files_end_in_a_message(write: Write, server: Recorder) -> None:
+    import resource
+
+    write(provider(server.base_url, default_model="m"))
+
+    def ask(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "adapter", *args],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    done = ask("-m", "p", "hi")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: only 8 files may be open at a time, too few for a call: ulimit -n 16, or more\n"
+    )
+    assert ask("providers", "list").returncode == 0

@@ -90,6 +90,16 @@ def test_a_terminal_gets_no_control_character_but_newline_and_tab() -> None:
     )
 
 
+BIDI = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+
+
+def test_what_turns_text_around_is_a_symbol_on_a_terminal_and_itself_in_a_pipe() -> None:
+    """As in "Trojan Source" (CVE-2021-42574)."""
+    assert written(f"a{BIDI}b") == f"a{BIDI}b\n"
+    symbols = "".join(f"\\u{ord(c):04x}" for c in BIDI)
+    assert shown(f"a{BIDI}b\u200fc") == f"a{symbols}b\u200fc\r\n".encode()
+
+
 def test_an_answer_of_control_characters_only_is_none_on_a_terminal() -> None:
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]  # no terminal sees it

@@ -83,12 +83,15 @@ def test_code_within_a_list_is_code(monkeypatch: pytest.MonkeyPatch) -> None:
         "```\n\x1b[2J\n```",
         "[a](http://x/\x1b[2J)",
         "![\x1b[2J](http://x/)",
+        "\u202e",
+        "`\u2066`",
     ],
 )
 def test_no_answer_drives_the_terminal(monkeypatch: pytest.MonkeyPatch, evil: str) -> None:
     shown = printed(monkeypatch, f"text {evil} text")
     left = CODES.sub("", shown)
     assert not [c for c in left if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
+    assert not {"\u202e", "\u2066"} & {*left}
 
 
 def test_a_link_shows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
