@@ -127,8 +127,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         second = stack.enter_context(recording_server())
         listening = ["--port", str(redis), "--bind", "127.0.0.1"]
         keeping = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-        command = redis_server()
-        start(stack, [command, *listening, *keeping], folder / "redis.log")
+        redis_command = redis_server()
+        start(stack, [redis_command, *listening, *keeping], folder / "redis.log")
         config = folder / "gptme.toml"
         config.write_text(CONFIG.format(first=first.base_url, second=second.base_url, redis=redis))
         config.chmod(0o600)
@@ -155,7 +155,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
             proxies.append((port, process, log))
         for proxy in proxies:
             wait_until_ready(*proxy)
-        yield Setup(first, second, ports, command)
+        yield Setup(first, second, ports, redis_command)
 
 
 @pytest.fixture
