@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from importlib.metadata import version
@@ -55,7 +56,7 @@ def make_router(
 
 def setting_names() -> frozenset[str]:
     """Return the Router's arguments that LiteLLM's proxy takes from ``router_settings``."""
-    return ROUTER_SETTINGS & set(load_litellm().Router.get_valid_args())
+    return ROUTER_SETTINGS & set(inspect.signature(load_litellm().Router).parameters)
 
 
 def _is_ours(params: Mapping[str, Any]) -> bool:
