@@ -113,6 +113,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("import.yaml", "--include-secrets", files={"import": LOCAL_FILE}),
         row("nowhere.yaml", "--config", "import.yaml"),
     ],
+    ("env",): [row(), row("--json"), row("--unset"), row("--config", "import.yaml")],
     ("keys", "set"): [
         row("keyring", stdin="stdin"),
         row("env", "--replace", "--dry-run"),
@@ -175,6 +176,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("-m", "file", "hi", "--fallback", "keyring", "--no-stream", "--timeout", "60", "-v"),
         row("-m", "file", "hi", "-a", "missing.png", "--no-gateway"),
         row("-m", "file", "hi", "--schema", '{"type": "object"}', "--no-gateway"),
+        row("-m", "env", "hi", "--schema-multi", "name, age int", "--no-gateway"),
         row("-m", "env", "hi", "-x", "--no-gateway"),
         row("-m", "env", "hi", "--render", "--no-gateway"),
         row("-m", "env", "hi", "-o", "api_key", "{stdin}"),
@@ -183,6 +185,12 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("-m", "inline", "hi", "--gateway", WITH_PASSWORD, "-v"),
         row("-m", "nobody/m", "hi", "--no-gateway", "-v"),
     ],
+    # what it starts is tested in tests/live
+    ("run",): [
+        row("--install", "-m", "env", "true"),
+        row("--config", "import.yaml", "-m", "inline", "--gateway-for", "inline", "true"),
+        row("--config", "import.yaml", "--install", "true"),
+    ],
     ("serve",): [
         row("--status"),
         row("--stop"),
@@ -190,6 +198,7 @@ ROWS: dict[tuple[str, ...], list[Row]] = {
         row("--detach", "--status"),
         row("--key", "--workers", "2"),
         row("--host", "0.0.0.0", "--port", "0", "--config", "import.yaml"),
+        row("--restart", "--config", "import.yaml"),
     ],
     ("worker", "start"): [row(), row("--config", "import.yaml")],
     ("worker", "status"): [row()],
