@@ -98,7 +98,8 @@ class Answer:
         thinking = getattr(part, "reasoning_content", None) or getattr(part, "reasoning", None)
         if isinstance(thinking, str) and thinking:
             self._tell_thinking(thinking)
-        self._refusal += str(getattr(part, "refusal", None) or "")
+        more = getattr(part, "provider_specific_fields", None) or {}  # of 1.101.1
+        self._refusal += str(getattr(part, "refusal", None) or more.get("refusal") or "")
         return part
 
     def _call_lines(self, calls: dict[int, Any]) -> str:

@@ -88,7 +88,7 @@ def bind_client(
         or function in _RESPONSES
         or (prefix in HTTP_CLASSES and function not in _MODERATION)
     ):
-        session, verify = params.get("shared_session"), params.get("ssl_verify")
+        session, verify = params.get("shared_session"), params.pop("ssl_verify", None)
         params["client"] = http_handler(base_url, is_async, session, verify, max_bytes)
         if function in _RESPONSES:
             # LiteLLM may make another id of it, but adds this to the body last
@@ -216,8 +216,9 @@ def _client_class(is_async: bool) -> Any:
                     body["model"] = self.model_id
                 if roles := extra.pop(ROLES, None):
                     body["messages"] = _with_roles(body.get("messages"), roles)
-            # a LiteLLM that no longer knows it takes it for a parameter of the server's
-            extra.pop(NO_BRIDGE, None)
+            for name in (NO_BRIDGE, "ssl_verify"):
+                # a LiteLLM that does not know it takes it for a parameter of the server's
+                extra.pop(name, None)
             if isinstance(extra.get("extra_query"), Mapping):  # LiteLLM takes it for one, too
                 options["params"] = {**extra.pop("extra_query"), **(options.get("params") or {})}
             if "extra_json" in options:
