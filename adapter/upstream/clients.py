@@ -193,6 +193,23 @@ def _without_environment(
     return {name: sent.get(name, openai.Omit()) for name in names}
 
 
+def _split_options(options: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Return the SDK's options without what is no parameter of the server's, and the roles in it.
+
+    LiteLLM puts what it does not know among the parameters of the request's body.
+    """
+    options = dict(options or {})
+    if not (extra := dict(options.get("extra_json") or {})):
+        return options, []
+    for name in (NO_BRIDGE, "ssl_verify"):
+        extra.pop(name, None)
+    roles = extra.pop(ROLES, None) or []
+    if isinstance(extra.get("extra_query"), Mapping):
+        options["params"] = {**extra.pop("extra_query"), **(options.get("params") or {})}
+    options["extra_json"] = extra
+    return options, roles
+
+
 @cache
 def _client_class(is_async: bool) -> Any:
     """Return the SDK's client class, whose requests carry the model id that was asked for."""
@@ -208,21 +225,13 @@ def _client_class(is_async: bool) -> Any:
 
         def post(self, path: str, *, body: Any = None, options: Any = None, **others: Any) -> Any:
             """Post as the SDK does; all of its functions that name a model come through here."""
-            options = dict(options or {})
-            extra = dict(options.get("extra_json") or {})
+            options, roles = _split_options(options)
             if isinstance(body, Mapping):
                 body = {k: v for k, v in body.items() if k != NO_BRIDGE}
                 if self.model_id is not None and "model" in body:
                     body["model"] = self.model_id
-                if roles := extra.pop(ROLES, None):
+                if roles:
                     body["messages"] = _with_roles(body.get("messages"), roles)
-            for name in (NO_BRIDGE, "ssl_verify"):
-                # a LiteLLM that does not know it takes it for a parameter of the server's
-                extra.pop(name, None)
-            if isinstance(extra.get("extra_query"), Mapping):  # LiteLLM takes it for one, too
-                options["params"] = {**extra.pop("extra_query"), **(options.get("params") or {})}
-            if "extra_json" in options:
-                options["extra_json"] = extra
             if path == "/chat/completions":
                 others["cast_to"] = reply_class(others["cast_to"])
                 if others.get("stream_cls") is not None:
