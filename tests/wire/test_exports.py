@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 import adapter
 from adapter.sharing.importing import plan_import
-from tests.command import run
+from tests.command import provider, read_terminal, run, terminal
 from tests.recorder import Recorder, Reply, chat_reply
 
 
@@ -87,3 +88,16 @@ def test_an_exported_model_is_asked_for_chat_elsewhere_too(
     (wanted,) = adapter.load_config().providers
     assert (provider.name, provider.base_url) == (wanted.name, wanted.base_url)
     assert (provider.default_model, provider.extras) == (model, {})
+
+
+def test_an_export_turns_no_text_around_on_a_terminal(write: Callable[..., Path]) -> None:
+    """A pipe gets the bytes."""
+    model = "a\u202eb\u2066c"
+    write(provider("http://localhost:1/v1", default_model=model))
+    with terminal() as (user, program):
+        with os.fdopen(os.dup(program), "w", encoding="utf-8") as stdout:
+            assert run("config", "export", stdout=stdout).code == 0
+        seen = read_terminal(user, program).decode()
+    assert "openai/a\\u202eb\\u2066c" in seen
+    assert not {"\u202e", "\u2066"} & {*seen}
+    assert f"openai/{model}" in run("config", "export").out
