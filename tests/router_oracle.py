@@ -117,7 +117,9 @@ def _sent(probe: Probe, config: Mapping[str, Any], name: str) -> tuple[str, str 
         router.completion(model=name, messages=[{"role": "user", "content": "hi"}], timeout=5)
     except Exception:  # noqa: BLE001 - what was sent is the result
         pass
-    if len(probe.sent) != 1:
+    # LiteLLM asks an Ollama about its models from another thread
+    sent = [request for request in list(probe.sent) if request[2] is not None]
+    if len(sent) != 1:
         return None
-    url, key, model = probe.sent[0]
+    url, key, model = sent[0]
     return url, key.removeprefix("Bearer ") if key else None, model

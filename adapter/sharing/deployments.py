@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ from adapter.upstream.prefixes import (
     litellm_models,
 )
 
-__all__ = ["Deployment", "EntryReader", "RefusedError"]
+__all__ = ["Deployment", "EntryReader", "RefusedError", "rank"]
 
 FIELDS = frozenset(
     {
@@ -81,6 +82,11 @@ class Deployment:
         """NAME of an entry ``NAME/*`` that passes any id on, else ``None``."""
         plain = self.model == "*" and not self.pattern and self.name.endswith("/*")
         return self.name.removesuffix("/*") if plain else None
+
+
+def rank(deployment: Deployment) -> float:
+    """Return what LiteLLM goes by among entries of one name: the lowest, those without one last."""
+    return inf if deployment.order is None else deployment.order
 
 
 @dataclass(frozen=True)

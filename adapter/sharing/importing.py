@@ -18,7 +18,7 @@ from adapter.config.provider import Provider
 from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable, referenced_variable
 from adapter.secrets.secret import Secret
-from adapter.sharing.deployments import Deployment, EntryReader, RefusedError
+from adapter.sharing.deployments import Deployment, EntryReader, RefusedError, rank
 from adapter.sharing.litellm_yaml import ConfigYaml, Place
 from adapter.sharing.naming import Naming
 from adapter.sharing.other_formats import read_source
@@ -309,9 +309,7 @@ def _find_routes(
     shared: dict[str, list[str]] = {}
     wild = {e.deployment.wildcard for e in entries if e.deployment.wildcard == e.provider.name}
     first_of: dict[str, _Entry] = {}  # LiteLLM asks those of the lowest order, where any has one
-    for entry in sorted(
-        entries, key=lambda e: (e.deployment.order is None, e.deployment.order or 0)
-    ):
+    for entry in sorted(entries, key=lambda entry: rank(entry.deployment)):
         first_of.setdefault(entry.deployment.name, entry)
     for entry in entries:
         d = entry.deployment

@@ -17,7 +17,7 @@ from adapter.config.loading import Config
 from adapter.config.provider import Provider, is_private_host, name_fault
 from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable
-from adapter.sharing.deployments import Deployment
+from adapter.sharing.deployments import Deployment, rank
 from adapter.upstream.prefixes import COMPATIBLE_BASES, NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
 
 __all__ = ["GPTME_BUILTIN", "Naming"]
@@ -67,10 +67,11 @@ class Naming:
 
     def names(self) -> list[tuple[str, bool]]:
         """Return for each group its provider's name, and whether the file itself gives it."""
-        wildcards = [self._wildcard(group) for group in self._groups]
+        by_order = sorted(self._groups, key=lambda group: min(map(rank, group)))
+        wildcards = {id(group): self._wildcard(group) for group in by_order}
         return [
-            (wildcard, True) if wildcard else self._name(group)
-            for group, wildcard in zip(self._groups, wildcards, strict=True)
+            (wildcard, True) if (wildcard := wildcards[id(group)]) else self._name(group)
+            for group in self._groups
         ]
 
     def gptme_note(self, name: str, first: Deployment) -> str | None:
@@ -87,7 +88,7 @@ class Naming:
 
     def _wildcard(self, group: list[Deployment]) -> str | None:
         """Return NAME of the first ``NAME/*`` that can be the group's, and take it."""
-        for d in group:
+        for d in sorted(group, key=rank):
             name = d.wildcard
             if name and name not in self._taken and self._is_free(name, d):
                 return self._take(name, d)

@@ -14,7 +14,7 @@ from typing import Any
 import litellm
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from litellm.llms.openai_like.json_loader import JSONProviderRegistry
 
@@ -63,8 +63,8 @@ ID = st.text(string.ascii_letters + string.digits + "-_.:@", min_size=1, max_siz
 LISTED = {str(getattr(p, "value", p)) for p in litellm.provider_list}
 KNOWN = LISTED | set(JSONProviderRegistry.list_providers())
 PREFIX = st.sampled_from(sorted(KNOWN & ({*OPENAI_COMPATIBLE, *NOT_EXPRESSIBLE} - SPECIAL)))
-BEFORE_RESPONSES = {"fireworks_ai", "lemonade", "openrouter", "perplexity", "volcengine"}
-"""LiteLLM leaves these before an id ``responses/X``, or asks elsewhere for it."""
+ALIKE_IN_RELEASES = {"groq", "hosted_vllm", "litellm_proxy", "meta", "openai", "xai"}
+"""Prefixes with which every supported LiteLLM does the same for an id ``responses/X``."""
 
 MARKED = st.sampled_from(["o1-pro", "gpt-5-codex", "responses/x", "responses/o1-pro"])
 PLAIN = st.builds("/".join, st.lists(ID, min_size=1, max_size=2))
@@ -94,7 +94,7 @@ def entries(draw: st.DrawFn, models: st.SearchStrategy[str]) -> dict[str, Any]:
     shape = draw(st.sampled_from(["prefix", "prefix", "prefix", "none", "wild", "provider"]))
     params: dict[str, Any] = draw(PARAMS)
     name, model = "name", draw(models)
-    assume(prefix not in BEFORE_RESPONSES or not model.startswith("responses/"))
+    assume(prefix in ALIKE_IN_RELEASES or not model.startswith("responses/"))
     assume(shape != "wild" or prefix != "fireworks_ai")  # told: it wants the full id
     if shape == "wild":
         name, params["model"] = "name/*", f"{prefix}/*"
@@ -158,9 +158,19 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+WILD_BY_ORDER = {
+    "model_list": [
+        {"model_name": "w/*", "litellm_params": {"model": "deepseek/*"}},
+        {"model_name": "w/*", "litellm_params": {"model": "groq/*", "order": 0}},
+    ],
+    "router_settings": {},
+}
+
+
 @pytest.mark.timeout(330)
 @settings(max_examples=150, deadline=None)
 @given(configurations())
+@example(WILD_BY_ORDER)
 def test_every_name_of_any_configuration(ask: Ask, config: dict[str, Any]) -> None:
     """What is written means by each name what the Router means, where it has one meaning."""
     environ = {**ENVIRON, **ELSEWHERE}

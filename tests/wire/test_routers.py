@@ -58,6 +58,11 @@ def path(write: Write, server: Recorder) -> Path:
     )
 
 
+def setting(router: Any, name: str) -> Any:
+    """Return a setting of a Router; from 1.110 on it has a function for them."""
+    return getattr(router.settings() if hasattr(router, "settings") else router, name)
+
+
 def without_hint(line: str) -> str:
     return re.sub(r" \(did you mean [^)]*\)", "", line)
 
@@ -79,7 +84,10 @@ def test_what_the_router_does_not_take_is_told_and_left_out(server: Recorder) ->
         f"left out: {TABLE}.{name} {why}" for name, why in REFUSED.items()
     ]
     assert all(w.filename == __file__ for w in caught if str(w.message) in told)
-    assert (router.allowed_fails, router.routing_strategy) == (7, "simple-shuffle")
+    assert (setting(router, "allowed_fails"), setting(router, "routing_strategy")) == (
+        7,
+        "simple-shuffle",
+    )
     assert server.only.body["model"] == "m"
 
 
@@ -106,11 +114,12 @@ def test_a_reference_is_resolved_by_gptmes_rule(
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         router = send()
-    assert (router.routing_strategy, router.tag_routing_prefix) == ("least-busy", "t-")
+    assert setting(router, "routing_strategy") == "least-busy"
+    assert setting(router, "tag_routing_prefix") == "t-"
 
     monkeypatch.setenv("STRATEGY", "fastest")
     with pytest.warns(UserWarning, match="routing_strategy is 'fastest', which is no strategy"):
-        assert send().routing_strategy == "simple-shuffle"
+        assert setting(send(), "routing_strategy") == "simple-shuffle"
 
 
 @pytest.mark.usefixtures("path")
@@ -118,7 +127,7 @@ def test_what_the_caller_gives_is_the_callers() -> None:
     with pytest.warns(UserWarning, match="left out") as caught:
         router = send(routing_strategy="least-busy", redis_host=None)
     assert not [w for w in caught if "routing_strategy" in str(w.message)]
-    assert router.routing_strategy == "least-busy"
+    assert setting(router, "routing_strategy") == "least-busy"
     with pytest.raises(TypeError, match="no_such_setting"), pytest.warns(match="left out"):
         send(no_such_setting=1)
 
