@@ -22,7 +22,7 @@ from typing import Any
 from adapter.batches.calls import Calls, Outcome
 from adapter.batches.pool import START_SECONDS
 from adapter.errors import AdapterError
-from adapter.upstream.loading import load_for_command
+from adapter.upstream.loading import set_command_defaults
 
 __all__ = ["Child", "answer_calls"]
 
@@ -108,7 +108,7 @@ async def _receive(reader: asyncio.StreamReader) -> Any:
 def answer_calls(descriptor: int) -> None:
     """Make the calls that come over a socket, until its other end is gone; then exit at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
-    load_for_command()
+    set_command_defaults()
     try:
         asyncio.run(_serve(socket.socket(fileno=descriptor)))
     finally:

@@ -26,7 +26,7 @@ from adapter.config.provider import FIELDS, Provider
 from adapter.errors import AdapterError, ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.secrets.secret import Secret
-from adapter.upstream.loading import load_for_command
+from adapter.upstream.loading import set_command_defaults
 
 __all__ = ["Actors"]
 
@@ -86,7 +86,7 @@ class Actor:
         checked = (check_model(model, config, direct=direct) for model in models)
         wrong = [(str(error), int(error.code)) for error in checked if error is not None]
         if not wrong:
-            load_for_command()
+            set_command_defaults()
             await self._calls.start()
         return wrong
 

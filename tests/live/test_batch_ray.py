@@ -49,9 +49,10 @@ cluster.shutdown()
 class Cluster:
     """The cluster's side of the test; each node has ``P_KEY`` in its environment."""
 
-    def __init__(self, process: subprocess.Popen[str], temporary: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], temporary: Path, home: Path) -> None:
         self._process = process
         self.temporary = temporary
+        self.home = home
         self.address = str(self._read())
 
     def _read(self) -> Any:
@@ -67,14 +68,14 @@ class Cluster:
         self._read()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     temporary = Path("/tmp", f"r{os.getpid()}")  # sockets have short paths
-    environ = {**os.environ, "P_KEY": KEY, "RAY_USAGE_STATS_ENABLED": "0"}
-    nodes = {"XDG_CONFIG_HOME": str(tmp_path / "nodes"), "HOME": str(tmp_path / "nodes")}
-    environ |= {"RAY_TMPDIR": str(temporary), **nodes}
     temporary.mkdir(exist_ok=True)
-    (tmp_path / "nodes").mkdir()
+    home = tmp_path_factory.mktemp("nodes")
+    environ = {**os.environ, "P_KEY": KEY, "RAY_USAGE_STATS_ENABLED": "0"}
+    environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "*"}
+    environ |= {"RAY_TMPDIR": str(temporary), "XDG_CONFIG_HOME": str(home), "HOME": str(home)}
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         env=environ,
@@ -83,7 +84,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         text=True,
     ) as process:
         try:
-            yield Cluster(process, temporary)
+            yield Cluster(process, temporary, home)
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -168,6 +169,25 @@ def test_actors_on_two_nodes_answer_and_one_that_dies_costs_what_it_had(
     assert KEY.encode() not in shown
 
 
+def test_a_key_that_a_node_lacks_is_told_before_anything_is_sent(
+    cluster: Cluster, server: Recorder, adapter: Adapter, write: Write
+) -> None:
+    """One that is written out does not travel; that of the node's own configuration is used."""
+    write(provider(server.base_url, "p", api_key="sk-of-the-driver"))
+
+    done = adapter(*arguments(cluster))
+
+    assert done.returncode == 3
+    assert "on a node: provider 'p' takes its key from $P_API_KEY" in done.stderr
+    assert server.requests == []
+    assert "sk-of-the-driver" not in done.stderr
+    folder = cluster.home / "gptme"
+    folder.mkdir(parents=True)
+    (folder / "gptme.toml").write_text(provider(server.base_url, "p", api_key="sk-of-the-nodes"))
+    assert adapter(*arguments(cluster)).returncode == 0
+    assert {request.key for request in server.requests} == {"sk-of-the-nodes"}
+
+
 def test_a_node_that_dies_costs_what_it_had_and_unknown_is_told(
     cluster: Cluster, server: Recorder
 ) -> None:
@@ -184,22 +204,3 @@ def test_a_node_that_dies_costs_what_it_had_and_unknown_is_told(
     failed = read_lines("out.errors.jsonl")
     assert {one["error"]["code"] for one in failed} == {"unknown"}
     assert 1 <= len(failed) <= 6
-
-
-def test_a_key_that_a_node_lacks_is_told_before_anything_is_sent(
-    cluster: Cluster, server: Recorder, adapter: Adapter, write: Write, tmp_path: Path
-) -> None:
-    """One that is written out does not travel; that of the node's own configuration is used."""
-    write(provider(server.base_url, "p", api_key="sk-of-the-driver"))
-
-    done = adapter(*arguments(cluster))
-
-    assert done.returncode == 3
-    assert "on a node: provider 'p' takes its key from $P_API_KEY" in done.stderr
-    assert server.requests == []
-    assert "sk-of-the-driver" not in done.stderr
-    folder = tmp_path / "nodes" / "gptme"
-    folder.mkdir(parents=True)
-    (folder / "gptme.toml").write_text(provider(server.base_url, "p", api_key="sk-of-the-nodes"))
-    assert adapter(*arguments(cluster)).returncode == 0
-    assert {request.key for request in server.requests} == {"sk-of-the-nodes"}
