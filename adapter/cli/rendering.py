@@ -15,9 +15,9 @@ __all__ = ["MarkdownWriter"]
 
 STYLES = {
     **dict.fromkeys(("block_quote", "h7"), "italic"),
-    **dict.fromkeys(("h4", "item.bullet", "item.number", "table.header"), "bold"),
+    **dict.fromkeys(("h3", "h4", "item.bullet", "item.number", "table.header"), "bold"),
     **dict.fromkeys(("hr", "list", "table.border"), "none"),
-    **dict.fromkeys(("link", "link_url"), "underline"),
+    **dict.fromkeys(("h2", "link", "link_url"), "underline"),
 }
 """rich's own are yellow, cyan, blue or dim, which a light or a dark terminal hardly shows.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
@@ -20,6 +21,7 @@ from litellm.main import completion as inner
 
 import adapter
 from adapter.call.drop_ins import FUNCTIONS
+from tests.command import PATIENCE
 from tests.recorder import ANSWER, Recorder, Reply, chat_reply
 from tests.wire.test_drop_ins import CASES, DECOYS, Case, case_id
 
@@ -171,21 +173,30 @@ def test_installations_nest_and_end_in_any_order_and_twice(server: Recorder) -> 
         early(model="p-1/m", messages=MESSAGES)
 
 
+RELOAD = """
+import importlib, adapter
+from litellm import completion
+from adapter.programs import install as module
+from adapter.upstream import exchange
+
+call = {"model": "p-1", "messages": [{"role": "user", "content": "q"}]}
+code = completion.__code__
+with adapter.install():
+    importlib.reload(exchange)
+    importlib.reload(module)
+    completion(**call)
+    assert module.installed()
+    with module.install():
+        completion(**call)
+assert completion.__code__ is code
+"""
+
+
 @pytest.mark.usefixtures("provider")
 def test_a_reload_keeps_the_installation(server: Recorder) -> None:
-    from adapter.programs import install as module
-    from adapter.upstream import exchange
-
-    code = early.__code__
-    with adapter.install():
-        importlib.reload(exchange)
-        importlib.reload(module)
-        early(model="p-1", messages=MESSAGES)
-        assert module.installed()
-        with module.install():
-            early(model="p-1", messages=MESSAGES)
+    """In a process of its own: the other tests know the classes of the first module."""
+    subprocess.run([sys.executable, "-c", RELOAD], check=True, timeout=PATIENCE)
     assert len(server.requests) == 2
-    assert early.__code__ is code
 
 
 @pytest.mark.usefixtures("provider")

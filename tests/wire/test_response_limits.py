@@ -268,6 +268,7 @@ def test_a_stream_may_take_longer_than_the_time_limit(
         for _ in range(8):
             yield chat_chunk({"content": "x"})
             time.sleep(0.25)
+        yield chat_chunk({}, "stop")
         yield b"data: [DONE]\n\n"
 
     server.script = lambda request: Reply(200, words())
