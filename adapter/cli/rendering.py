@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["MarkdownWriter"]
 
 STYLES = {
-    **dict.fromkeys(("block_quote", "h7"), "italic"),
-    **dict.fromkeys(("h3", "h4", "item.bullet", "item.number", "table.header"), "bold"),
+    **dict.fromkeys(("block_quote", "h5", "h6", "h7"), "italic"),
+    **dict.fromkeys(
+        ("h1", "h3", "h4", "item.bullet", "item.number", "kbd", "table.header"), "bold"
+    ),
     **dict.fromkeys(("hr", "list", "table.border"), "none"),
     **dict.fromkeys(("h2", "link", "link_url"), "underline"),
 }
