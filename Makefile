@@ -89,7 +89,7 @@ stress: $(VENV)/.test $(VENV)/.project ## the long versions of the tests of load
 	@$(BIN)/python -m pytest --stress -m stress -n 0 --timeout 3600 -o faulthandler_timeout=3500 $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FUZZ_SECONDS for each)
-	@$(BIN)/python tests/fuzz.py --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/.bench $(VENV)/.project .bench/llm/.made .bench/gptme/.made ## measure beside litellm, the OpenAI SDK, llm and gptme
 	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""Fuzz the readers of what others wrote, guided by coverage: ``python tests/fuzz.py --seconds 60``.
+"""Fuzz the readers of what others wrote, guided by coverage: ``python -m tests.fuzz --seconds 60``.
 
 Each function of ``tests.fuzzing`` runs in a process of its own, with atheris (libFuzzer). An input
 that breaks a promise is kept under ``.fuzzing/`` and tried again with ``--input``.
@@ -74,7 +74,16 @@ def _fuzz(target: str, seconds: int) -> int:
         FINDINGS.mkdir(exist_ok=True)
         options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-dict={words}"]
         options += ["-timeout=60", "-rss_limit_mb=2048", f"-artifact_prefix={FINDINGS}/{target}-"]
-        command = [sys.executable, __file__, "--target", target, "--child", *options, str(corpus)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--target",
+            target,
+            "--child",
+            *options,
+            str(corpus),
+        ]
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     shown = done.stdout + done.stderr
     tried = max((int(n) for n in re.findall(r"^#(\d+)", shown, re.MULTILINE)), default=0)
@@ -84,15 +93,13 @@ def _fuzz(target: str, seconds: int) -> int:
     found = re.findall(r"Test unit written to (\S+)", shown)
     print(shown[-4000:])  # noqa: T201
     for path in found:
-        print(f"to try it again: python tests/fuzz.py --target {target} --input {path}")  # noqa: T201
+        print(f"to try it again: python -m tests.fuzz --target {target} --input {path}")  # noqa: T201
     return 1
 
 
 def _child(target: str, options: list[str]) -> int:
     """Run libFuzzer in this process, which it ends."""
     atheris: Any = import_module("atheris")  # has no types, and is not installed to run mypy
-    # this file was started by its path, so its folder is on the module path, and not the root
-    sys.path[0] = str(ROOT)
     with atheris.instrument_imports(include=["adapter"]):
         from tests import fuzzing
 

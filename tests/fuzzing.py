@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from adapter.call.resolution import Resolution, resolve
 from adapter.config.loading import Config, load_config
 from adapter.config.provider import Provider
-from adapter.errors import ConfigError, MissingModelError, Problem
+from adapter.errors import ConfigError, MissingModelError, Problem, UnknownProviderError
 from tests.command import run
 
 __all__ = [
@@ -90,7 +90,7 @@ def model_string(data: bytes) -> None:
     model = data.decode("utf-8", "surrogateescape")
     try:
         found = resolve(model, NAMED)
-    except (MissingModelError, ConfigError):
+    except (MissingModelError, UnknownProviderError, ConfigError):
         return
     if found.provider is None:
         assert found.embedded or not model or found.model == model
