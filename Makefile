@@ -7,6 +7,7 @@ UV ?= uv
 LOCK_ARGS ?=
 FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
+FRAMEWORKS ?=
 CHROMIUM ?= /usr/bin/chromium
 MATRIX ?= all
 NEWEST ?= lock
@@ -33,10 +34,10 @@ REMAKE := $(shell test -x $(BIN)/python -a ! -e $(BUSY) || echo remake)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs coverage matrix stress fuzz bench browser prefixes lock clean remake
+.PHONY: help demo test lint types docs coverage matrix stress fuzz bench browser frameworks frameworks-lock prefixes lock clean remake
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.12 make test      make .venv with another Python (after make clean)'
 	@echo '  make test PYTEST_ARGS="-k keys"  pass arguments to pytest'
@@ -94,6 +95,9 @@ fuzz: $(VENV)/.fuzz $(VENV)/.project ## fuzz the parsers, guided by coverage (FU
 bench: $(VENV)/.bench $(VENV)/.project .bench/llm/.made .bench/gptme/.made ## measure beside litellm, the OpenAI SDK, llm and gptme
 	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
+frameworks: $(VENV)/.test $(VENV)/.project ## run frameworks and programs for real, each in an environment of its own (needs uv, npm)
+	@$(BIN)/python -m tests.frameworks $(FRAMEWORKS)
+
 browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIUM=/usr/bin/chromium)
 	@$(BIN)/python docs/check_site.py --chromium $(CHROMIUM)
 
@@ -109,6 +113,11 @@ prefixes: $(VENV)/.test $(VENV)/.project ## write adapter/upstream/prefixes.json
 
 # requirements/demo.txt is what runs the product, test.txt that and everything to check it; the
 # same versions in both, so that one .venv serves both.
+LOCKED := raw=litellm dspy=dspy langchain=langchain-litellm smolagents=smolagents[litellm] \
+	instructor=instructor openai-agents=openai-agents[litellm] llama-index=llama-index-llms-litellm \
+	mem0=mem0ai pydantic-ai=pydantic-ai-slim[openai] llm=llm gptme=gptme google-adk=google-adk \
+	crewai=crewai inspect-ai=inspect-ai browser-use=browser-use lm-eval=lm-eval[api] aider=aider-chat
+
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
 
@@ -129,9 +138,16 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	for peer in llm gptme; do \
 		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
+# Without hashes: nothing else uses them. aider has an older LiteLLM, and needs this package outside only.
+frameworks-lock:
+	for row in $(LOCKED); do echo $${row#*=} | $(UV) pip compile --quiet --no-config --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command 'make frameworks-lock' $(LOCK_ARGS) \
+		$$(test $$row = aider=aider-chat || echo pyproject.toml) - \
+		-o requirements/frameworks/$${row%%=*}.txt || exit 1; done
+
 clean: ## remove .venv, caches and builds
 	rm -f .coverage .coverage.*
-	rm -rf $(VENV) .bench .matrix build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench .frameworks .matrix build dist site .fuzzing .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: $(REMAKE)

@@ -103,8 +103,7 @@ def install() -> Installation:
     That are the functions of the same names as ours, ``litellm.Router(model_list=...)`` and
     LiteLLM's helpers (``supports_*``, ``get_model_info``, ...), whoever holds a reference to them
     already. A call that names ``custom_llm_provider=``, and one for any other model, stays
-    LiteLLM's. Imports LiteLLM, which takes seconds, and undoes itself after a ``with`` block.
-    Raises :class:`AdapterError` where this LiteLLM's functions cannot be exchanged.
+    LiteLLM's. Imports LiteLLM, which takes seconds. A ``with`` block undoes it at its end.
     """
     return Installation()
 

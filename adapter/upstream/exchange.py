@@ -31,6 +31,7 @@ def enclose({cells}):
 
 
 class _Served(NamedTuple):
+    function: FunctionType
     original: Callable[..., Any]
     serve: Serve
 
@@ -39,8 +40,8 @@ class _Served(NamedTuple):
 
 
 served: list[_Served] = globals().get("served", [])
-"""All that was ever exchanged: a call under way may ask for it after the end. It outlives a reload
-of this module."""
+"""All that was ever exchanged, once: a call under way may ask for it after the end. It outlives a
+reload of this module."""
 
 
 class Exchange:
@@ -61,8 +62,10 @@ class Exchange:
             function.__closure__,
         )
         original.__kwdefaults__ = function.__kwdefaults__
-        served.append(_Served(original, serve))
-        self._stand_in = _stand_in(function, len(served) - 1)
+        same = (n for n, entry in enumerate(served) if entry.function is function)
+        index = next(same, len(served))
+        served[index : index + 1] = [_Served(function, original, serve)]
+        self._stand_in = _stand_in(function, index)
         if not hasattr(function, "__wrapped__"):  # else its signature is that one's
             function.__signature__ = self.signature  # type: ignore[attr-defined]  # PEP 362
         function.__code__ = self._stand_in

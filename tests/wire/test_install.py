@@ -192,6 +192,15 @@ assert completion.__code__ is code
 """
 
 
+def test_installing_again_and_again_keeps_nothing() -> None:
+    from adapter.upstream import exchange
+
+    with adapter.install():
+        first = len(exchange.served)
+    with adapter.install():
+        assert len(exchange.served) == first
+
+
 @pytest.mark.usefixtures("provider")
 def test_a_reload_keeps_the_installation(server: Recorder) -> None:
     """In a process of its own: the other tests know the classes of the first module."""
