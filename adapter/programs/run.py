@@ -140,7 +140,10 @@ def _wait(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         elif signal.Signals(number).name not in FROM_TERMINAL or not _in_foreground():
             process.send_signal(number)  # not sent to one that has ended
 
-    before = {n: signal.signal(n, forward) for n in map(_number, FORWARDED) if n is not None}
+    numbers = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]  # Windows
+    # what is ignored, as by nohup, the command is to ignore, too
+    numbers = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, forward) for number in numbers}
     try:
         try:
             process = subprocess.Popen(arguments, env=dict(environ))
@@ -170,10 +173,6 @@ def end_as(code: int) -> int:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code % 256
-
-
-def _number(name: str) -> int | None:
-    return getattr(signal, name, None)  # Windows has few
 
 
 def _in_foreground() -> bool:

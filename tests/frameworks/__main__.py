@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,7 +132,7 @@ ROWS = (
             ("llm", "llm", "llm", "llm hi"),
             (
                 "openai",
-                "raw",
+                "aider",  # the newest SDKs have no such command
                 "openai",
                 "openai api chat.completions.create -m p-1/org/m -g user hi",
             ),
@@ -222,37 +223,52 @@ def _fault(aspect: str, output: str, requests: list[Request]) -> str | None:
 def _run(row: Row, server: Recorder, environ: Mapping[str, str], home: Path) -> dict[str, str]:
     """Return aspect -> how it went: ``yes``, empty where there is no such thing, or the fault."""
     programs = _make(row.home)
-    results = {"version": _version(row, programs)}
-    adapter = [sys.executable, "-m", "adapter", "run"]
-    for aspect in ASPECTS:
-        if aspect in row.without:
-            results[aspect] = ""
-            continue
-        server.requests.clear()
-        case = [str(programs / "python"), str(Path(__file__).with_name("cases.py"))]
-        command = [*case, row.name, row.mode, aspect]
-        model = "p-1/denied" if aspect == "error" else "p-1/org/m"
-        if row.command:
-            command = [str(programs / row.command[0]), *row.command[1:]]
-            if row.mode == "run":
-                command = [*adapter, "-m", model, "--", *command]
-        elif row.mode == "gateway":
-            command = [*adapter, "--", *command]
-        done = subprocess.run(
+    results = {"version": _version(row, programs), **dict.fromkeys(ASPECTS, "")}
+    aspects = [aspect for aspect in ASPECTS if aspect not in row.without]
+    case = [str(programs / "python"), str(Path(__file__).with_name("cases.py"))]
+    command = [*case, row.name, row.mode, *aspects]
+    if row.command:
+        command = [str(programs / row.command[0]), *row.command[1:]]
+    if row.mode in ("gateway", "run"):
+        model = ("-m", "p-1/org/m") if row.mode == "run" else ()
+        command = [sys.executable, "-m", "adapter", "run", *model, "--", *command]
+    with (
+        open(home / "stderr", "w+", encoding="utf-8") as errors,
+        subprocess.Popen(
             command,
-            env={**environ, "CASE_MODEL": model, "PYTHONPATH": str(ROOT)},
+            env=dict(environ),
             cwd=home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=subprocess.DEVNULL if row.command else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        fault = _fault(aspect, done.stdout, server.requests)
-        if fault:
-            sys.stderr.write(f"{row.name} {row.mode} {aspect}: {fault}\n{done.stderr[-2000:]}\n")
-        results[aspect] = fault or "yes"
+        ) as process,
+    ):
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        for aspect in aspects:
+            server.requests.clear()
+            output = _output(process, row)
+            if fault := _fault(aspect, output, list(server.requests)):
+                errors.seek(0)
+                sys.stderr.write(f"{row.name} {row.mode} {aspect}: {fault}\n{output[:300]}\n")
+                sys.stderr.write(errors.read()[-1500:])
+            results[aspect] = fault or "yes"
+        timer.cancel()
     return results
+
+
+def _output(process: subprocess.Popen[str], row: Row) -> str:
+    """Return what a program prints, or what a case says of one aspect, once it is told to begin."""
+    assert process.stdout is not None
+    if row.command:
+        return process.stdout.read()
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write("next\n")
+        process.stdin.flush()
+    lines = iter(process.stdout.readline, "")
+    return next((line for line in lines if line.startswith("RESULT")), "")
 
 
 def _table(results: Mapping[Row, Mapping[str, str]]) -> str:

@@ -1,8 +1,8 @@
 """What each framework is asked to do, run in an environment of its own.
 
-Usage: python cases.py FRAMEWORK MODE ASPECT. Prints what came back; the runner looks at that and at
-what the server received. MODE is ``install`` (``adapter.install()``) or ``gateway`` (the variables
-of ``adapter run``). Nothing here imports more than the framework that is asked for.
+Usage: python cases.py FRAMEWORK MODE ASPECT... Prints what came back; the runner looks at that and
+at what the server received. MODE is ``install`` (``adapter.install()``) or ``gateway`` (the
+variables of ``adapter run``). Nothing here imports more than the framework that is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-MODEL = os.environ.get("CASE_MODEL", "p-1/org/m")
+MODEL = "p-1/org/m"
 PROMPT = "What is the weather in Paris?"
 MESSAGES = [{"role": "user", "content": PROMPT}]
 SCHEMA = {
@@ -26,6 +26,15 @@ TOOL = {
     "function": {"name": "weather", "description": "The weather", "parameters": SCHEMA},
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "City", "schema": SCHEMA, "strict": True}}
+
+
+LOOP = asyncio.new_event_loop()
+asyncio.set_event_loop(LOOP)
+
+
+def run(awaitable: Any) -> Any:
+    """Return what ``awaitable`` gives, in the one event loop that clients are kept for."""
+    return LOOP.run_until_complete(awaitable)
 
 
 def weather(city: str) -> str:
@@ -71,7 +80,7 @@ def dspy(mode: str, aspect: str) -> Any:
         async def read() -> list[Any]:
             return [part async for part in program(question=PROMPT)]
 
-        return asyncio.run(read())
+        return run(read())
     if aspect == "tools":
         return d.LM(proxied(mode), cache=False)(PROMPT, tools=[TOOL])
     if aspect == "structured":
@@ -171,7 +180,7 @@ def openai_agents(mode: str, aspect: str) -> Any:
             parts = [e async for e in result.stream_events() if e.type == "raw_response_event"]
             return "".join(getattr(e.data, "delta", "") for e in parts)
 
-        return asyncio.run(read())
+        return run(read())
     result = a.Runner.run_sync(agent, PROMPT)
     return result.context_wrapper.usage if aspect == "usage" else result.final_output
 
@@ -192,7 +201,8 @@ def llama_index(mode: str, aspect: str) -> Any:
     if aspect == "streamed":
         return "".join(c.delta or "" for c in llm.stream_chat(chat))
     if aspect == "tools":
-        return llm.chat_with_tools([FunctionTool.from_defaults(weather)], PROMPT).message
+        reply = llm.chat_with_tools([FunctionTool.from_defaults(weather)], PROMPT)
+        return llm.get_tool_calls_from_response(reply)
     if aspect == "structured":
         return llm.as_structured_llm(City).chat(chat).message.content
     reply = llm.chat(chat)
@@ -200,10 +210,16 @@ def llama_index(mode: str, aspect: str) -> Any:
 
 
 def mem0(mode: str, aspect: str) -> Any:
-    from mem0.configs.llms.base import BaseLlmConfig
-    from mem0.llms.litellm import LiteLLM
+    if mode == "install":
+        from mem0.configs.llms.base import BaseLlmConfig
+        from mem0.llms.litellm import LiteLLM
 
-    llm = LiteLLM(BaseLlmConfig(model=proxied(mode)))
+        llm = LiteLLM(BaseLlmConfig(model=MODEL))
+    else:  # for litellm_proxy/... its LiteLLM class refuses tools
+        from mem0.configs.llms.openai import OpenAIConfig
+        from mem0.llms.openai import OpenAILLM
+
+        llm = OpenAILLM(OpenAIConfig(model=MODEL))
     if aspect == "tools":
         return llm.generate_response(MESSAGES, tools=[TOOL])
     if aspect == "structured":
@@ -221,9 +237,7 @@ def pydantic_ai(mode: str, aspect: str) -> Any:
         city: str
 
     kind = City if aspect == "structured" else str
-    agent = Agent(
-        f"{os.environ.get('CASE_PREFIX', 'openai-chat')}:{MODEL}", output_type=kind, retries=0
-    )
+    agent = Agent(f"openai:{MODEL}", output_type=kind, retries=0)
     if aspect == "tools":
         agent.tool_plain(weather)
     if aspect == "streamed":
@@ -232,7 +246,7 @@ def pydantic_ai(mode: str, aspect: str) -> Any:
             async with agent.run_stream(PROMPT) as run:
                 return "".join([part async for part in run.stream_text(delta=True)])
 
-        return asyncio.run(read())
+        return run(read())
     result = agent.run_sync(PROMPT)
     usage = result.usage() if callable(result.usage) else result.usage
     return usage if aspect == "usage" else result.output
@@ -273,7 +287,7 @@ def google_adk(mode: str, aspect: str) -> Any:
             shown.append(event.usage_metadata if aspect == "usage" else event.content)
         return str(shown)
 
-    return asyncio.run(ask())
+    return run(ask())
 
 
 def crewai(mode: str, aspect: str) -> Any:
@@ -311,7 +325,7 @@ def inspect_ai(mode: str, aspect: str) -> Any:
         )
     elif aspect != "streamed":
         more["config"] = GenerateConfig(max_retries=0)
-    reply = asyncio.run(model.generate(PROMPT, **more))
+    reply = run(model.generate(PROMPT, **more))
     if aspect == "tools":
         return reply.message.tool_calls
     return reply.usage if aspect == "usage" else reply.completion
@@ -327,7 +341,7 @@ def browser_use(mode: str, aspect: str) -> Any:
 
     llm = ChatOpenAI(model=MODEL, max_retries=0)
     kind = City if aspect == "structured" else None
-    reply = asyncio.run(llm.ainvoke([UserMessage(content=PROMPT)], output_format=kind))
+    reply = run(llm.ainvoke([UserMessage(content=PROMPT)], output_format=kind))
     return reply.usage if aspect == "usage" else reply.completion
 
 
@@ -364,19 +378,23 @@ CASES = {
 
 
 def main() -> None:
-    """Run one case; an error of the framework's ends with its name."""
-    framework, mode, aspect = sys.argv[1:]
+    """Run a framework's aspects, each when a line of stdin says so."""
+    global MODEL  # noqa: PLW0603 - what all cases ask for
+    framework, mode, *aspects = sys.argv[1:]
     if mode == "install":
         import adapter
 
         adapter.install()
-    try:
-        result = CASES[framework](mode, "plain" if aspect == "error" else aspect)
-    except Exception as error:
-        if aspect != "error":
-            raise
-        result = f"{type(error).__name__}: {error}"
-    print("RESULT", str(result).replace("\n", " ")[:2000])  # noqa: T201 - what the runner reads
+    for aspect in aspects:
+        sys.stdin.readline()
+        if aspect == "error":
+            MODEL = "p-1/denied"
+        try:
+            result = CASES[framework](mode, "plain" if aspect == "error" else aspect)
+        except Exception as error:  # noqa: BLE001 - the runner says whether it is the right one
+            result = f"{type(error).__name__}: {error}"
+        shown = str(result).replace("\n", " ")[:2000]
+        print("\nRESULT", shown, flush=True)  # noqa: T201 - what the runner reads
 
 
 if __name__ == "__main__":

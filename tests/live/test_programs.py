@@ -169,6 +169,16 @@ def test_the_end_by_a_signal_is_the_commands(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("gateway")
+def test_what_is_ignored_stays_ignored(place: Place) -> None:
+    show = "import signal; print(signal.getsignal(signal.SIGHUP).name)"
+    script = f"trap '' HUP; exec {sys.executable} -m adapter run -- {sys.executable} -c '{show}'"
+    done = subprocess.run(
+        ["sh", "-c", script], env=place.environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "SIG_IGN\n"
+
+
+@pytest.mark.usefixtures("gateway")
 def test_the_terminal_is_the_commands_and_ctrl_c_reaches_it_once(place: Place) -> None:
     code = (
         "import os, signal\ntimes = []\nsignal.signal(2, lambda *_: times.append(1))\n"
