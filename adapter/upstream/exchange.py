@@ -31,7 +31,7 @@ def enclose({cells}):
 
 
 class _Served(NamedTuple):
-    function: FunctionType
+    function: Any
     original: Callable[..., Any]
     serve: Serve
 
