@@ -111,8 +111,10 @@ class Progress:
 
 def _replace(line: str) -> None:
     """Put ``line`` in place of what was drawn; no answer waits for a terminal that is stopped."""
-    with suppress(OSError, ValueError):  # it has gone
-        if select.select([], [sys.stderr], [], FRAME_SECONDS)[1]:
+    with suppress(OSError, ValueError, AttributeError):  # it has gone, or Windows has no poll
+        terminal = select.poll()
+        terminal.register(sys.stderr, select.POLLOUT)
+        if terminal.poll(FRAME_SECONDS * 1000):
             columns = os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH
             sys.stderr.write(ERASE + fit(line, columns - 1))
             sys.stderr.flush()
