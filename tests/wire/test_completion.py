@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from adapter.config.loading import load_config
 from adapter.providers.model_cache import cache_models
-from tests.command import PATIENCE, console_script, provider, run
+from tests.command import console_script, is_readable, provider, run
 
 WORDS = [
     (["adapter", "pro"], {"providers"}),
@@ -155,8 +154,7 @@ def type_into(
     def wait_for(text: str) -> None:
         nonlocal shown
         while text not in shown:
-            ready, _, _ = select.select([user], [], [], PATIENCE)
-            assert ready, f"{text!r} did not come: {shown!r}"
+            assert is_readable(user), f"{text!r} did not come: {shown!r}"
             shown += os.read(user, 65536).decode()
 
     try:
