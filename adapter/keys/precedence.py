@@ -57,10 +57,15 @@ class KeySource:
 
     setting: str
     value: Any = field(repr=False)
+    _text: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        text = _LABELS[self.setting].format(one_line(str(self.value)))
+        object.__setattr__(self, "_text", text)
 
     def __str__(self) -> str:
         """Return the source as ``providers list`` shows it; never the key."""
-        return _LABELS[self.setting].format(one_line(str(self.value)))
+        return self._text
 
     @property
     def variable(self) -> str | None:
@@ -107,8 +112,8 @@ def lookup(
     """
     read = (os.environ if environ is None else environ).get
     bare = variable.removeprefix("GPTME_")
-    for value in (read(f"GPTME_{bare}"), read(bare), table.get(bare)):
-        if value and (stripped := value.strip()):
+    for name, place in ((f"GPTME_{bare}", read), (bare, read), (bare, table.get)):
+        if (value := place(name)) and (stripped := value.strip()):
             return stripped
     return None
 

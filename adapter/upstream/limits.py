@@ -279,6 +279,7 @@ class _Connection:
     def __init__(self, stream: Any, error: Callable[[str], Exception]) -> None:
         self._stream = stream
         self._error = error
+        self.write, self.get_extra_info = stream.write, stream.get_extra_info  # each call asks both
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         deadline = _clock.deadline
