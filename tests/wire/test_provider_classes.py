@@ -36,7 +36,10 @@ BASE = f"http://{HOST}/v1"
 KEY, HEADER, CALLERS = "sk-canary-of-the-provider", "canary-of-a-header", "sk-canary-of-the-caller"
 CLASSES = sorted(str(getattr(name, "value", name)) for name in litellm.provider_list)
 
-SENDING_VARIABLES = {"azure", "azure_ai", "azure_text", "clarifai", "text-completion-inception"}
+SENDING_VARIABLES = {
+    *("azure", "azure_ai", "azure_text", "clarifai", "text-completion-inception"),
+    *("chatgpt", "opencode_go"),  # of 1.110
+}
 """Classes for which LiteLLM makes an SDK client of its own: docs/security.md says what it sends."""
 
 CONFIG = f"""\
