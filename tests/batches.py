@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.command import PATIENCE
 from tests.recorder import Recorder, Request
 
 
@@ -50,3 +53,25 @@ def asked(server: Recorder) -> Counter[str]:
 def turn(server: Recorder, request: Request) -> int:
     """Return as which request, counted from 1, this one came: others may have come meanwhile."""
     return 1 + next(n for n, one in enumerate(server.requests) if one is request)
+
+
+@contextmanager
+def held(server: Recorder, after: int = 0) -> Iterator[threading.Event]:
+    """Let a server answer ``after`` requests and no more until the event is set."""
+    event = threading.Event()
+
+    def script(request: Request) -> None:
+        if turn(server, request) > after:
+            event.wait(PATIENCE)
+
+    server.script = script
+    try:
+        yield event
+    finally:
+        event.set()
+
+
+def check_once(number: int) -> None:
+    """Check that each of ``number`` lines stands in the files of results exactly once."""
+    found = ids("out.jsonl") + ids("out.errors.jsonl")
+    assert sorted(found) == sorted(f"id-{n}" for n in range(number))

@@ -92,10 +92,7 @@ def dspy(mode: str, aspect: str) -> Any:
     return d.LM(proxied(mode), cache=False, num_retries=0)(PROMPT)
 
 
-def langchain(mode: str, aspect: str) -> Any:
-    from langchain_litellm import ChatLiteLLM
-
-    llm = ChatLiteLLM(model=proxied(mode), max_retries=0)
+def ask_langchain(llm: Any, aspect: str) -> Any:
     if aspect == "streamed":
         return "".join(str(c.content) for c in llm.stream(PROMPT))
     if aspect == "tools":
@@ -106,6 +103,12 @@ def langchain(mode: str, aspect: str) -> Any:
         ).invoke(PROMPT)
     reply = llm.invoke(PROMPT)
     return reply.usage_metadata if aspect == "usage" else reply.content
+
+
+def langchain(mode: str, aspect: str) -> Any:
+    from langchain_litellm import ChatLiteLLM
+
+    return ask_langchain(ChatLiteLLM(model=proxied(mode), max_retries=0), aspect)
 
 
 def langchain_router(mode: str, aspect: str) -> Any:
@@ -114,16 +117,7 @@ def langchain_router(mode: str, aspect: str) -> Any:
 
     entry = {"model_name": "any", "litellm_params": {"model": proxied(mode)}}
     llm = ChatLiteLLMRouter(router=Router(model_list=[entry], num_retries=0), model_name="any")
-    if aspect == "streamed":
-        return "".join(str(c.content) for c in llm.stream(PROMPT))
-    if aspect == "tools":
-        return llm.bind_tools([TOOL]).invoke(PROMPT).tool_calls
-    if aspect == "structured":
-        return llm.with_structured_output(
-            {**SCHEMA, "title": "City", "description": "a city"}
-        ).invoke(PROMPT)
-    reply = llm.invoke(PROMPT)
-    return reply.usage_metadata if aspect == "usage" else reply.content
+    return ask_langchain(llm, aspect)
 
 
 def smolagents(mode: str, aspect: str) -> Any:

@@ -7,16 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.batches import asked, ids, lines, read_lines, turn, write_lines
+from tests.batches import asked, check_once, held, lines, read_lines, write_lines
 from tests.command import PATIENCE, provider, started
-from tests.recorder import Recorder, Request
+from tests.recorder import Recorder
+from tests.waiting import come_to
 
 pytest.importorskip("ray", reason="needs the extra ray, which is not installed")
 
@@ -117,39 +117,14 @@ def actors() -> list[int]:
     return found
 
 
-def check_once() -> None:
-    assert sorted([*ids("out.jsonl"), *ids("out.errors.jsonl")]) == sorted(
-        f"id-{n}" for n in range(NUMBER)
-    )
-
-
-def hold(server: Recorder, after: int) -> threading.Event:
-    """Let a server answer ``after`` requests and no more until the event is set."""
-    event = threading.Event()
-
-    def script(request: Request) -> None:
-        if turn(server, request) > after:
-            event.wait(PATIENCE)
-
-    server.script = script
-    return event
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    done = threading.Event()
-    for _ in range(int(PATIENCE * 20)):
-        if condition():
-            return
-        done.wait(0.05)
-    raise AssertionError("it did not come about")
-
-
 def test_actors_on_two_nodes_answer_and_one_that_dies_costs_what_it_had(
     cluster: Cluster, server: Recorder, adapter: Adapter
 ) -> None:
-    release = hold(server, after=10)
-    with started(*arguments(cluster, "--concurrency", "6")) as process:
-        wait_until(lambda: len(server.requests) >= 16)
+    with (
+        held(server, after=10) as release,
+        started(*arguments(cluster, "--concurrency", "6")) as process,
+    ):
+        assert come_to(lambda: len(server.requests) >= 16)
         assert len(actors()) == 2
         os.kill(actors()[0], signal.SIGKILL)
         release.set()
@@ -158,7 +133,7 @@ def test_actors_on_two_nodes_answer_and_one_that_dies_costs_what_it_had(
         shown = process.stderr.read()
 
     assert code == 0, shown
-    check_once()
+    check_once(NUMBER)
     assert {request.key for request in server.requests} == {KEY}
     assert sum(asked(server).values()) <= NUMBER + 6
     assert adapter(*arguments(cluster)).returncode == 0  # nothing is left, so no actor starts
@@ -191,16 +166,18 @@ def test_a_key_that_a_node_lacks_is_told_before_anything_is_sent(
 def test_a_node_that_dies_costs_what_it_had_and_unknown_is_told(
     cluster: Cluster, server: Recorder
 ) -> None:
-    release = hold(server, after=10)
-    with started(*arguments(cluster, "--concurrency", "6", "--no-repeat")) as process:
-        wait_until(lambda: len(server.requests) >= 16)
+    with (
+        held(server, after=10) as release,
+        started(*arguments(cluster, "--concurrency", "6", "--no-repeat")) as process,
+    ):
+        assert come_to(lambda: len(server.requests) >= 16)
         cluster.remove_node()
-        wait_until(lambda: len(actors()) < 2)  # a node's processes end a moment later
+        assert come_to(lambda: len(actors()) < 2)  # a node's processes end a moment later
         release.set()
         code = process.wait(PATIENCE)
 
     assert code == 1
-    check_once()
+    check_once(NUMBER)
     assert set(asked(server).values()) == {1}
     failed = read_lines("out.errors.jsonl")
     assert {one["error"]["code"] for one in failed} == {"unknown"}

@@ -10,17 +10,27 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapter import batch
-from tests.batches import asked, ids, line, lines, prompt, read_lines, turn, write_lines
+from tests.batches import (
+    asked,
+    check_once,
+    held,
+    ids,
+    line,
+    lines,
+    prompt,
+    read_lines,
+    write_lines,
+)
 from tests.command import PATIENCE, at_a_terminal, provider, started
 from tests.recorder import Recorder, Reply, Request
+from tests.waiting import come_to
 
 Write = Callable[..., Path]
 Adapter = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,37 +43,6 @@ ARGUMENTS = ("batch", "in.jsonl", "out.jsonl", "--direct")
 def configured(write: Write, server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     write(provider(server.base_url, "p", api_key_env="P_KEY"))
     monkeypatch.setenv("P_KEY", KEY)
-
-
-@contextmanager
-def held(server: Recorder, after: int = 0) -> Iterator[threading.Event]:
-    """Let a server answer ``after`` requests and no more until the event is set."""
-    event = threading.Event()
-
-    def script(request: Request) -> None:
-        if turn(server, request) > after:
-            event.wait(PATIENCE)
-
-    server.script = script
-    try:
-        yield event
-    finally:
-        event.set()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds that another process brings about."""
-    done = threading.Event()
-    for _ in range(int(PATIENCE * 100)):
-        if condition():
-            return
-        done.wait(0.01)
-    raise AssertionError("it did not come about")
-
-
-def check_once(number: int) -> None:
-    found = ids("out.jsonl") + ids("out.errors.jsonl")
-    assert sorted(found) == sorted(f"id-{n}" for n in range(number))
 
 
 def test_the_summary_is_for_people_or_for_machines(adapter: Adapter) -> None:
@@ -130,7 +109,7 @@ def test_nothing_is_sent_where_something_is_wrong(
 def test_a_second_run_is_told_of_the_first(adapter: Adapter, server: Recorder) -> None:
     write_lines(lines(3))
     with held(server) as release, started(*ARGUMENTS) as process:
-        wait_for(lambda: len(server.requests) == 3)
+        assert come_to(lambda: len(server.requests) == 3)
         second = adapter(*ARGUMENTS)
         release.set()
         assert process.wait(PATIENCE) == 0
@@ -144,7 +123,7 @@ def test_a_second_run_is_told_of_the_first(adapter: Adapter, server: Recorder) -
 def test_ctrl_c_waits_for_what_is_in_flight(server: Recorder, adapter: Adapter) -> None:
     write_lines(lines(20))
     with held(server, after=4) as release, started(*ARGUMENTS, "--concurrency", "2") as process:
-        wait_for(lambda: len(server.requests) == 6)
+        assert come_to(lambda: len(server.requests) == 6)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert b"waiting for what is in flight" in process.stderr.readline()
@@ -160,7 +139,7 @@ def test_ctrl_c_waits_for_what_is_in_flight(server: Recorder, adapter: Adapter) 
 def test_ctrl_c_twice_drops_what_is_in_flight(server: Recorder, adapter: Adapter) -> None:
     write_lines(lines(20))
     with held(server, after=4), started(*ARGUMENTS, "--concurrency", "2") as process:
-        wait_for(lambda: len(server.requests) == 6)
+        assert come_to(lambda: len(server.requests) == 6)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         process.stderr.readline()
@@ -228,7 +207,7 @@ def test_a_process_that_dies_costs_what_it_had_in_flight(repeat: bool, server: R
         held(server, after=8) as release,
         started(*arguments, *([] if repeat else ["--no-repeat"])) as process,
     ):
-        wait_for(lambda: len(server.requests) == 12)
+        assert come_to(lambda: len(server.requests) == 12)
         command_lines = [Path(f"/proc/{n}/cmdline").read_bytes() for n in children(process.pid)]
         for child in children(process.pid):  # one after the other; they are replaced
             os.kill(child, signal.SIGKILL)
@@ -252,17 +231,17 @@ def test_a_process_that_dies_costs_what_it_had_in_flight(repeat: bool, server: R
 def test_processes_end_with_the_command(server: Recorder) -> None:
     write_lines(lines(30))
     with held(server), started(*ARGUMENTS, "--processes", "2") as process:
-        wait_for(lambda: len(server.requests) > 0)
+        assert come_to(lambda: len(server.requests) > 0)
         started_by_it = children(process.pid)
         process.kill()
         process.wait(PATIENCE)
-        wait_for(lambda: not any(Path(f"/proc/{n}/fd").exists() for n in started_by_it))
+        assert come_to(lambda: not any(Path(f"/proc/{n}/fd").exists() for n in started_by_it))
 
 
 def test_what_was_in_flight_at_a_kill_is_not_repeated(server: Recorder, adapter: Adapter) -> None:
     write_lines(lines(20))
     with held(server, after=5), started(*ARGUMENTS, "--concurrency", "4") as process:
-        wait_for(lambda: len(server.requests) == 9)
+        assert come_to(lambda: len(server.requests) == 9)
         process.kill()
         process.wait(PATIENCE)
 
