@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from adapter.cli.options import config_option, models_word
+from adapter.cli.options import config_option, model_option, parameters_option
 
 __all__ = ["batch"]
 
@@ -21,28 +21,15 @@ COUNT = click.IntRange(0)
 @click.argument("input", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
 @click.option("--errors", metavar="FILE", help="Where failures go. [default: OUTPUT.errors.jsonl]")
-@click.option(
-    "-m",
-    "--model",
-    envvar="ADAPTER_MODEL",
-    shell_complete=models_word,
-    metavar="PROVIDER[/MODEL]",
-    help="For lines that name no model. [env: ADAPTER_MODEL]",
-)
+@model_option("For lines that name no model. [env: ADAPTER_MODEL]")
 @click.option(
     "--prompt",
     metavar="TEXT",
     help="INPUT is CSV, JSONL of plain records or Parquet; {FIELD} stands for a field of a record.",
 )
 @click.option("-s", "--system", metavar="TEXT", help="System message, with --prompt.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    nargs=2,
-    multiple=True,
-    metavar="KEY VALUE",
-    help="A field for bodies that lack it, as in -o temperature 0. JSON is parsed. Repeatable.",
+@parameters_option(
+    "A field for bodies that lack it, as in -o temperature 0. JSON is parsed. Repeatable."
 )
 @click.option("--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check it.")
 @click.option("--limit", type=POSITIVE, metavar="N", help="Only the first N lines.")

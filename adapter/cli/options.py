@@ -21,7 +21,9 @@ __all__ = [
     "dry_run_option",
     "load",
     "load_or_new",
+    "model_option",
     "models_word",
+    "parameters_option",
     "providers_word",
 ]
 
@@ -49,6 +51,25 @@ config_option: Callable[[Decorated], Decorated] = click.option(
 dry_run_option: Callable[[Decorated], Decorated] = click.option(
     "--dry-run", is_flag=True, help="Print what would change as a diff, write nothing."
 )
+
+
+def model_option(help: str) -> Callable[[Decorated], Decorated]:
+    """Return the option ``-m`` of what asks a model."""
+    return click.option(
+        "-m",
+        "--model",
+        envvar="ADAPTER_MODEL",
+        shell_complete=models_word,
+        metavar="PROVIDER[/MODEL]",
+        help=help,
+    )
+
+
+def parameters_option(help: str) -> Callable[[Decorated], Decorated]:
+    """Return the option ``-o`` of what asks a model; its values are pairs of texts."""
+    return click.option(
+        "-o", "--option", "options", nargs=2, multiple=True, metavar="KEY VALUE", help=help
+    )
 
 
 class LazyGroup(click.Group):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from adapter.cli.options import config_option, models_word
+from adapter.cli.options import config_option, model_option, models_word, parameters_option
 
 __all__ = ["Options", "query"]
 
@@ -45,23 +45,10 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
 
 @click.command()
 @click.argument("prompt", nargs=-1)
-@click.option(
-    "-m",
-    "--model",
-    envvar="ADAPTER_MODEL",
-    shell_complete=models_word,
-    metavar="PROVIDER[/MODEL]",
-    help="Provider, provider and model, or any LiteLLM model. [env: ADAPTER_MODEL]",
-)
+@model_option("Provider, provider and model, or any LiteLLM model. [env: ADAPTER_MODEL]")
 @click.option("-s", "--system", metavar="TEXT", help="System message.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    nargs=2,
-    multiple=True,
-    metavar="KEY VALUE",
-    help="Any LiteLLM parameter, as in -o temperature 0. JSON values are parsed. Repeatable.",
+@parameters_option(
+    "Any LiteLLM parameter, as in -o temperature 0. JSON values are parsed. Repeatable."
 )
 @click.option("--stream/--no-stream", default=True, help="Print the answer as it comes (default).")
 @click.option(
