@@ -66,6 +66,7 @@ class Exchange:
         index = next(same, len(served))
         served[index : index + 1] = [_Served(function, original, serve)]
         self._stand_in = _stand_in(function, index)
+        self._own_signature = vars(function).get("__signature__")  # as that of a Router from 1.110
         if not hasattr(function, "__wrapped__"):  # else its signature is that one's
             function.__signature__ = self.signature  # type: ignore[attr-defined]  # PEP 362
         function.__code__ = self._stand_in
@@ -80,6 +81,8 @@ class Exchange:
         if self.holds:
             self.function.__code__ = self.code
             vars(self.function).pop("__signature__", None)
+            if self._own_signature is not None:
+                self.function.__signature__ = self._own_signature  # type: ignore[attr-defined]  # PEP 362
 
 
 def _stand_in(function: FunctionType, index: int) -> CodeType:

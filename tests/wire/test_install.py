@@ -140,9 +140,11 @@ def test_every_function_of_litellm_calls_the_provider(
 @pytest.mark.usefixtures("provider")
 def test_functions_keep_identity_signature_and_kind_and_get_their_code_back() -> None:
     functions = [getattr(litellm, name) for name in FUNCTIONS]
+    router = inspect.signature(litellm.Router)
     before = [(f.__code__, inspect.signature(f), f.__name__) for f in functions]
     with adapter.install():
         assert adapter.installed()
+        assert inspect.signature(litellm.Router) == router
         for function, (code, signature, name) in zip(functions, before, strict=True):
             assert getattr(litellm, name) is function
             assert function.__code__ is not code
@@ -152,6 +154,7 @@ def test_functions_keep_identity_signature_and_kind_and_get_their_code_back() ->
     assert not adapter.installed()
     after = [(f.__code__, inspect.signature(f), f.__name__) for f in functions]
     assert after == before
+    assert inspect.signature(litellm.Router) == router
     assert not any("__signature__" in vars(f) for f in functions)
 
 
