@@ -6,7 +6,7 @@ import io
 import re
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _LINE = re.compile(
     r"^(?:## (?P<heading>[^\n]*)"
@@ -36,9 +36,11 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
-def printed(program: str, page: str) -> str:
-    """Execute a program in this process, in a namespace of its own; return what it prints."""
+def printed(program: str, page: str, names: dict[str, Any] | None = None) -> str:
+    """Execute a program in this process, in ``names`` or a new namespace; return what it prints."""
     out = io.StringIO()
     with redirect_stdout(out):
-        exec(compile(program, page, "exec"), {"__name__": "__main__"})
+        namespace = {} if names is None else names
+        namespace["__name__"] = "__main__"
+        exec(compile(program, page, "exec"), namespace)
     return out.getvalue()

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from adapter import load_config, translate
+from adapter import installed, load_config, translate
 from adapter.keys.precedence import PLACEHOLDER_KEY
 from tests.conftest import ROOT
+from tests.pages import table
 from tests.recorder import (
     RESPONSE,
     Recorder,
@@ -29,8 +30,9 @@ from tests.recorder import (
 from tests.snippets import Block, blocks_of, printed
 
 PAGE = blocks_of(ROOT / "docs" / "guide.md")
-CONFIGURATION, BESIDE, TEAM = (block.text for block in PAGE if block.language == "toml")
+CONFIGURATION, BESIDE, MODELS, TEAM = (block.text for block in PAGE if block.language == "toml")
 GROQ, OLLAMA = "https://api.groq.com/openai/v1", "http://localhost:11434/v1"
+RERANKER = "http://localhost:8001/v1"
 
 CHAT = "/v1/chat/completions"
 KEY = "gsk_test"
@@ -108,6 +110,7 @@ STREAMS = {
         "the cat keeps the beat.",
     ],
     "Count to three.": ["one ", "two ", "three\n"],
+    HELLO: ["Hello."],
 }
 VECTORS = {"boat": [0.5, 0.5, 0.5], "ship": [1.0, 0.25, 0.25], "cake": [0.0, 0.25, 0.25]}
 CITIES = {"Oslo": 4, "Lima": 19}
@@ -223,7 +226,10 @@ def test_the_program_prints_what_is_shown(program: Program, servers: Servers) ->
 
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("GROQ_API_KEY", KEY)  # put back when the program has changed it
-        out = printed(program.text, "docs/guide.md")
+        names: dict[str, Any] = {}
+        out = printed(program.text, "docs/guide.md", names)
+    if "installation" in names:
+        names["installation"].undo()
 
     shown = out.replace(servers.groq.base_url, GROQ).replace(servers.ollama.base_url, OLLAMA)
     assert shown == program.output
@@ -381,6 +387,107 @@ def other_tools(servers: Servers) -> None:
 @expect("For other tools 2")
 def the_sdk(servers: Servers) -> None:
     assert sent(servers.groq) == [(CHAT, DEFAULT)]
+
+
+@expect("LiteLLM's other functions")
+def other_litellm_functions(servers: Servers) -> None:
+    assert sent(servers.groq) == [(CHAT, DEFAULT)] * 2
+    assert not installed()
+
+
+ONE = [(CHAT, DEFAULT)]
+ROWS: dict[str, tuple[list[tuple[str, str]], Callable[[Any], Any], Any]] = {
+    "completion": (ONE, lambda r: r.choices[0].message.content, "Hello."),
+    "completion_with_retries": (ONE, lambda r: r.choices[0].message.content, "Hello."),
+    "batch_completion": (ONE, lambda r: r[0].choices[0].message.content, "Hello."),
+    "batch_completion_models": (ONE, lambda r: r.choices[0].message.content[:5], "Hello"),
+    "Router": (ONE, lambda r: r.choices[0].message.content, "Hello."),
+    "stream_chunk_builder": ([], lambda r: r.choices[0].message.content, "Hello."),
+    "completion_cost": ([], lambda r: round(r * 1e6, 6), 9 * 0.15 + 15 * 0.60),
+    "token_counter": ([], lambda r: r > 5, True),
+    "encode": ([], lambda r: len(r) > 1, True),
+    "trim_messages": ([], lambda r: r[0]["content"], HELLO),
+    "get_model_info": ([], lambda r: r, 131072),
+    "supports_function_calling": ([], lambda r: r, True),
+    "get_supported_openai_params": ([], lambda r: "temperature" in r, True),
+    "validate_environment": ([], lambda r: r.source, "$GROQ_API_KEY"),
+    "rerank": ([("/v1/rerank", "bge-m3")], lambda r: r.results[0]["index"], 1),
+    "image_edit": ([("/v1/images/edits", "")], lambda r: r.data[0].url, "http://picture"),
+    "image_variation": ([("/v1/images/variations", "")], lambda r: r.data[0].url, "http://picture"),
+    "create_file": ([("/v1/files", "")], lambda r: r.id, "file-1"),
+    "file_content": ([("/v1/files/file-1/content", "")], lambda r: r, b"{}"),
+    "create_batch": ([("/v1/batches", "")], lambda r: r.id, "batch-1"),
+    "retrieve_batch": ([("/v1/batches/batch-1", "")], lambda r: r.status, "completed"),
+    "": (ONE, lambda r: (r.answered, r.failed), (1, 0)),
+}
+"""LiteLLM's function -> the requests of the page's call, and what is in its result."""
+
+FILE = {"id": "file-1", "object": "file", "bytes": 2, "created_at": 1, "filename": "in.jsonl"}
+BATCH = {
+    "id": "batch-1",
+    "object": "batch",
+    "endpoint": CHAT,
+    "input_file_id": "file-1",
+    "completion_window": "24h",
+    "status": "completed",
+    "created_at": 1,
+}
+OTHER_ANSWERS: dict[str, Any] = {
+    "/v1/rerank": {"id": "r", "results": [{"index": 1, "relevance_score": 0.9}]},
+    "/v1/images/edits": {"created": 1, "data": [{"url": "http://picture"}]},
+    "/v1/images/variations": {"created": 1, "data": [{"url": "http://picture"}]},
+    "/v1/files": {**FILE, "purpose": "batch", "status": "processed"},
+    "/v1/files/file-1/content": b"{}",
+    "/v1/batches": BATCH,
+    "/v1/batches/batch-1": BATCH,
+}
+
+
+def row_name(cell: str) -> str:
+    """Return the first name in code of a cell, "" where there is none of LiteLLM's."""
+    return cell.split("`")[1] if cell.startswith("`") else ""
+
+
+def test_every_row_of_litellms_functions_works(servers: Servers, config_dir: Path) -> None:
+    path = config_dir / "gptme.toml"
+    models = MODELS.replace(RERANKER, servers.groq.base_url)
+    path.write_text(path.read_text(encoding="utf-8") + models, encoding="utf-8")
+    line: dict[str, Any] = {"custom_id": "a", "method": "POST", "url": CHAT}
+    line["body"] = {"model": "groq", "messages": [{"role": "user", "content": HELLO}]}
+    Path("requests.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    (program,) = (p for p in PROGRAMS if p.name == "LiteLLM's other functions")
+    rows = {row_name(cell): call for cell, call in table("guide.md", "| LiteLLM's function")}
+    assert rows.keys() == ROWS.keys()
+    chat_answer = servers.groq.script
+    assert chat_answer is not None
+
+    def answer_others(request: Request) -> Reply | None:
+        other = OTHER_ANSWERS.get(request.path)
+        return chat_answer(request) if other is None else Reply(200, other)
+
+    servers.groq.script = answer_others
+    names: dict[str, Any] = {}
+    printed(program.text, "docs/guide.md", names)
+    try:
+        for name, (requests, look, expected) in ROWS.items():
+            servers.groq.requests.clear()
+            servers.ollama.requests.clear()
+            result = eval(rows[name].strip("`"), names)
+            assert look(result) == expected, name
+            if name != "batch_completion_models":  # whose second model may not have been asked
+                assert arrived(servers.groq) == requests, name
+            keys = {request.key for request in servers.groq.requests}
+            assert keys <= {PLACEHOLDER_KEY if name == "rerank" else KEY}, name
+    finally:
+        names["installation"].undo()
+
+
+def arrived(server: Recorder) -> list[tuple[str, str]]:
+    """Return path and model of each request; no model where the body is not JSON or has none."""
+    return [
+        (r.path, str(r.body.get("model", "")) if r.raw.startswith(b"{") else "")
+        for r in server.requests
+    ]
 
 
 @expect("One configuration for several programs")
