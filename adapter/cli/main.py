@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import click
 
@@ -129,6 +130,23 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Messages(io.FileIO):
+    """Stderr whose reader may leave, or whose disk may fill, with no effect on the command."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _open_stderr(descriptor: int) -> io.TextIOWrapper:
+    """Return stderr as the interpreter makes it, but that no write to it fails."""
+    binary = io.BufferedWriter(_Messages(descriptor, "w", closefd=False))
+    encoding = sys.stderr.encoding if sys.stderr else None
+    return io.TextIOWrapper(binary, encoding, "replace", line_buffering=True)
+
+
 def main() -> NoReturn:
     """Run the command of this process and exit."""
     gc.disable()  # a command ends before there is much to collect; one that lasts turns it on again
@@ -138,8 +156,8 @@ def main() -> NoReturn:
         sys.exit(answer_shell(cli, instruction))
     if sys.stdout is None:  # closed by the caller
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    for stream in (sys.stdout, sys.stderr):
-        # a terminal that cannot show a character shows "?" instead of ending the command
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    # a terminal that cannot show a character shows "?" instead of ending the command
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    sys.stderr = _open_stderr(2 if sys.stderr else os.open(os.devnull, os.O_WRONLY))
     sys.exit(run(sys.argv[1:]))

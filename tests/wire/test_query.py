@@ -446,3 +446,37 @@ def test_litellm_says_nothing_of_its_own(server: Recorder) -> None:
     assert err.decode() == (
         f"Error: provider 'p' ({server.base_url}, key $P_KEY) answered 400: wrong\n"
     )
+
+
+# A stderr that takes nothing
+
+
+def _closed() -> int | None:
+    return None
+
+
+def _left() -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def _full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.parametrize("stderr", [_closed, _left, _full])
+@pytest.mark.parametrize(("status", "code", "said"), [(200, 0, f"{ANSWER}\n"), (500, 7, "")])
+def test_a_stderr_that_takes_nothing_changes_no_answer_and_no_exit_code(
+    stderr: Callable[[], int | None], status: int, code: int, said: str, server: Recorder
+) -> None:
+    server.script = lambda request: Reply(status, chat_reply(ANSWER, reasoning_content="hm"))
+    descriptor = stderr()
+    closing = {} if descriptor else {"preexec_fn": lambda: os.close(2)}
+
+    with started("-v", "--no-stream", "-m", "p", "hi", stderr=descriptor, **closing) as process:
+        out, _ = process.communicate()
+
+    if descriptor:
+        os.close(descriptor)
+    assert (process.returncode, out.decode()) == (code, said)
