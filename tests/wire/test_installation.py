@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 
 from tests.command import PATIENCE, PROJECT, ROOT
 from tests.recorder import ANSWER, Recorder
+
+REPOSITORY = "https://code.example/owner/gptme-litellm"
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -34,7 +39,9 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The sdist and the wheel, built from this checkout with the locked backend."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "hatchling", "build", "--directory", folder, cwd=ROOT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPOSITORY_URL", REPOSITORY)
+        run(sys.executable, "-m", "hatchling", "build", "--directory", folder, cwd=ROOT)
     return sorted(folder.iterdir())
 
 
@@ -46,6 +53,20 @@ def test_the_distributions_are_complete_and_right(distributions: list[Path]) -> 
 
     assert [path.name for path in distributions] == [f"{stem}-py3-none-any.whl", f"{stem}.tar.gz"]
     assert checked.count("PASSED") == 2
+
+
+def test_an_index_shows_no_link_to_a_path(distributions: list[Path]) -> None:
+    with zipfile.ZipFile(distributions[0]) as wheel:
+        name = next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(wheel.read(name))
+
+    text = str(metadata.get_payload())
+    links = re.findall(r"\]\(([^)#]+)|\b(?:src|srcset|href)=\"([^\"#]+)", text)
+    addresses = [address for pair in links for address in pair if address]
+    version = PROJECT["version"]
+    assert f"{REPOSITORY}/blob/v{version}/docs/architecture.md" in addresses
+    assert [a for a in addresses if not a.startswith(("https://", "http://"))] == []
+    assert f"Source, {REPOSITORY}" in metadata.get_all("Project-URL", [])
 
 
 def test_the_wheel_alone_answers_a_query(
