@@ -11,12 +11,12 @@ Path = tuple[str, ...]
 """The names that lead to a value; an item of a list has the path of the list."""
 
 
-def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield each value in ``value`` that is neither a table nor a list, with its path."""
+def leaves(value: Any, path: Path = (), *, whole_lists: bool = False) -> Iterator[tuple[Path, Any]]:
+    """Yield each value in ``value`` that is no table, nor a list but with ``whole_lists``."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from leaves(item, (*path, str(name)))
-    elif isinstance(value, list | tuple | set | frozenset):
+            yield from leaves(item, (*path, str(name)), whole_lists=whole_lists)
+    elif isinstance(value, list | tuple | set | frozenset) and not whole_lists:
         for item in value:
             yield from leaves(item, path)
     else:

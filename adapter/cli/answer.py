@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -14,7 +14,7 @@ from adapter._text import printable
 from adapter.call.resolution import EMBEDDED, choose_model, resolve
 from adapter.call.translation import Target, target_of
 from adapter.cli.options import load
-from adapter.cli.output import AnswerWriter, DimWriter, json_text
+from adapter.cli.output import AnswerWriter, DimWriter, MarkdownWriter, json_text
 from adapter.cli.progress import Progress, awaiting
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
@@ -40,8 +40,10 @@ RESERVED = {
 
 def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     """Answer a query; return the exit code."""
-    if client.leave is not None and _worker_is_off():
-        client.leave("[plugin.litellm.worker] mode is off")
+    if client.leave is not None:
+        worker = load_config().settings.get("worker", {})
+        if client.mode_of(worker) == "off":
+            client.leave("[plugin.litellm.worker] mode is off")
     schema = _check(options)
     params = parse_parameters(options.options)
     prompt = _read_prompt(words, "-" in options.attachments)
@@ -57,8 +59,8 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
         raise click.UsageError("-o n: one answer is printed; --json prints all of them")
     params["stream"] = options.stream and not options.as_json
     if options.usage and params["stream"]:
-        given = params.get("stream_options")
-        more = given if isinstance(given, dict) else {}
+        configured = params.get("stream_options")
+        more = configured if isinstance(configured, dict) else {}
         params["stream_options"] = {**more, "include_usage": True}
     if schema is not None:
         from adapter.query.schemas import response_format
@@ -75,24 +77,19 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     return code
 
 
-def _worker_is_off() -> bool:
-    return client.mode_of(load_config().settings.get("worker", {})) == "off"
-
-
 def _check(options: Options) -> dict[str, Any] | None:
     """Return the schema; raise where options exclude each other."""
     forms = {"json": options.as_json, "extract": options.extract, "render": options.render}
-    chosen = [name for name, asked in forms.items() if asked]
-    if len(chosen) > 1:
-        raise click.UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    asked = [f"--{name}" for name, is_asked in forms.items() if is_asked]
     source = options.schema_multi if options.schema is None else options.schema
+    if source is not None and asked != ["--json"]:
+        asked.insert(0, "--schema")  # the answer is JSON then: no code block, and no Markdown
+    if options.schema is not None and options.schema_multi is not None:
+        asked = ["--schema", "--schema-multi"]
+    if len(asked) > 1:
+        raise click.UsageError(f"{asked[0]} and {asked[1]} exclude each other")
     if source is None:
         return None
-    if options.schema is not None and options.schema_multi is not None:
-        raise click.UsageError("--schema and --schema-multi exclude each other")
-    if chosen and chosen != ["json"]:
-        # the answer is JSON then: it has no code block and is no Markdown
-        raise click.UsageError(f"--schema and --{chosen[0]} exclude each other")
     from adapter.query.schemas import load_schema
 
     return load_schema(source, several=options.schema is None)
@@ -154,16 +151,6 @@ def _messages(prompt: str | None, options: Options) -> list[dict[str, Any]]:
     return messages
 
 
-class _Writer(Protocol):
-    """Takes an answer as it comes."""
-
-    wrote: bool
-
-    def write(self, text: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class _Command:
     """A query and its fallbacks, printed as the options say. Failures go to stderr."""
 
@@ -195,7 +182,10 @@ class _Command:
                 continue
             if self._options.verbose:
                 click.echo(_describe(model, target), err=True)
-            writer = None if self._needs_all else self._writer()
+            writer: AnswerWriter | MarkdownWriter | None = None
+            if not self._needs_all:
+                is_drawn = self._options.render and sys.stdout.isatty()
+                writer = MarkdownWriter() if is_drawn else AnswerWriter(sys.stdout)
             whole = writer is None or not query.params["stream"]
             answer = Answer(whole=whole, on_thinking=self._show_thinking)
             failed = self._write_answer(query, target, answer, writer)
@@ -221,13 +211,6 @@ class _Command:
             return proxy_target(query.gateway, query.model)
         return target_of(resolve(query.model, self._config))
 
-    def _writer(self) -> _Writer:
-        if self._options.render and sys.stdout.isatty():
-            from adapter.cli.rendering import MarkdownWriter
-
-            return MarkdownWriter()
-        return AnswerWriter(sys.stdout)
-
     def _show_thinking(self, text: str) -> None:
         """Show thinking on a terminal's stderr with ``-v``; it is no part of the answer."""
         if self._options.verbose and sys.stderr.isatty():
@@ -235,7 +218,11 @@ class _Command:
             self._thinking.write(text)
 
     def _write_answer(
-        self, query: Query, target: Target | None, answer: Answer, writer: _Writer | None
+        self,
+        query: Query,
+        target: Target | None,
+        answer: Answer,
+        writer: AnswerWriter | MarkdownWriter | None,
     ) -> Failure | None:
         """Write one answer; return what went wrong, if anything did."""
         try:

@@ -1,24 +1,19 @@
-"""Shell completion: the script to source, and what is completed."""
+"""Shell completion: the script to source, and the answer to it."""
 
 from __future__ import annotations
 
 import os
-import re
 
 import click
 from click.shell_completion import (
     BashComplete,
-    CompletionItem,
     add_completion_class,
     get_completion_class,
     shell_complete,
     split_arg_string,
 )
 
-from adapter.config.loading import load_config
-from adapter.errors import AdapterError
-
-__all__ = ["COMPLETE_VARIABLE", "answer_shell", "complete_model", "complete_provider", "completion"]
+__all__ = ["answer_shell", "completion"]
 
 COMPLETE_VARIABLE = "_ADAPTER_COMPLETE"
 """Click's variable, by which the script asks the command for completions."""
@@ -28,11 +23,6 @@ HOW = {
     "zsh": 'eval "$(adapter completion zsh)"  # in ~/.zshrc, after compinit',
     "fish": "adapter completion fish | source  # in ~/.config/fish/config.fish",
 }
-
-_PLAIN = re.compile(r"[\w./:@+][\w./:@+-]*", re.ASCII)
-"""What may be offered. Bash inserts it unquoted, and servers name models: ``$(...)`` would run.
-
-A comma or a wildcard would not arrive whole."""
 
 
 class _Bash(BashComplete):
@@ -98,36 +88,3 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(
         shell_class(ctx.find_root().command, {}, "adapter", COMPLETE_VARIABLE).source().lstrip("\n")
     )
-
-
-def complete_provider(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return the configured providers' names."""
-    try:
-        names = [p.name for p in load_config().providers]
-    except AdapterError:
-        return []  # a broken file is told by commands, not while one is being typed
-    return _items(names, incomplete)
-
-
-def complete_model(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return the providers' names and their cached models, aliases, and ``embedded``."""
-    from adapter.call.resolution import aliases
-    from adapter.providers.model_cache import cached_models
-
-    try:
-        config = load_config()
-    except AdapterError:
-        return []
-    words = [*(p.name for p in config.providers), *aliases(config)]
-    for p in config.providers:
-        if incomplete.startswith(f"{p.name}/"):
-            words += [f"{p.name}/{model}" for model in cached_models(p) or ()]
-    return _items([*words, "embedded"], incomplete)
-
-
-def _items(words: list[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(w) for w in words if w.startswith(incomplete) and _PLAIN.fullmatch(w)]

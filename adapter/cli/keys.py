@@ -5,27 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
-from adapter._install import install_extra
-from adapter._text import printable
 from adapter.cli.options import config_option, dry_run_option, load, providers_word
 from adapter.cli.output import report_diffs
-from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError
+from adapter.errors import ConfigError, ExitCode, MissingKeyError
 from adapter.keys.precedence import sendable
+from adapter.keys.sources import in_keyring
 from adapter.secrets.secret import Secret
 
-__all__ = [
-    "in_keyring",
-    "key_from_stdin",
-    "key_typed",
-    "keyring_entry",
-    "keys",
-    "on_terminal",
-    "read_key",
-]
+__all__ = ["key_from_stdin", "key_typed", "keyring_entry", "keys", "on_terminal", "read_key"]
 
 MAX_BYTES = 64 * 1024
 
@@ -110,20 +100,6 @@ def keyring_entry(name: str, key: Secret) -> Iterator[None]:
         else:
             in_keyring("set_password", name, before)
         raise
-
-
-def in_keyring(function: str, *args: str) -> Any:
-    """Call a function of the OS keyring. Raises :class:`AdapterError` where it cannot be used."""
-    from adapter.keys.sources import KEYRING_SERVICE
-
-    try:
-        import keyring
-    except ImportError:
-        raise AdapterError(f"this needs keyring: {install_extra('keyring')}") from None
-    try:
-        return getattr(keyring, function)(KEYRING_SERVICE, *args)
-    except Exception as error:  # noqa: BLE001 - backends raise what they like
-        raise AdapterError(f"the keyring: {printable(str(error))[:300]}") from None
 
 
 def on_terminal() -> bool:

@@ -6,11 +6,14 @@ What reads a configuration is imported by those that do: ``--help`` takes a thir
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
+
+from adapter.errors import AdapterError
 
 if TYPE_CHECKING:
     from adapter.config.loading import Config
@@ -23,6 +26,7 @@ __all__ = [
     "load_or_new",
     "model_option",
     "models_word",
+    "offered",
     "parameters_option",
     "providers_word",
 ]
@@ -107,15 +111,41 @@ def load_or_new(path: str | os.PathLike[str] | None = None) -> Config:
     return Config(paths=paths) if named and not os.path.exists(paths[0]) else load(path)
 
 
-def providers_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Complete a provider's name; what does it is imported when a shell asks."""
-    from adapter.cli.completing import complete_provider
+def providers_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a configured provider."""
+    config = _current()
+    return offered((p.name for p in config.providers), incomplete) if config else []
 
-    return list(complete_provider(ctx, param, incomplete))
+
+def models_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a provider, one of its cached models, an alias, or ``embedded``."""
+    from adapter.call.resolution import EMBEDDED, aliases
+    from adapter.providers.model_cache import cached_models
+
+    if (config := _current()) is None:
+        return []
+    words = [*(p.name for p in config.providers), *aliases(config)]
+    for p in config.providers:
+        if incomplete.startswith(f"{p.name}/"):
+            words += [f"{p.name}/{model}" for model in cached_models(p) or ()]
+    return offered([*words, EMBEDDED], incomplete)
 
 
-def models_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Complete a model, as :func:`providers_word` does a provider."""
-    from adapter.cli.completing import complete_model
+def _current() -> Config | None:
+    """Return the configuration; a broken one is told by commands, not while one is typed."""
+    from adapter.config.loading import load_config
 
-    return list(complete_model(ctx, param, incomplete))
+    try:
+        return load_config()
+    except AdapterError:
+        return None
+
+
+def offered(words: Iterable[str], incomplete: str) -> list[str]:
+    """Return the words that begin so and may be offered.
+
+    Bash inserts them unquoted, and servers name models: ``$(...)`` would run. A comma or a
+    wildcard would not arrive whole.
+    """
+    plain = re.compile(r"[\w./:@+][\w./:@+-]*", re.ASCII)
+    return [w for w in words if w.startswith(incomplete) and plain.fullmatch(w)]

@@ -1,17 +1,24 @@
-"""``adapter providers``: what is configured."""
+"""``adapter providers``: what is configured, and whether it works, all providers at once."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from adapter._text import one_line, printable
 from adapter.cli.options import LazyGroup, config_option, load, providers_word
-from adapter.cli.output import json_text
+from adapter.cli.output import fit, json_text
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
+
+if TYPE_CHECKING:
+    from adapter.providers.checkup import Step
 
 __all__ = ["providers"]
 
@@ -31,13 +38,12 @@ default_model = "my-model"
 
 
 class ProvidersGroup(LazyGroup):
-    """``list`` and ``show`` are here; what takes longer to import is elsewhere."""
+    """What takes longer to import is elsewhere, or imported where it is used."""
 
     lazy: ClassVar = {
         "add": ("adapter.cli.registration", "add_provider"),
         "discover": ("adapter.cli.registration", "discover_servers"),
         "remove": ("adapter.cli.registration", "remove_provider"),
-        "test": ("adapter.cli.checkup", "test_providers"),
     }
 
 
@@ -189,3 +195,149 @@ def _warnings(provider: Provider, config: Config) -> list[str]:
     if not provider.default_model:
         warnings.append(f"has no default_model: name one, as in {name}/MODEL")
     return warnings
+
+
+MARKS = {"ok": "✔", "failed": "✘", "skipped": "–", "warning": "!", "passed": "✅", "broken": "❌"}  # noqa: RUF001 - a dash, as meant
+ASCII_MARKS = dict(zip(MARKS, ("+", "x", "-", "!", "PASS", "FAIL"), strict=True))
+
+
+@providers.command("test")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=providers_word)
+@click.option("--all", "every", is_flag=True, help="Test all configured providers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+@click.pass_context
+def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Test providers, step by step, up to the first step that fails.
+
+    The steps: key, name resolution, connection, TLS, authentication, the list of models, the
+    default model in it, a completion of one token. A default model that is not in the list is a
+    warning when it answers all the same. The exit code is that of the failing step, or 1 when
+    several providers fail in different ways.
+    """
+    from adapter.providers.checkup import exit_code
+
+    config = load()
+    if names and every:
+        raise click.UsageError("name providers, or give --all")
+    tested = [config.provider(n) for n in dict.fromkeys(names)] if names else [*config.providers]
+    if not tested:
+        raise click.UsageError("no provider is configured: adapter providers add groq")
+    if len(tested) > 1 and not names and not every:
+        listed = ", ".join(p.name for p in tested)
+        raise click.UsageError(f"name one, or give --all: {listed}")
+    live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
+    results = _run_tests(tested, live)
+    if as_json:
+        click.echo(json_text([_test_row(p, results[p.name]) for p in tested]))
+    elif not live:
+        click.echo("\n\n".join(_report(p, results[p.name]) for p in tested))
+    else:
+        for p in tested:
+            if {"failed", "warning"} & {s.status for s in results[p.name]}:
+                click.echo(f"\n{_report(p, results[p.name])}")
+    ctx.exit(exit_code([steps[-1].exit_code for steps in results.values()]))
+
+
+def _run_tests(tested: list[Provider], live: bool) -> dict[str, list[Step]]:
+    from adapter.providers.checkup import check
+    from adapter.providers.parallel import map_concurrently
+    from adapter.upstream.loading import load_for_command
+
+    table = _Table(tested, live)
+
+    def run_one(provider: Provider) -> None:
+        begin = partial(table.note, provider.name)
+        for step in check(provider, on_start=begin, load=load_for_command):
+            table.note(provider.name, step)
+
+    try:
+        map_concurrently(run_one, tested)
+    finally:
+        table.close()
+    return table.steps
+
+
+class _Table:
+    """The steps of each provider, and if ``live`` a line for each, drawn anew in place.
+
+    A line is never wider than the terminal, and there are never more than it has rows: the cursor
+    can go back up to neither.
+    """
+
+    def __init__(self, tested: list[Provider], live: bool) -> None:
+        self.steps: dict[str, list[Step]] = {p.name: [] for p in tested}
+        self._running: dict[str, str] = {}
+        self._lock = Lock()
+        self._lines = 0
+        self._live = live
+
+    def note(self, name: str, step: Step | str) -> None:
+        """Take a provider's step that is done, or the name of one that begins."""
+        with self._lock:
+            if isinstance(step, str):
+                self._running[name] = step
+            else:
+                self.steps[name].append(step)
+            if self._live:
+                self._draw()
+
+    def close(self) -> None:
+        """Draw no more: what is left when the command is interrupted goes on without being seen."""
+        with self._lock:
+            self._live = False
+
+    def _draw(self) -> None:
+        from shutil import get_terminal_size
+
+        size = get_terminal_size()
+        rows = [self._row(name, steps) for name, steps in self.steps.items()]
+        room = max(size.lines - 1, 1)
+        if len(rows) > room:  # what is not done yet first, and a line that counts the rest
+            rows.sort(key=lambda row: row[0])
+        lines = [line for _, line in rows[: room if len(rows) <= room else room - 1]]
+        lines += [f"and {len(rows) - len(lines)} more"] if len(lines) < len(rows) else []
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        body = "".join(f"\x1b[2K{fit(printable(line), size.columns - 1)}\n" for line in lines)
+        sys.stdout.write(up + body)  # in one piece, so that nothing flickers
+        sys.stdout.flush()
+        self._lines = len(lines)
+
+    def _row(self, name: str, steps: list[Step]) -> tuple[bool, str]:
+        """Return whether a provider is done, and its line: marks, name, step, time so far."""
+        from adapter.providers.checkup import STEPS
+
+        done = len(steps) == len(STEPS) or bool(steps and steps[-1].status == "failed")
+        step = steps[-1].step if done else f"{self._running.get(name, '')} ..."
+        marks = "".join(_marks()[s.status] for s in steps)
+        seconds = sum(s.seconds for s in steps)
+        return done, f"{marks:{len(STEPS)}} {name}  {step} ({seconds:.2f} s)"
+
+
+def _marks() -> dict[str, str]:
+    """Return the marks that stdout can show: of others, good and bad would look the same."""
+    try:
+        "".join(MARKS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ASCII_MARKS
+    return MARKS
+
+
+def _report(provider: Provider, steps: list[Step]) -> str:
+    marks = _marks()
+    head = marks["broken" if steps[-1].status == "failed" else "passed"]
+    lines = [f"{head} {provider.name} ({provider.base_url})"]
+    for s in steps:
+        lines.append(f"   {marks[s.status]} {s.step:15} {s.seconds:7.3f} s  {s.message}")
+        lines += [f"     fix: {s.fix}"] if s.fix else []
+    return "\n".join(map(printable, lines))
+
+
+def _test_row(provider: Provider, steps: list[Step]) -> dict[str, object]:
+    fields = ("step", "status", "seconds", "message", "fix")
+    return {
+        "provider": provider.name,
+        "ok": steps[-1].status != "failed",
+        "exit_code": steps[-1].exit_code,
+        "steps": [{field: getattr(step, field) for field in fields} for step in steps],
+    }

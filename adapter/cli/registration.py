@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from contextlib import nullcontext
-from itertools import chain, count
+from itertools import count
 from typing import Any
 
 import click
 
 from adapter._text import did_you_mean, printable
 from adapter.cli.keys import (
-    in_keyring,
     key_from_stdin,
     key_typed,
     keyring_entry,
@@ -23,16 +22,17 @@ from adapter.cli.options import (
     dry_run_option,
     load,
     load_or_new,
+    offered,
     providers_word,
 )
 from adapter.cli.output import report_diffs
-from adapter.config.loading import Config
 from adapter.config.presets import PRESETS
 from adapter.config.provider import base_url_fault
 from adapter.errors import ConfigError
 from adapter.keys.precedence import default_variable
-from adapter.keys.sources import KEYRING_SERVICE
-from adapter.providers.registration import NewProvider, add, from_local, from_preset, remove
+from adapter.keys.sources import KEYRING_SERVICE, in_keyring
+from adapter.providers import registration
+from adapter.providers.registration import NewProvider, add, from_preset, remove
 from adapter.secrets.references import is_variable
 
 __all__ = ["add_provider", "discover_servers", "remove_provider"]
@@ -42,7 +42,7 @@ PRESET_NAMES = ", ".join(PRESETS)
 
 def _preset_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete a known provider's name."""
-    return [name for name in PRESETS if name.startswith(incomplete)]
+    return offered(PRESETS, incomplete)
 
 
 @click.command(
@@ -77,24 +77,19 @@ def add_provider(
     from_local: bool,
     dry_run: bool,
 ) -> None:
-    exclusive = [
-        ("--api-key-env", api_key_env, "--api-key-stdin", api_key_stdin),
-        ("--api-key-env", api_key_env, "--keyring", keyring),
-        # the key of OPENAI_API_KEY is for the server of OPENAI_BASE_URL
-        ("--from-local", from_local, "--base-url", base_url),
-        ("--from-local", from_local, "--keyring", keyring),
-    ]
-    for one, one_given, other, other_given in exclusive:
-        if one_given and other_given:
-            raise click.UsageError(f"{one} and {other} exclude each other")
+    _exclude("--api-key-env", api_key_env, "--api-key-stdin", api_key_stdin)
+    _exclude("--api-key-env", api_key_env, "--keyring", keyring)
+    # the key of OPENAI_API_KEY is for the server of OPENAI_BASE_URL
+    _exclude("--from-local", from_local, "--base-url", base_url)
+    _exclude("--from-local", from_local, "--keyring", keyring)
     config = load_or_new()
     asking = on_terminal() and not api_key_stdin
     name = name or _ask_name(asking)
-    new = _template(name, config, base_url, from_local)
-    new = new._replace(
-        api_key_env=api_key_env or new.api_key_env,
-        default_model=default_model or new.default_model,
-    )
+    new = registration.from_local(name, config) if from_local else from_preset(name)
+    if base_url and base_url.rstrip("/") != new.base_url.rstrip("/"):
+        new = new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
+    new = new._replace(api_key_env=api_key_env or new.api_key_env)
+    new = new._replace(default_model=default_model or new.default_model)
     if not new.base_url and not asking:
         raise click.UsageError(
             f"{name} is no known provider{did_you_mean(name, PRESETS)}: give --base-url URL, "
@@ -120,21 +115,16 @@ def add_provider(
         click.echo(f"its key is not set yet: export {new.api_key_env}=...", err=True)
 
 
+def _exclude(one: str, value: object, other: str, other_value: object) -> None:
+    if value and other_value:
+        raise click.UsageError(f"{one} and {other} exclude each other")
+
+
 def _ask_name(asking: bool) -> str:
     if not asking:
         raise click.UsageError("name the provider, as in: adapter providers add groq")
     click.echo(f"Known: {PRESET_NAMES}; or a name of your own", err=True)
     return str(click.prompt("Name", err=True))
-
-
-def _template(name: str, config: Config, base_url: str | None, local: bool) -> NewProvider:
-    """Return what the name, and the options for the server, say about the new provider."""
-    if local:
-        return from_local(name, config)
-    new = from_preset(name)
-    if base_url and base_url.rstrip("/") != new.base_url.rstrip("/"):
-        return new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
-    return new
 
 
 def _prompt_for(new: NewProvider) -> NewProvider:
@@ -238,22 +228,18 @@ def discover_servers(dry_run: bool) -> None:
     for server in servers:
         models = ", ".join(server.models[:3]) + (", ..." if len(server.models) > 3 else "")
         click.echo(printable(f"{server.name}: {server.base_url} ({models or 'no models'})"))
-        names = chain([server.name], (f"{server.name}-{number}" for number in count(2)))
+        names = (f"{server.name}-{n}" if n > 1 else server.name for n in count(1))
         name = next(n for n in names if n not in names_in_use)
         names_in_use.add(name)
         new = NewProvider(name, server.base_url, None, server.models[0] if server.models else None)
         why = "" if name == server.name else f" (the name {server.name} is taken)"
         if dry_run or not on_terminal():
-            click.echo(f"to add it{why}: {printable(_command(new))}", err=True)
+            words = ["adapter", "providers", "add", name, "--base-url", server.base_url]
+            words += ["--default-model", new.default_model] if new.default_model else []
+            # to be pasted: a model's name is the server's word
+            click.echo(f"to add it{why}: {printable(shlex.join(words))}", err=True)
         elif click.confirm(f"Add {name}{why}?", err=True):
             try:
                 report_diffs(add(new, load()), dry_run)
             except ConfigError as error:
                 click.echo(f"Error: {error}", err=True)
-
-
-def _command(new: NewProvider) -> str:
-    """Return the command that adds a server, to be pasted: a model's name is the server's word."""
-    words = ["adapter", "providers", "add", new.name, "--base-url", new.base_url]
-    words += ["--default-model", new.default_model] if new.default_model else []
-    return shlex.join(words)

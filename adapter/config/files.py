@@ -170,6 +170,7 @@ def _parse(path: str, raw: bytes, info: os.stat_result) -> Document | Problem:
         return Problem(path, line, None, "not valid UTF-8", "save the file as UTF-8")
     try:
         data = tomli.loads(text)
+        too_much = excess(data)
     except tomli.TOMLDecodeError as error:
         # tomli's own message ends in "(at line 3, column 7)", which the problem says already
         message = re.sub(r" \(at [^()]*\)$", "", str(error))
@@ -177,11 +178,9 @@ def _parse(path: str, raw: bytes, info: os.stat_result) -> Document | Problem:
         line = int(at[1]) if at else text.count("\n") + 1
         return Problem(path, line, None, f"not valid TOML: {message}", "correct the syntax there")
     except RecursionError:  # thousands of brackets
-        too_much: str | None = TOO_DEEP
+        too_much = TOO_DEEP
     except ValueError as error:  # an integer of thousands of digits
         too_much = str(error)
-    else:
-        too_much = excess(data)
     if too_much:
         return Problem(path, None, None, f"not usable TOML: {too_much}", "simplify the file")
     return Document(path, text, data, info)

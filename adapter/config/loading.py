@@ -115,7 +115,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     config, until = _looks.get(asked, (None, 0.0))
     if config is None or time.monotonic() >= until:
         config = _load(*config_paths(path))
-        _keep(_looks, asked, (config, time.monotonic() + LOOK_SECONDS))
+        _store(_looks, asked, (config, time.monotonic() + LOOK_SECONDS))
     return config
 
 
@@ -133,14 +133,14 @@ def _load(paths: tuple[str, ...], required: bool) -> Config:
             config = _configs.get(key)
             if config is None or config.has_changed():
                 config = _read_together(paths, required)
-                _keep(_configs, key, config)
+                _store(_configs, key, config)
     return config
 
 
-def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(kept) >= MOST_CONFIGS:
-        kept.clear()
-    kept[key] = value
+def _store(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(cache) >= MOST_CONFIGS:
+        cache.clear()
+    cache[key] = value
 
 
 def _states(paths: Sequence[str]) -> tuple[FileState | None, ...]:

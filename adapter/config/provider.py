@@ -150,21 +150,14 @@ def base_url_fault(url: str) -> tuple[str, str] | None:
         if "@" in rest or not re.fullmatch(r"[\w.-]+(:\d{1,5})?(/.*)?", rest):
             rest = "localhost:8000/v1"
         return "base_url is not an absolute http(s) URL", f"write it like {example}://{rest}"
+    fix = f"write {safe_url(url)}"
     if parts.username is not None or parts.password is not None:
-        return (
-            "base_url carries a user name or password",
-            f"write {safe_url(url)} and put the key into api_key_env",
-        )
+        return "base_url carries a user name or password", f"{fix} and put the key into api_key_env"
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        return (
-            "base_url has a query or fragment, to which no path can be appended",
-            f"write {safe_url(url)}",
-        )
+        return "base_url has a query or fragment, to which no path can be appended", fix
     if parts.path.rstrip("/").endswith("/chat/completions"):
-        return (
-            "base_url ends in /chat/completions, which is appended by itself",
-            f"write {safe_url(url).rstrip('/').removesuffix('/chat/completions')}",
-        )
+        fix = fix.rstrip("/").removesuffix("/chat/completions")
+        return "base_url ends in /chat/completions, which is appended by itself", fix
     return None
 
 

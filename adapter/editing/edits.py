@@ -1,28 +1,42 @@
-"""Writes to the user's TOML files: comments, order, unknown tables and file mode are kept.
+"""Change the user's TOML files: comments, order, unknown tables and file mode are kept.
 
 A write is atomic (a reader sees the old file or the new one, whole) and taken under a lock, so
-that two writers do not lose each other's change.
+that two writers do not lose each other's change. What changes is told as a diff without keys.
 """
 
 from __future__ import annotations
 
+import codecs
+import difflib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+import re
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tomli
 import tomlkit
 import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
-from adapter._tables import value_at
+from adapter._tables import leaves, value_at
 from adapter.config.files import read_document
 from adapter.config.provider import FIELDS
-from adapter.editing.diffs import masked_diff
 from adapter.editing.toml_text import changed, provider_arrays
 from adapter.editing.writing import locked, mode_for, replace_all
 from adapter.errors import ConfigError, Problem
+from adapter.secrets.policy import is_secret
+from adapter.secrets.scrubber import SHORTEST, Scrubber
+from adapter.secrets.secret import MASK
 
 __all__ = [
     "Edit",
@@ -81,8 +95,7 @@ def edit_all(edits: Sequence[Edit], *, dry_run: bool = False) -> dict[str, str]:
         for _, target in sorted(one_of_each.items() if not dry_run else ()):
             locks.enter_context(locked(target))
         for target, (path, change, secret) in zip(targets, edits, strict=True):
-            old = _read(target)
-            bom, newline = _layout(target)
+            mark, old, newline = _read(target)
             new = changed(old, change)
             if new is None:
                 what = (
@@ -93,7 +106,7 @@ def edit_all(edits: Sequence[Edit], *, dry_run: bool = False) -> dict[str, str]:
             mode = mode_for(target, secret)
             diffs[str(path)] = masked_diff(old, new, str(path))
             if new != old or (secret and target.exists() and mode != mode_for(target, False)):
-                files.append((target, (bom + new.replace("\n", newline)).encode(), mode))
+                files.append((target, (mark + new.replace("\n", newline)).encode(), mode))
         if not dry_run:
             replace_all(files)
     return diffs
@@ -149,9 +162,11 @@ def merge_table(
     table: Any = document
     for number, key in enumerate(path):
         if key not in table:
-            last = number == len(path) - 1
-            plain = any(not isinstance(value, Mapping) for value in values.values())
-            table[key] = _new_table(table, header=last and plain)
+            has_values = any(not isinstance(value, Mapping) for value in values.values())
+            header = has_values and number == len(path) - 1
+            # only where the file has headers
+            tables = isinstance(table, tomlkit.TOMLDocument | tomlkit.items.Table)
+            table[key] = tomlkit.table(is_super_table=not header) if tables else {}
         table = table[key]
     for name, value in values.items():
         if isinstance(value, Mapping) and isinstance(table.get(name), MutableMapping):
@@ -160,70 +175,55 @@ def merge_table(
             table[name] = _plain(value, table)
 
 
-def _new_table(parent: Any, *, header: bool) -> Any:
-    """Return an empty table for ``parent``: one with a header only where the file has headers."""
-    if isinstance(parent, tomlkit.TOMLDocument | tomlkit.items.Table):
-        return tomlkit.table(is_super_table=not header)
-    return {}
-
-
 def _plain(value: Any, into: Any) -> Any:
     """Return ``value`` for tomlkit, and for plain dictionaries where ``into`` is one."""
-    if isinstance(value, Mapping):
-        flat = len(value) >= LARGE and all(isinstance(item, str) for item in value.values())
-        return (
-            _large_table(value)
-            if flat and isinstance(into, tomlkit.items.Table)
-            else {key: _plain(item, None) for key, item in value.items()}
-        )
-    return [_plain(item, None) for item in value] if isinstance(value, list) else value
-
-
-def _large_table(values: Mapping[str, str]) -> Any:
-    """Return a table of strings. As if parsed, or tomlkit looks through all of it for each key."""
+    if isinstance(value, list):
+        return [_plain(item, None) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    is_flat = len(value) >= LARGE and all(isinstance(item, str) for item in value.values())
+    if not (is_flat and isinstance(into, tomlkit.items.Table)):
+        return {key: _plain(item, None) for key, item in value.items()}
     table = tomlkit.table()
-    table.value.parsing(True)
-    for key, value in values.items():
-        table.append(key, value)
+    table.value.parsing(True)  # else tomlkit looks through all of it for each key
+    for key, item in value.items():
+        table.append(key, item)
     table.value.parsing(False)
     return table
 
 
-def _read(target: Path) -> str:
-    """Return the file's text with plain newlines, ``""`` where there is none."""
+def _read(target: Path) -> tuple[str, str, str]:
+    """Return the file's byte order mark, its text with plain newlines, and its line end."""
     document = read_document(str(target), required=False)
     if isinstance(document, Problem):
         raise ConfigError([document])
     if document is None:
-        return ""
+        return "", "", "\n"
     text = document.text.replace("\r\n", "\n")
     try:
         tomlkit.parse(text)
     except TOMLKitError as error:
-        fix = "correct the syntax there"
-        raise ConfigError(
-            [Problem(str(target), None, None, f"not valid TOML: {error}", fix)]
-        ) from None
-    return text
+        what, fix = f"not valid TOML: {error}", "correct the syntax there"
+        raise ConfigError([Problem(str(target), None, None, what, fix)]) from None
+    mark = "\ufeff" if target.read_bytes().startswith(codecs.BOM_UTF8) else ""
+    return mark, text, "\r\n" if "\r\n" in document.text else "\n"
 
 
-def _layout(target: Path) -> tuple[str, str]:
-    """Return the byte order mark and the line end to write the file with: those it has."""
-    try:
-        raw = target.read_bytes()
-    except OSError:
-        return "", "\n"
-    return "\ufeff" if raw.startswith(b"\xef\xbb\xbf") else "", "\r\n" if b"\r\n" in raw else "\n"
+def keep_tables(
+    document: MutableMapping[str, Any], is_kept: Callable[[MutableMapping[str, Any]], bool]
+) -> None:
+    """Remove the ``[[providers]]`` tables that are not kept, and an array that is empty then."""
+    for key, array in provider_arrays(document).items():
+        for number in reversed(range(len(array))):
+            if not is_kept(array[number]):
+                del array[number]
+        if not array:
+            del document[key]
 
 
 def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
     """Remove the ``[[providers]]`` table of that name, and ours under ``[plugin.litellm]``."""
-    for key, array in provider_arrays(document).items():
-        for number in reversed(range(len(array))):
-            if array[number].get("name") == name:
-                del array[number]
-        if not array:
-            del document[key]
+    keep_tables(document, lambda table: table.get("name") != name)
     ours = ("plugin", "litellm", "providers", name)
     if value_at(document, ours) is not None:  # else an empty table is the user's own
         prune(document, ours)
@@ -237,3 +237,59 @@ def prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
         prune(inner, tuple(rest))
     if key in table and (not rest or inner == {}):
         del table[key]
+
+
+_ASSIGNMENT = re.compile(r"""([\w-]+)(["']?\s*=\s*)(["'])(.*?)(\3)""")
+
+_NO_SECRETS = ("api_key_env", "name", "default_model")
+_PROVIDERS = ("plugin", "litellm", "providers")
+
+
+def masked_diff(old: str, new: str, name: str) -> str:
+    """Return the unified diff of two TOML texts, ``""`` for none, with ``***`` for each secret.
+
+    A secret is what :func:`adapter.secrets.policy.is_secret` says, and any value of ``[env]``.
+    """
+    secrets = {s for text in (old, new) for s in _secrets(tomli.loads(text))}
+    pieces = {piece for secret in secrets for piece in _spellings(secret) if piece}
+    short = sorted((p for p in pieces if len(p) < SHORTEST), key=len, reverse=True)
+    scrubber = Scrubber(pieces)
+    lines = difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), fromfile=name, tofile=name
+    )
+    return "".join(_masked(line, scrubber, short) for line in lines)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield the ways a string may stand in a TOML file: as it is, line by line, or escaped."""
+    yield from secret.splitlines()
+    yield tomlkit.string(secret).as_string()[1:-1]
+
+
+def _masked(line: str, scrubber: Scrubber, short: list[str]) -> str:
+    sign, text = line[0], line[1:]
+    if not text.endswith("\n"):
+        text += "\n"
+    if line.startswith(("---", "+++", "@@")):
+        return sign + text
+    # what is commented out is not parsed, but may be a key all the same
+    text = _ASSIGNMENT.sub(_hide, text) if "#" in text else text
+    text = scrubber.text(text)
+    for secret in short:  # only as a whole value: the letter "a" is everywhere
+        text = re.sub(rf"""(["']){re.escape(secret)}\1""", rf"\g<1>{MASK}\1", text)
+    return sign + text
+
+
+def _hide(assignment: re.Match[str]) -> str:
+    name, equals, quote, value, _ = assignment.groups()
+    if name in _NO_SECRETS or not is_secret((name,), value):
+        return assignment[0]
+    return f"{name}{equals}{quote}{MASK}{quote}"
+
+
+def _secrets(document: Mapping[str, Any]) -> Iterator[str]:
+    for at, value in leaves(document):
+        # what a provider is called says nothing about its settings
+        path = ("provider", *at[4:]) if at[:3] == _PROVIDERS else at
+        if isinstance(value, str) and value and path[-1] not in _NO_SECRETS:
+            yield from [value] if path[0] == "env" or is_secret(path, value) else ()

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from adapter._files import reason
 from adapter.config.loading import expire_looks
 from adapter.errors import ConfigError, Problem
 
-__all__ = ["SECRET_MODE", "locked", "mode_for", "replace", "replace_all", "write_file"]
+__all__ = ["SECRET_MODE", "locked", "mode_for", "replace_all", "write_file"]
 
 LOCK_SECONDS = 30.0
 """How long to wait for another writer; one takes milliseconds."""
@@ -53,7 +53,7 @@ def write_file(path: str | os.PathLike[str], text: str, *, secret: bool = False)
             raise unwritable(target, error) from None
         return
     with locked(target):
-        replace(target, text.encode(), mode_for(target, secret))
+        replace_all([(target, text.encode(), mode_for(target, secret))])
 
 
 def mode_for(target: Path, secret: bool) -> int:
@@ -68,12 +68,7 @@ def mode_for(target: Path, secret: bool) -> int:
         return 0o666 & ~umask
 
 
-def replace(target: Path, data: bytes, mode: int) -> None:
-    """Put ``data`` in place of ``target`` in one step, on disk before it is visible."""
-    replace_all([(target, data, mode)])
-
-
-def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
+def replace_all(files: Sequence[tuple[Path, bytes, int]]) -> None:
     """Put ``data`` in place of each ``(target, data, mode)``, in that order.
 
     All are on disk before the first takes its place, so that a folder that cannot be written or a
@@ -81,9 +76,11 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
     when it was killed is removed. Raises :class:`ConfigError`.
     """
     staged: list[tuple[str, Path]] = []
-    files = list(files)
     for folder in {target.parent for target, *_ in files}:
-        _sweep(folder)
+        for path in folder.glob(f"{TEMPORARY}????????"):  # of a writer that was killed
+            with suppress(OSError):
+                if _is_own(path.lstat()):
+                    path.unlink()
     try:
         for target, data, mode in files:
             try:
@@ -100,14 +97,6 @@ def replace_all(files: Iterable[tuple[Path, bytes, int]]) -> None:
         for temporary, _ in staged:
             with suppress(OSError):
                 os.unlink(temporary)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the temporary files that a killed writer of this user left in ``folder``."""
-    for path in folder.glob(f"{TEMPORARY}????????"):
-        with suppress(OSError):
-            if _is_own(path.lstat()):
-                path.unlink()
 
 
 def _is_own(info: os.stat_result) -> bool:

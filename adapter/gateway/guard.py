@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from base64 import b64decode
 from collections.abc import Collection, Iterable, Iterator
@@ -12,22 +13,17 @@ from urllib.parse import parse_qsl
 
 from adapter.config.provider import is_loopback
 from adapter.gateway.requests import (
+    App,
+    Message,
+    Receive,
     RequestRefusedError,
+    Send,
     check_fields,
     read_body,
     route_pattern,
 )
-from adapter.gateway.responses import (
-    App,
-    Message,
-    Receive,
-    Send,
-    scrubbed,
-    send_error,
-    with_retry_after,
-)
 from adapter.gateway.settings import GuardSettings
-from adapter.secrets.scrubber import Scrubber
+from adapter.secrets.scrubber import ScrubbedBytes, Scrubber
 
 __all__ = ["PUBLIC", "Guard"]
 
@@ -96,20 +92,24 @@ class Guard:
             json_only = self._settings.routes is not None
             await check_fields(scope, body, self._refused, json_only=json_only)
         except RequestRefusedError as error:
-            await send_error(scope["type"], error.status, str(error), send)
+            await _send_error(scope["type"], error.status, str(error), send)
             return
-        send = scrubbed(send, self._scrubber)
+        send = _scrubbed(send, self._scrubber)
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
         else:
-            await _answer(self._app, scope, body, receive, with_retry_after(send))
+            await _answer(self._app, scope, body, receive, _with_retry_after(send))
 
     def _checked(self, scope: Message) -> Message:
         """Return ``scope`` as LiteLLM gets it, or raise :class:`RequestRefusedError`."""
         if self._settings.local_only and not _is_from_here(scope["headers"]):
             raise RequestRefusedError(403, "this gateway answers its own machine only")
-        has_key = self._key is not None and _has_key(scope, self._key)
-        if self._key is not None and not has_key and not _is_public(scope):
+        # LiteLLM goes by the place; how long a comparison takes tells nothing of the key
+        has_key = self._key is not None and any(
+            compare_digest(value, self._key) for value in _credentials(scope)
+        )
+        is_public = scope.get("method") == "GET" and scope.get("path") in PUBLIC
+        if self._key is not None and not has_key and not is_public:
             why = "this gateway needs its key: Authorization: Bearer $(adapter serve --key)"
             raise RequestRefusedError(401, why)
         # what LiteLLM compresses could not be searched for keys
@@ -176,19 +176,8 @@ def _is_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return not is_foreign or any(name == b"origin" for name, _ in decoded)
 
 
-def _is_public(scope: Message) -> bool:
-    return scope.get("method") == "GET" and scope.get("path") in PUBLIC
-
-
-def _has_key(scope: Message, key: bytes) -> bool:
-    """Return whether a request carries ``key`` where LiteLLM may look for it: in any header.
-
-    LiteLLM then goes by the place. The time a comparison takes tells nothing of the key.
-    """
-    return any(compare_digest(value, key) for value in _credentials(scope))
-
-
 def _credentials(scope: Message) -> Iterator[bytes]:
+    """Yield what may be a key, wherever LiteLLM may look for it."""
     first = dict(reversed([(name.lower(), value) for name, value in scope["headers"]]))
     for name, value in first.items():  # of two with one name the first counts
         yield value
@@ -209,3 +198,83 @@ def _credentials(scope: Message) -> Iterator[bytes]:
         for name, text in parse_qsl(query, max_num_fields=100):
             if name == "key":  # as Google's clients send it
                 yield text.encode("utf-8", "replace")
+
+
+def _with_retry_after(send: Send) -> Send:
+    """Return ``send`` with the server's ``Retry-After``, which LiteLLM's proxy gives another name.
+
+    An OpenAI client waits for that long before it tries again.
+    """
+
+    async def pass_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            named = {name.lower(): value for name, value in message["headers"]}
+            waits = [
+                (name, named[b"llm_provider-" + name])
+                for name in (b"retry-after", b"retry-after-ms")
+                if b"llm_provider-" + name in named and name not in named
+            ]
+            message = {**message, "headers": [*message["headers"], *waits]}
+        await send(message)
+
+    return pass_on
+
+
+def _scrubbed(send: Send, scrubber: Scrubber) -> Send:
+    """Return ``send`` without keys: LiteLLM's routes for models show headers, servers echo keys.
+
+    An answer whose length is told is searched as a whole, since it may change; a stream piece by
+    piece.
+    """
+    start: Message | None = None  # of an answer whose length is not known yet
+    whole = bytearray()
+    stream = ScrubbedBytes(scrubber)
+
+    async def pass_on(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start":
+            headers = [(k.lower(), scrubber.data(v)) for k, v in message["headers"]]
+            by_name = dict(headers)
+            message = {**message, "headers": headers}
+            if b"content-length" in by_name:
+                message["headers"] = [h for h in headers if h[0] != b"content-length"]
+                if b"event-stream" not in by_name.get(b"content-type", b""):
+                    start = message
+                    return
+        elif message["type"] == "http.response.body" and start is not None:
+            whole.extend(message.get("body", b""))
+            if message.get("more_body", False):
+                return
+            data = scrubber.data(bytes(whole))
+            length = (b"content-length", str(len(data)).encode())
+            await send({**start, "headers": [*start["headers"], length]})
+            start, message = None, {**message, "body": data}
+        elif message["type"] == "http.response.body":
+            last = not message.get("more_body", False)
+            message = {**message, "body": stream.feed(message.get("body", b""), last=last)}
+        elif message["type"] == "websocket.send":
+            if message.get("text") is not None:
+                message = {**message, "text": scrubber.text(message["text"])}
+            else:
+                message = {**message, "bytes": scrubber.data(message["bytes"])}
+        await send(message)
+
+    return pass_on
+
+
+async def _send_error(kind: str, status: int, why: str, send: Send) -> None:
+    """Answer an HTTP request or a WebSocket's opening with an error in OpenAI's form."""
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008})  # RFC 6455, 7.4.1: policy violation
+        return
+    reason = "auth_error" if status in (401, 403) else "invalid_request_error"
+    error = {"message": why, "type": reason, "param": None, "code": str(status)}
+    body = json.dumps({"error": error}).encode()
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110, 15.5.2
+    if status == 413:
+        headers.append((b"connection", b"close"))  # the rest of the request is not read
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

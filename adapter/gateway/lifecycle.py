@@ -133,10 +133,13 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
                     started=time.time(),
                 )
             except BaseException:
-                _kill(process)
+                process.kill()
+                process.communicate()  # closes its stdin
                 raise
     if detach:
-        _let_go(process)
+        assert process.stdin is not None
+        process.stdin.write(b"stay\n")
+        process.stdin.close()
     models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
     return Launch(gateway, process, models, proxy.omissions)
 
@@ -275,20 +278,6 @@ def _wait(host: str, port: int, log: Path | None) -> None:
         raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}") from None
     finally:
         connection.close()
-
-
-def _let_go(process: subprocess.Popen[bytes]) -> None:
-    """Tell a gateway to stay when this process ends."""
-    assert process.stdin is not None
-    process.stdin.write(b"stay\n")
-    process.stdin.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    assert process.stdin is not None
-    process.stdin.close()
 
 
 def _last_error(log: Path | None) -> str:

@@ -17,8 +17,7 @@ from typing import Any, TextIO
 
 from adapter._text import printable
 from adapter.gateway.guard import Guard
-from adapter.gateway.requests import ALWAYS_REFUSED, ROUTING_FIELDS
-from adapter.gateway.responses import App
+from adapter.gateway.requests import ALWAYS_REFUSED, ROUTING_FIELDS, App
 from adapter.gateway.runtime import remove_files
 from adapter.gateway.settings import GuardSettings
 from adapter.secrets.scrubber import Scrubber

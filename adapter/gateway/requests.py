@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    MutableMapping,
+)
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
-from adapter.gateway.responses import Message, Receive
+from adapter.secrets.references import reference_to
 
 __all__ = [
     "ALWAYS_REFUSED",
     "ROUTING_FIELDS",
+    "App",
+    "Message",
+    "Receive",
     "RequestRefusedError",
+    "Send",
     "body_of",
     "check_fields",
     "read_body",
     "route_pattern",
 ]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
 
 _CALLS = (
     *("chat/completions", "completions", "embeddings", "responses", "moderations", "rerank"),
@@ -62,7 +79,7 @@ NESTED_FIELDS = (
 """Fields of a request whose own fields LiteLLM takes for such."""
 
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-_REFERENCE = "os.environ/"
+_REFERENCE = reference_to("")
 
 
 class RequestRefusedError(Exception):

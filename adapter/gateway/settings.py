@@ -73,6 +73,14 @@ OWN_SETTINGS: Mapping[str, str] = {
     "DISABLE_ADMIN_UI": "True",
 }
 
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+    # else Anthropic's clients are answered by way of /responses, which many servers lack
+    "litellm_settings": {"use_chat_completions_url_for_anthropic_messages": True},
+    "general_settings": {"always_include_stream_usage": False},
+}
+"""Settings that keep a call through a gateway the same as one without, unless configured."""
+
 OTHERS_HAVE_KEYS = frozenset(
     {
         *("custom_auth", "database_url", "enable_jwt_auth", "enable_oauth2_auth"),
@@ -115,8 +123,7 @@ class GuardSettings:
 def proxy_config(config: Config) -> ProxyConfig:
     """Translate the configuration for LiteLLM's proxy.
 
-    The settings of ``[plugin.litellm]`` win over those made here, which keep a call through a
-    gateway the same as one without: no retries, no pause of a provider after a failure.
+    The settings of ``[plugin.litellm]`` win over :data:`DEFAULTS`.
     """
     variables: dict[str, str] = {}
     omissions = []
@@ -130,20 +137,8 @@ def proxy_config(config: Config) -> ProxyConfig:
         else:
             model_list += entries(provider, key, headers, able=able.get(provider.name, {}))
     content: dict[str, Any] = {"model_list": model_list, **sections(config)}
-    content["router_settings"] = {
-        "num_retries": 0,
-        "disable_cooldowns": True,
-        **content.get("router_settings", {}),
-    }
-    content["litellm_settings"] = {
-        # else Anthropic's clients are answered by way of /responses, which many servers lack
-        "use_chat_completions_url_for_anthropic_messages": True,
-        **content.get("litellm_settings", {}),
-    }
-    content["general_settings"] = {
-        "always_include_stream_usage": False,
-        **content.get("general_settings", {}),
-    }
+    for section, defaults in DEFAULTS.items():
+        content[section] = {**defaults, **content.get(section, {})}
     content["general_settings"].pop("master_key", None)  # given by environment
     return ProxyConfig(content, variables, tuple(omissions))
 
@@ -160,12 +155,8 @@ def _credentials(provider: Provider, variables: dict[str, str]) -> tuple[str, di
         return reference_to(variable)
 
     key, headers = provider.resolve_key().value, provider.headers()
-    return reference(key), {
-        header: reference(value)
-        if isinstance(value, Secret) or is_secret((header,), value)
-        else value
-        for header, value in headers.items()
-    }
+    hidden = {h for h, v in headers.items() if isinstance(v, Secret) or is_secret((h,), v)}
+    return reference(key), {h: reference(v) if h in hidden else v for h, v in headers.items()}
 
 
 def proxy_environment(
@@ -260,11 +251,15 @@ def _known_secrets(provider: Provider) -> list[str] | None:
 def master_key(config: Config, host: str, former: Secret | None = None) -> Secret:
     """Return the gateway's key: the user's own, else a random one where only this machine may ask.
 
-    ``former`` is the key of the gateway that it replaces, which stands in for a new one.
-
-    Raises :class:`GatewayError` for one that others could guess or no header can carry.
+    ``former`` is the key of the gateway that it replaces, which stands in for a new one. Raises
+    :class:`GatewayError` for one that others could guess or no header can carry.
     """
-    key = _own_master_key(config)
+    setting = config.settings.get("general_settings", {}).get("master_key")
+    own = os.environ.get("LITELLM_MASTER_KEY")
+    if not own and isinstance(setting, str):
+        variable = referenced_variable(setting)
+        own = config.getenv(variable) if variable else setting
+    key = Secret(own or "")
     fix = 'set LITELLM_MASTER_KEY to a long random one: python3 -c "import secrets; print('
     fix += "'sk-' + secrets.token_urlsafe(32))\""
     if not key:
@@ -276,16 +271,6 @@ def master_key(config: Config, host: str, former: Secret | None = None) -> Secre
     if len(key) < SHORTEST_KEY:
         raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
     return register(key)
-
-
-def _own_master_key(config: Config) -> Secret:
-    key = os.environ.get("LITELLM_MASTER_KEY")
-    if not key:
-        setting = config.settings.get("general_settings", {}).get("master_key")
-        if isinstance(setting, str):
-            variable = referenced_variable(setting)
-            key = config.getenv(variable) if variable else setting
-    return Secret(key or "")
 
 
 def check_installed() -> None:

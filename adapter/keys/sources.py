@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from adapter._files import NotRegularError, read_regular, reason
 from adapter._locks import ForkSafeLock
 from adapter._text import one_line, printable
-from adapter.errors import MissingKeyError
+from adapter.errors import AdapterError, MissingKeyError
 
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["KEYRING_SERVICE", "KEY_SETTINGS", "read_key"]
+__all__ = ["KEYRING_SERVICE", "KEY_SETTINGS", "in_keyring", "read_key"]
 
 KEY_SETTINGS = ("api_key_cmd", "api_key_file", "api_key_keyring")
 """In the order in which they count, after ``api_key`` and ``api_key_env``."""
@@ -196,18 +196,26 @@ def _file(provider: str, value: Any) -> str:
 
 def _keyring(provider: str, value: Any) -> str:
     try:
+        key: str | None = in_keyring("get_password", provider)
+    except AdapterError as error:
+        raise _NoKeyError(str(error)) from None
+    if key is None:
+        raise _NoKeyError(f"it holds no key of that name: adapter keys set {provider}")
+    return key
+
+
+def in_keyring(function: str, *args: str) -> Any:
+    """Call a function of the OS keyring. Raises :class:`AdapterError` where it cannot be used."""
+    try:
         import keyring
     except ImportError:
         from adapter._install import install_extra
 
-        raise _NoKeyError(f"run: {install_extra('keyring')}") from None
+        raise AdapterError(f"this needs keyring: {install_extra('keyring')}") from None
     try:
-        key: str | None = keyring.get_password(KEYRING_SERVICE, provider)
+        return getattr(keyring, function)(KEYRING_SERVICE, *args)
     except Exception as error:  # noqa: BLE001 - backends raise what they like
-        raise _NoKeyError(f"the keyring cannot be read: {printable(str(error))[:300]}") from None
-    if key is None:
-        raise _NoKeyError(f"it holds no key of that name: adapter keys set {provider}")
-    return key
+        raise AdapterError(f"the keyring: {printable(str(error))[:300]}") from None
 
 
 def _first_line(data: bytes) -> str:

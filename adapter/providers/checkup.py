@@ -28,6 +28,7 @@ COMPLETION_SECONDS = 60.0
 MARGIN_SECONDS = 5.0
 """How much longer a step may take in all, so that what it waits for can report its own limit."""
 
+PROXY = "an HTTP proxy does it"
 OK, FAILED, SKIPPED, WARNING = "ok", "failed", "skipped", "warning"
 
 _NO_CHAT = re.compile(
@@ -64,6 +65,10 @@ class Step(NamedTuple):
     seconds: float = 0.0
 
 
+def _unreachable(message: str, fix: str) -> Step:
+    return Step(FAILED, message, fix, ExitCode.UNREACHABLE)
+
+
 class _Checkup:
     """The steps of one provider as methods, and what one leaves to the next."""
 
@@ -85,15 +90,13 @@ class _Checkup:
 
     def resolve_name(self) -> Step:
         if self.proxy:
-            return Step(SKIPPED, "an HTTP proxy does it")
+            return Step(SKIPPED, PROXY)
         try:
             addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error)
             message = f"the name {self.host} is not known: {why}"
-            return Step(
-                FAILED, message, f"check base_url: {self.provider.base_url}", ExitCode.UNREACHABLE
-            )
+            return _unreachable(message, f"check base_url: {self.provider.base_url}")
         return Step(OK, ", ".join(dict.fromkeys(str(a[4][0]) for a in addresses)))
 
     def connect(self) -> Step:
@@ -108,7 +111,7 @@ class _Checkup:
             socket.create_connection((host, port), CONNECT_SECONDS).close()
         except OSError as error:
             why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            return Step(FAILED, f"cannot connect to {place}: {why}", fix, ExitCode.UNREACHABLE)
+            return _unreachable(f"cannot connect to {place}: {why}", fix)
         return Step(OK, place)
 
     def shake_hands(self) -> Step:
@@ -118,7 +121,7 @@ class _Checkup:
             return Step(SKIPPED, "plain http")
         context = network.tls(self.provider.extras.get("ssl_verify"))
         if self.proxy:
-            return Step(SKIPPED, "an HTTP proxy does it")
+            return Step(SKIPPED, PROXY)
         try:
             with (
                 socket.create_connection((self.host, self.port), CONNECT_SECONDS) as plain,
@@ -128,10 +131,10 @@ class _Checkup:
         except ssl.SSLCertVerificationError as error:
             message = f"its certificate cannot be verified: {error.verify_message}"
             fix = "for a certificate of your own: export SSL_CERT_FILE=/path/to/ca.pem"
-            return Step(FAILED, message, fix, ExitCode.UNREACHABLE)
+            return _unreachable(message, fix)
         except OSError as error:
             fix = f"does the server speak TLS on port {self.port}? Otherwise write http://"
-            return Step(FAILED, f"the TLS handshake failed: {error}", fix, ExitCode.UNREACHABLE)
+            return _unreachable(f"the TLS handshake failed: {error}", fix)
 
     def authenticate(self) -> Step:
         """Ask for the models. Only a refused key is a failure of this step."""
@@ -220,9 +223,8 @@ class _Checkup:
             failure = explain(error, target, model)
             return Step(FAILED, failure.what, failure.fix, failure.exit_code)
         if not reply.choices:
-            return Step(
-                FAILED, "the reply held no answer", "see the server's log", ExitCode.PROVIDER_FAILED
-            )
+            fix = "see the server's log"
+            return Step(FAILED, "the reply held no answer", fix, ExitCode.PROVIDER_FAILED)
         return result
 
 
@@ -285,28 +287,23 @@ def check(
             what, _, fix = str(error).partition("\n")
             result = Step(FAILED, what, fix.strip(), error.exit_code)
         except TimeoutError as error:
-            fix = network.connect_advice(provider.base_url)
-            result = Step(FAILED, str(error), fix, ExitCode.UNREACHABLE)
+            result = _unreachable(str(error), network.connect_advice(provider.base_url))
         step = result._replace(step=name, seconds=round(time.perf_counter() - started, 6))
         if run is _Checkup.find_default and step.status == WARNING:
             unlisted = step
             continue
         if unlisted is not None and step.exit_code in _NO_SUCH_MODEL:
-            yield _not_there(unlisted, step, checkup.nearest)
+            message = f"{unlisted.message}: {step.message}"
+            code = ExitCode.NOT_FOUND
+            yield unlisted._replace(
+                status=FAILED, message=message, fix=checkup.nearest, exit_code=code
+            )
             return
         if unlisted is not None:
             yield unlisted._replace(message=f"{unlisted.message} (the completion tells)")
         yield step
         if step.status == FAILED:
             return
-
-
-def _not_there(unlisted: Step, completion: Step, nearest: str) -> Step:
-    """Return the failed step of a model that is neither listed nor answers."""
-    message = f"{unlisted.message}: {completion.message}"
-    return unlisted._replace(
-        status=FAILED, message=message, fix=nearest, exit_code=ExitCode.NOT_FOUND
-    )
 
 
 def exit_code(codes: list[int]) -> int:

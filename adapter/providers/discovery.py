@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapter.call.failures import explain, explain_details, where
@@ -125,9 +126,10 @@ def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
     while page is not None:
         response, body = _get(client, page, left, target)
         left -= len(body)
-        data = _parse(body)
-        if (error := _error_in(data, response.status_code)) is not None:
-            raise _failure(target, *error)
+        data = None
+        with suppress(ValueError, RecursionError):
+            data = json.loads(body)
+        _check_error(data, response.status_code, target)
         page_ids = _ids_in(data)
         if page_ids is None:
             words = "the reply to GET /models is no list of models"
@@ -148,7 +150,12 @@ def _get(
         try:
             following = response.next_request
             if following is None:
-                return response, _body(response, most, target)
+                body = bytearray()
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > most:
+                        raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes")
+                return response, bytes(body)
         finally:
             response.close()
         if _origin(following.url) != _origin(request.url):
@@ -161,15 +168,6 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _body(response: httpx.Response, most: int, target: Target) -> bytes:
-    body = bytearray()
-    for piece in response.iter_bytes():
-        body += piece
-        if len(body) > most:
-            raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes")
-    return bytes(body)
-
-
 def _malformed(
     target: Target, words: str, status: int | None = None, is_json: bool = False
 ) -> ListingError:
@@ -180,38 +178,26 @@ def _redirected(target: Target, status: int, location: str) -> ListingError:
     """Return the error for a redirect to another server, with the base URL to write instead."""
     goal = safe_url(location)
     base = goal.rstrip("/").removesuffix("/models")
+    fix = "is base_url that of the API, not of a page that asks you to log in?"
     if base != goal.rstrip("/") and base_url_fault(base) is None:
         fix = f'write base_url = "{base}"'
-    else:
-        fix = "is base_url that of the API, not of a page that asks you to log in?"
     message = f"{where(target)} answered {status}: it redirects to {goal}\n  {fix}"
     return ListingError(message, ExitCode.ERROR, status)
 
 
-def _parse(body: bytes) -> Any:
-    """Return the JSON value of a body, ``None`` for what is no JSON."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _error_in(data: Any, status: int) -> tuple[int | None, str] | None:
-    """Return status and words of an error, which some servers send under status 200."""
+def _check_error(data: Any, status: int, target: Target) -> None:
+    """Raise :class:`ListingError` for an error, which some servers send under status 200."""
     table = data if isinstance(data, dict) else {}
     error = table.get("error") or (table if table.get("object") == "error" else None)
-    words = error_words(data) or "to GET /models"
-    if status != 200:
-        return status, words
-    if not error:
-        return None
-    return error_status(error), words
+    if status != 200 or error:
+        code = status if status != 200 else error_status(error)
+        raise _failure(target, code, error_words(data) or "to GET /models")
 
 
 def _failure(target: Target, status: int | None, words: str) -> ListingError:
     """Return the error for a reply; ``None`` for ``status`` where the server told none."""
-    kind = "an error under status 200"
-    details = ErrorDetails(kind, status or 500, status is not None, words)
+    is_told = status is not None
+    details = ErrorDetails("an error under status 200", status or 500, is_told, words)
     failure = explain_details(details, target, "")
     return ListingError(str(failure), failure.exit_code, status)
 
@@ -222,15 +208,11 @@ def _ids_in(data: Any) -> list[str] | None:
     entries = next((item for item in lists if isinstance(item, list)), None)
     if entries is None:
         return None
-    ids = [_id_of(entry) for entry in entries]
-    return [i for i in ids if i and i.isprintable()]
-
-
-def _id_of(entry: Any) -> str | None:
-    if isinstance(entry, dict):
-        fields = (entry.get(name) for name in ("id", "model", "name"))
-        return next((value for value in fields if isinstance(value, str) and value), None)
-    return entry if isinstance(entry, str) else None
+    ids = []
+    for entry in entries:
+        fields = [entry.get(n) for n in ("id", "model", "name")] if isinstance(entry, dict) else []
+        ids += [value for value in (*fields, entry) if isinstance(value, str) and value][:1]
+    return [i for i in ids if i.isprintable()]
 
 
 def _next_page(response: httpx.Response, data: Any) -> httpx.URL | None:
@@ -257,21 +239,21 @@ def discover(
     providers: Iterable[Provider], timeout: float = TIMEOUT_SECONDS, *, keyless: bool = False
 ) -> tuple[dict[str, list[str]], dict[str, AdapterError]]:
     """Ask all providers at once; return the models by provider, and the errors by provider."""
+    models: dict[str, list[str]] = {}
+    errors: dict[str, AdapterError] = {}
 
-    def list_models(provider: Provider) -> list[str] | AdapterError:
+    def list_models(provider: Provider) -> tuple[str, list[str] | AdapterError]:
         try:
-            return models_of(provider, timeout, keyless=keyless)
+            return provider.name, models_of(provider, timeout, keyless=keyless)
         except AdapterError as error:
-            return error
+            return provider.name, error
 
-    providers = list(providers)
-    replies = dict(
-        zip((p.name for p in providers), map_concurrently(list_models, providers), strict=True)
-    )
-    return (
-        {name: reply for name, reply in replies.items() if isinstance(reply, list)},
-        {name: reply for name, reply in replies.items() if isinstance(reply, AdapterError)},
-    )
+    for name, reply in map_concurrently(list_models, providers):
+        if isinstance(reply, AdapterError):
+            errors[name] = reply
+        else:
+            models[name] = reply
+    return models, errors
 
 
 def find_local(config: Config, ports: Mapping[str, int] | None = None) -> Iterator[LocalServer]:

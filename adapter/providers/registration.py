@@ -14,6 +14,7 @@ from adapter.config.provider import base_url_fault, name_fault
 from adapter.editing.edits import (
     Edit,
     edit_all,
+    keep_tables,
     merge_table,
     prune,
     remove_provider,
@@ -209,15 +210,15 @@ def set_keyring(
 
 def _remove_keys(document: MutableMapping[str, Any], name: str) -> None:
     """Remove what says where a provider's key is, and a table that said nothing else."""
-    for key, array in provider_arrays(document).items():
-        for number in reversed(range(len(array))):
-            if array[number].get("name") == name:
-                for field in ("api_key", "api_key_env"):
-                    array[number].pop(field, None)
-                if set(array[number]) == {"name"}:
-                    del array[number]
-        if not array:
-            del document[key]
+
+    def is_kept(table: MutableMapping[str, Any]) -> bool:
+        if table.get("name") != name:
+            return True
+        for field in ("api_key", "api_key_env"):
+            table.pop(field, None)
+        return set(table) != {"name"}
+
+    keep_tables(document, is_kept)
     for setting in KEY_SETTINGS:
         prune(document, ("plugin", "litellm", "providers", name, setting))
 

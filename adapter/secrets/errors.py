@@ -1,15 +1,20 @@
-"""Remove known secrets from errors: libraries keep a request's headers with its error."""
+"""Remove known secrets from errors and log records.
+
+Libraries keep a request's headers with its error. LiteLLM masks in its log what looks like a key;
+it cannot know what a key looks like that a server made up.
+"""
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from adapter.secrets.scrubber import scrub
 
-__all__ = ["scrub_error", "scrub_result"]
+__all__ = ["scrub_error", "scrub_logs", "scrub_result"]
 
 DEEPEST = 8
 """Levels of nested tables that are searched; a server may send any number."""
@@ -86,7 +91,8 @@ class _Values:
             table = {self.scrub(k, depth + 1): self.scrub(v, depth + 1) for k, v in value.items()}
             return table if any(value.get(k) is not v for k, v in table.items()) else value
         library = type(value).__module__.partition(".")[0]
-        if (kind := _KINDS.get((library, type(value).__name__))) is None:
+        kind = _KINDS.get(type(value).__name__)
+        if kind is None or library not in _LIBRARIES:
             return value
         if id(value) not in self._done:  # the value is kept, so that no other gets its id
             self._done[id(value)] = value, kind(self, value)
@@ -146,17 +152,44 @@ def _content(message: Any) -> bytes | None:
     return content
 
 
-_KINDS: dict[tuple[str, str], Callable[[_Values, Any], Any]] = {
-    **{
-        (library, name): kind
-        for library in ("httpx", "httpx2")
-        for name, kind in (
-            ("Headers", _Values.headers),
-            ("Request", _Values.request),
-            ("Response", _Values.response),
-        )
-    },
-    ("multidict", "CIMultiDict"): _Values.multidict,
-    ("multidict", "CIMultiDictProxy"): _Values.multidict,
+_LIBRARIES = ("httpx", "httpx2", "multidict")
+_KINDS: dict[str, Callable[[_Values, Any], Any]] = {
+    "Headers": _Values.headers,
+    "Request": _Values.request,
+    "Response": _Values.response,
+    "CIMultiDict": _Values.multidict,
+    "CIMultiDictProxy": _Values.multidict,
 }
-"""Library and class -> how its objects are scrubbed."""
+"""Class of one of these libraries -> how its objects are scrubbed."""
+
+
+class _Filter(logging.Filter):
+    """Removes keys from a record; other records stay as they are."""
+
+    _formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - wrong arguments are reported by the handler
+            return True
+        if (scrubbed := scrub(text)) != text:
+            record.msg, record.args = scrubbed, ()
+        trace = record.exc_text
+        if record.exc_info and not trace:
+            trace = self._formatter.formatException(record.exc_info)
+        if trace and (scrubbed := scrub(trace)) != trace:
+            record.exc_text = scrubbed
+        return True
+
+
+_filter = _Filter()  # one, which a logger takes once
+
+
+def scrub_logs(loggers: Iterable[str]) -> None:
+    """Remove the keys that this process reads from what ``loggers`` record from now on.
+
+    Each is named, since a filter on a logger does not see the records of loggers below it.
+    """
+    for name in loggers:
+        logging.getLogger(name).addFilter(_filter)

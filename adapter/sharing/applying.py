@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapter._tables import value_at
+from adapter._tables import leaves, value_at
 from adapter.call.translation import api_base
 from adapter.config.files import SECRETS_FILE, documents
 from adapter.config.loading import Config
@@ -17,7 +17,8 @@ from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_p
 from adapter.errors import ConfigError, Problem
 from adapter.keys.precedence import default_variable
 from adapter.secrets.policy import has_secret
-from adapter.sharing.importing import Import, ImportedProvider
+from adapter.sharing.importing import Import
+from adapter.sharing.settings import split_secrets
 
 __all__ = ["Written", "check_import", "write_import"]
 
@@ -44,17 +45,15 @@ def check_import(
     what another file says, which would go on to count beside the new values, stops it: an old key
     must not go to a new base URL.
     """
-    if replace:
-        differences = list(_still_counting(plan, config, Path(target), include_secrets))
-    else:
-        differences = list(_differences(plan, config, str(target), include_secrets))
-    if differences:
+    find = _still_counting if replace else _differences
+    if differences := list(find(plan, config, Path(target), include_secrets)):
         raise ConfigError(differences)
 
 
 def _differences(
-    plan: Import, config: Config, target: str, include_secrets: bool
+    plan: Import, config: Config, path: Path, include_secrets: bool
 ) -> Iterator[Problem]:
+    target = str(path)
     overwrite = "use --replace to overwrite it"
     for provider in plan.providers:
         existing = config.find(provider.name)
@@ -69,10 +68,19 @@ def _differences(
     current = {**config.settings, "models": config.models}
     secrets = settings.secrets if include_secrets else {}
     for sections in ({**settings.sections, "models": plan.models}, secrets):
-        for path, old, new in _differing_leaves(current, sections, 1):
-            message = f"{'.'.join(path)} is {old}, and the import says {new}"
+        for names, old, new in _differing_leaves(current, sections, 1):
+            message = f"{'.'.join(names)} is {old}, and the import says {new}"
             yield Problem(target, None, None, message, overwrite)
-    yield from _hidden_names(plan, config, target)
+    # a new alias may hide a provider that the import leaves as it is
+    planned = {provider.name for provider in plan.providers}
+    has = config.settings.get("router_settings", {}).get("model_group_alias", {})
+    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
+    for alias in aliases.keys() - has.keys():
+        name = alias.partition("/")[0]
+        if name not in planned and config.find(name) is not None:
+            message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
+            fix = "rename one of them, or use --replace"
+            yield Problem(target, None, name, message, fix)
     for name, value in (settings.environment if include_secrets else {}).items():
         if config.env.get(name) not in (None, value):
             yield Problem(target, None, None, f"[env] {name} has another value", overwrite)
@@ -85,30 +93,17 @@ def _differing_leaves(
 
     The first ``skipped`` names of a path say nothing of a secret, which is not shown.
     """
-    for path, value in _leaves(new):
+    for path, value in leaves(new, whole_lists=True):
         old = value_at(current, path)
-        if path and old is not None and old != value:
+        if old is not None and old != value:
             if has_secret(path[skipped:], [old, value]):
                 yield path, "a secret", "a secret"
             else:
                 yield path, repr(old), repr(value)
 
 
-def _hidden_names(plan: Import, config: Config, target: str) -> Iterator[Problem]:
-    """Yield the new aliases that would hide a provider that the import leaves as it is."""
-    planned = {provider.name for provider in plan.providers}
-    has = config.settings.get("router_settings", {}).get("model_group_alias", {})
-    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
-    for alias in aliases.keys() - has.keys():
-        name = alias.partition("/")[0]
-        if name not in planned and config.find(name) is not None:
-            message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
-            fix = "rename one of them, or use --replace"
-            yield Problem(target, None, name, message, fix)
-
-
 def _differing_fields(
-    existing: Provider, new: ImportedProvider, include_secrets: bool = True
+    existing: Provider, new: Provider, include_secrets: bool = True
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (field, what it is, what the import says) for each that differs; no key is shown."""
     moved = api_base(existing.base_url) != api_base(new.base_url)
@@ -117,25 +112,26 @@ def _differing_fields(
     yield from _differing_key(existing, new, moved, include_secrets)
     if new.default_model and existing.default_model not in (None, new.default_model):
         yield "default_model", repr(existing.default_model), repr(new.default_model)
-    for extras in (new.extras, new.secret_extras if include_secrets else {}):
-        for path, old, said in _differing_leaves(existing.extras, extras, 0):
-            yield ".".join(path), old, said
+    public, secret = split_secrets((), new.extras)
+    for extras in (public or {}, (include_secrets and secret) or {}):
+        for path, old, imported in _differing_leaves(existing.extras, extras, 0):
+            yield ".".join(path), old, imported
 
 
 def _differing_key(
-    existing: Provider, new: ImportedProvider, moved: bool, include_secrets: bool
+    existing: Provider, new: Provider, moved: bool, include_secrets: bool
 ) -> Iterator[tuple[str, str, str]]:
     conventional = default_variable(new.name)
     variable = f"${new.api_key_env or conventional}"
     if not existing.api_key:
         old = f"${existing.api_key_env or conventional}"
-        if new.literal is None and old != variable:
+        if new.api_key is None and old != variable:
             yield "api_key_env", old, variable
-    elif new.literal is None:
+    elif new.api_key is None:
         # the conventional variable is what an export writes in place of the key itself
         if moved or new.api_key_env not in (None, conventional):
             yield "api_key", "a key", variable
-    elif existing.api_key != new.literal and (moved or include_secrets):
+    elif existing.api_key != new.api_key and (moved or include_secrets):
         yield "api_key", "a key", "another one"
 
 
@@ -155,26 +151,14 @@ def _still_counting(
             if real == here:
                 continue
             later = here in order and order.index(real) > order.index(here)
-            overwritten = include_secrets and provider.literal and real == local
-            for name in _fields_in(path, provider.name):
+            overwritten = include_secrets and provider.api_key and real == local
+            tables = [table for d in documents([path]) for table in d.data.get("providers", [])]
+            for name in (f for t in tables if t.get("name") == provider.name for f in t):
                 key = name == "api_key" and bool(differing & {"base_url", "api_key"})
                 if (key and not overwritten) or (later and name in differing - {"api_key"}):
                     message = f"{name} stands here and would still count after the import"
                     fix = f"remove it here, or import with --to {path}"
                     yield Problem(path, None, provider.name, message, fix)
-
-
-def _fields_in(path: str, name: str) -> list[str]:
-    tables = [table for d in documents([path]) for table in d.data.get("providers", [])]
-    return [key for table in tables if table.get("name") == name for key in table]
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, (*path, key))
-    else:
-        yield path, value
 
 
 def write_import(
@@ -205,7 +189,7 @@ def _change(
 ) -> Callable[[MutableMapping[str, Any]], None]:
     """Return what lays the plan, or only its secrets, over a file."""
     keyed: list[tuple[dict[str, str], list[str]]] = [
-        ({"name": p.name, "api_key": str(p.literal)}, []) for p in plan.providers if p.literal
+        ({"name": p.name, "api_key": str(p.api_key)}, []) for p in plan.providers if p.api_key
     ]
     settings = plan.settings
     sections = settings.secrets if secret else {"models": plan.models, **settings.sections}
@@ -214,8 +198,8 @@ def _change(
         fields = [_fields(p, config.find(p.name)) for p in plan.providers]
         set_providers(document, keyed if secret else fields)
         for provider in plan.providers:
-            extras = provider.secret_extras if secret else provider.extras
-            set_extras(document, provider.name, extras)
+            extras = split_secrets((), provider.extras)[secret]
+            set_extras(document, provider.name, extras or {})
         for section, values in sections.items():
             merge_table(document, ("plugin", "litellm", section), values)
         merge_table(document, ("env",), settings.environment if secret else {})
@@ -223,9 +207,7 @@ def _change(
     return change
 
 
-def _fields(
-    provider: ImportedProvider, existing: Provider | None
-) -> tuple[dict[str, str], list[str]]:
+def _fields(provider: Provider, existing: Provider | None) -> tuple[dict[str, str], list[str]]:
     """Return the fields to set and those to delete."""
     fields = {
         "name": provider.name,
@@ -239,7 +221,7 @@ def _fields(
             fields["base_url"] = existing.base_url  # a trailing slash, or Azure's form
         if provider.api_key_env == default_variable(provider.name):
             fields["api_key_env"] = (existing.api_key_env and provider.api_key_env) or ""
-        if existing.api_key_env and not provider.api_key_env and not provider.literal:
+        if existing.api_key_env and not provider.api_key_env and not provider.api_key:
             remove = ["api_key_env"]
         if any(name == "api_key" for name, *_ in _differing_fields(existing, provider)):
             remove.append("api_key")  # it goes before any variable, and to the new base
@@ -252,9 +234,9 @@ def _secrets_left_out(plan: Import) -> Iterator[str]:
     """Yield a line for each secret that is not written, and what to do instead."""
     hint = "--include-secrets writes it to config.local.toml"
     for p in plan.providers:
-        if p.literal:
+        if p.api_key:
             yield f"the key of provider {p.name!r}: set {default_variable(p.name)} to it, or {hint}"
-        for name in p.secret_extras:
+        for name in split_secrets((), p.extras)[True] or {}:
             yield f"{name} of provider {p.name!r} holds a secret: {hint}"
     for section, values in plan.settings.secrets.items():
         for name in values:

@@ -11,15 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 from adapter._text import did_you_mean
 from adapter.config.checks import KEY_PREFIX
-from adapter.config.provider import base_url_fault, safe_url
-from adapter.keys.precedence import default_variable
+from adapter.config.provider import safe_url
+from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
 from adapter.secrets.references import is_variable, reference_to, referenced_variable
 from adapter.secrets.secret import Secret
-from adapter.sharing.entry_keys import OWN_HOST_ONLY, EntryKeys, RefusedError, variable_in
+from adapter.sharing.entry_values import (
+    RefusedError,
+    completed_url,
+    is_stand_in,
+    pattern_of,
+    variable_in,
+)
 from adapter.upstream.prefixes import (
     COMPATIBLE_BASES,
     ENDPOINTS,
@@ -31,14 +36,17 @@ from adapter.upstream.prefixes import (
     litellm_models,
 )
 
-__all__ = ["Deployment", "EntryReader", "RefusedError", "rank"]
+__all__ = ["Deployment", "Entry", "RefusedError", "rank"]
 
-FIELDS = frozenset(
-    {
-        *("model", "api_base", "base_url", "api_key", "custom_llm_provider", "order"),
-        "litellm_credential_name",
-    }
-)
+OWN_HOST_ONLY = frozenset({"custom_openai", "inception", "lemonade", "nadir", "openai"})
+"""Prefixes whose key from the environment does not go to another host than their own.
+
+For inception, lemonade and nadir by LiteLLM's own rule. For the two OpenAI ones by ours: LiteLLM
+sends ``$OPENAI_API_KEY`` to any ``api_base``, which nobody means.
+"""
+
+FIELDS = {"model", "api_base", "base_url", "api_key", "custom_llm_provider", "order"}
+FIELDS |= {"litellm_credential_name"}
 """What becomes a field of the provider, or decides who gets a name; all else is an extra."""
 
 _OPENAI_NAMES = re.compile(
@@ -89,57 +97,59 @@ def rank(deployment: Deployment) -> float:
     return inf if deployment.order is None else deployment.order
 
 
-@dataclass(frozen=True)
-class EntryReader:
-    """What is the same for all entries of a file.
+class Entry:
+    """One entry on its way to a :class:`Deployment`.
 
-    ``credentials`` are its ``credential_list``, by name. ``later`` is ``environ`` with the file's
-    ``environment_variables``, which LiteLLM sets only after it has resolved the references.
-    ``compatible`` takes entries of other APIs by their maker's OpenAI-compatible base.
+    ``credentials`` are the file's ``credential_list``, by name. ``later`` is ``environ`` with the
+    file's ``environment_variables``, which LiteLLM sets only after it has resolved the references.
+    ``compatible`` takes entries of other APIs by their maker's OpenAI-compatible base. Raises
+    :class:`RefusedError` where it cannot be said what the entry calls.
     """
 
-    credentials: Mapping[str, Mapping[str, Any]]
-    environ: Mapping[str, str]
-    later: Mapping[str, str]
-    compatible: bool = False
-
-    def read(self, entry: Any) -> Deployment:
-        """Return what the entry calls; raises :class:`RefusedError` where it cannot be said."""
-        return _Entry(self, entry).deployment()
-
-
-class _Entry:
-    """One entry on its way to a :class:`Deployment`."""
-
-    def __init__(self, reader: EntryReader, entry: Any) -> None:
+    def __init__(
+        self,
+        entry: Any,
+        credentials: Mapping[str, Mapping[str, Any]],
+        environ: Mapping[str, str],
+        later: Mapping[str, str],
+        compatible: bool,
+    ) -> None:
         if not isinstance(entry, Mapping):
             raise RefusedError("the entry is not a mapping; LiteLLM does not start with it")
-        self._reader = reader
         self._entry = entry
+        self._credentials = credentials
+        self._environ = environ
+        self._later = later
+        self._compatible = compatible
         self._notes: list[str] = []
+        name = entry.get("model_name")
+        if (variable := referenced_variable(name)) is not None:
+            name = self._resolved("model_name", variable)
+        if not isinstance(name, str) or not name:
+            raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
+        self._name = name
         self._params = self._completed()
         self._base = self._params.get("base_url") or self._params.get("api_base")
 
     def deployment(self) -> Deployment:
-        params = self._params
-        name = self._name()
+        """Return what the entry calls; raises :class:`RefusedError`."""
+        params, name = self._params, self._name
         prefix, model = self._split_model()
         row = self._row(prefix, model)
         info = self._entry.get("model_info")
         info = info if isinstance(info, Mapping) else {}
         base_url = self._base_url(row)
-        own_base = base_url == row.base_url
         model = self._model_id(row, model)
-        if self._asks_responses(row.prefix, model):
+        own = [model] if row.prefix in ("openai", "litellm_proxy") else []
+        rows = [litellm_models().get(name, {}) for name in (f"{row.prefix}/{model}", *own)]
+        named_so = model.startswith("responses/") and row.prefix in RESPONSES
+        if named_so or any(row.get("mode") == "responses" for row in rows):
+            self._notes.append("LiteLLM asks the Responses API for it, and so do calls here")
             info = {**info, "mode": "responses"}
         model = model.removeprefix("responses/")
-        key = EntryKeys(row, base_url, self._reader.environ, self._reader.later)
-        variable, literal = key.read(params.get("api_key"), self._notes)
-        usual = variable is None or is_variable(variable)
-        if not usual and variable != default_variable(name.partition("/")[0]):
-            raise RefusedError("api_key: what follows os.environ/ is not the name of a variable")
+        variable, literal = self._key(row, base_url)
         order = params.get("order", info.get("order"))
-        pattern, model = _pattern(name, model)
+        pattern, model = pattern_of(name, model)
         # settings of ours that run a command or read a file: only the user's own files may say them
         lost = tuple(sorted(k for k in params if k.startswith(KEY_PREFIX)))
         return Deployment(
@@ -147,7 +157,7 @@ class _Entry:
             prefix=row.prefix,
             model=model,
             base_url=base_url,
-            own_base=own_base,
+            own_base=base_url == row.base_url,
             variable=variable,
             literal=literal,
             extras={k: v for k, v in params.items() if k not in FIELDS and k not in lost},
@@ -158,19 +168,9 @@ class _Entry:
             lost=lost,
         )
 
-    def _name(self) -> str:
-        name = self._entry.get("model_name")
-        if (variable := referenced_variable(name)) is not None:
-            name = self._resolved("model_name", variable)
-        if not isinstance(name, str) or not name:
-            raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
-        return name
-
     def _completed(self) -> dict[str, Any]:
         """Return the parameters as LiteLLM completes them before it uses them."""
         written = self._entry.get("litellm_params")
-        if not self._entry.get("model_name"):
-            raise RefusedError("model_name is missing; LiteLLM does not start with such an entry")
         if not isinstance(written, Mapping) or not written.get("model"):
             what = "litellm_params.model is missing; LiteLLM does not start with such an entry"
             raise RefusedError(what)
@@ -178,15 +178,15 @@ class _Entry:
         for limit in ("rpm", "tpm"):  # Router._create_deployment moves them
             if self._entry.get(limit) is not None:
                 params.setdefault(limit, self._entry[limit])
-        credentials = self._reader.credentials
+        credentials = self._credentials
         credential = params.get("litellm_credential_name")
         if isinstance(credential, str):
             if credential not in credentials:
                 what = f"no credential is named {credential!r}"
                 hint = did_you_mean(credential, credentials)
                 self._notes.append(f"{what}{hint}; LiteLLM calls without it")
-            lacking = {k for k in credentials.get(credential, {}) if params.get(k) is None}
-            params |= {k: credentials[credential][k] for k in lacking}
+            values = credentials.get(credential, {})
+            params |= {k: v for k, v in values.items() if params.get(k) is None}
         if params.get("use_litellm_proxy"):
             what = "use_litellm_proxy sends it to $LITELLM_PROXY_API_BASE, whatever it says"
             raise RefusedError(what)
@@ -195,12 +195,62 @@ class _Entry:
     def _resolved(self, what: str, variable: str) -> str:
         """Return the value a reference has now: our files say URLs and models, not variables."""
         if not is_variable(variable):
-            raise RefusedError(f"{what}: what follows os.environ/ is not the name of a variable")
-        value = self._reader.environ.get(variable, "").strip()
+            raise RefusedError(f"{what}: {_NO_VARIABLE}")
+        value = self._environ.get(variable, "").strip()
         if not value:
             raise RefusedError(f"{what} is ${variable}, which is not set: set it and import again")
         self._notes.append(f"its {what} is the value that ${variable} has now")
         return value
+
+    # ---- the key
+
+    def _key(self, row: OpenAICompatible, base_url: str) -> tuple[str | None, Secret | None]:
+        """Return the variable or the literal key, or neither, as LiteLLM would send it."""
+        value = self._params.get("api_key")
+        if value is None or value == "":
+            return self._usual_variable(row, base_url), None
+        if not isinstance(value, str):
+            raise RefusedError("api_key is not a string, and LiteLLM drops such an entry: quote it")
+        if (variable := referenced_variable(value)) is not None:
+            return self._checked_variable(variable), None
+        text = value.strip()
+        if variable := variable_in(value):
+            # a default, as in ${X:-...}, may be a key itself
+            shown = text if "-" not in value else f"${{{variable}}}"
+            self._notes.append(f"LiteLLM sends the text {shown} as the key; taken for ${variable}")
+            return variable, None
+        if value == PLACEHOLDER_KEY:  # what an export of ours says
+            return None, None
+        if is_stand_in(value):
+            shown = text if len(text) < 25 else "given"
+            self._notes.append(f"the key {shown} is a stand-in and was dropped")
+            return None, None
+        if not (text.isascii() and text.isprintable()):
+            what = "api_key holds a line break, a control or a non-ASCII character"
+            raise RefusedError(what)
+        return None, Secret(text)
+
+    def _checked_variable(self, variable: str) -> str:
+        if variable.startswith("oidc/"):
+            raise RefusedError("its key is an OIDC token that LiteLLM fetches for each call")
+        # that of a provider called 01-ai no shell could set, but a process can have it
+        conventional = default_variable(self._name.partition("/")[0])
+        if not is_variable(variable) and variable != conventional:
+            raise RefusedError(f"api_key: {_NO_VARIABLE}")  # it may be a key, pasted there
+        if variable in self._later and variable not in self._environ:
+            before = "before environment_variables sets it"
+            self._notes.append(f"LiteLLM resolves os.environ/{variable} {before}")
+        return variable
+
+    def _usual_variable(self, row: OpenAICompatible, base_url: str) -> str | None:
+        """Return the first variable of the prefix that is set, else its main one."""
+        main = row.api_key_env
+        if main is not None and row.prefix in OWN_HOST_ONLY and base_url != row.base_url:
+            if main == "OPENAI_API_KEY":
+                self._notes.append("no key: LiteLLM would have sent $OPENAI_API_KEY there")
+            return None
+        variable = next((n for n in row.keys if main and self._later.get(n)), None)
+        return variable or (None if row.key_optional else main)
 
     # ---- the model string
 
@@ -260,7 +310,7 @@ class _Entry:
         row = COMPATIBLE_BASES.get(prefix)
         if row is None:
             raise RefusedError(why)
-        if not self._reader.compatible:
+        if not self._compatible:
             base = row.base_url or f"its api_base{row.path or row.suffix}"
             refusal = RefusedError(f"{why}; --compatible takes it by {base}")
             refusal.compatible = True
@@ -285,24 +335,15 @@ class _Entry:
             return next(b for rule, b in row.before_id if re.fullmatch(rule, model)) + model
         return model
 
-    def _asks_responses(self, prefix: str, model: str) -> bool:
-        """Return whether LiteLLM asks ``/responses``, not ``/chat/completions``, for an id."""
-        asks = model.startswith("responses/") and prefix in RESPONSES
-        names = [f"{prefix}/{model}", *([model] if prefix in ("openai", "litellm_proxy") else [])]
-        asks |= any(litellm_models().get(name, {}).get("mode") == "responses" for name in names)
-        if asks:
-            self._notes.append("LiteLLM asks the Responses API for it, and so do calls here")
-        return asks
-
     # ---- the base
 
     def _base_url(self, row: OpenAICompatible) -> str:
-        base, later = self._base, self._reader.later
+        base, later = self._base, self._later
         if (variable := referenced_variable(base)) is not None:
-            unset = not self._reader.environ.get(variable, "").strip()
+            unset = not self._environ.get(variable, "").strip()
             if unset and row.base_url and row.prefix not in OWN_HOST_ONLY:
-                own = f"LiteLLM's own base for {row.prefix} stands in its place"
-                self._notes.append(f"its api_base is ${variable}, which is not set: {own}")
+                what = f"its api_base is ${variable}, which is not set: LiteLLM's own base for"
+                self._notes.append(f"{what} {row.prefix} stands in its place")
                 return self._own_base(row.base_url)
             base = self._resolved("api_base", variable)
         elif not base and (variable := next((n for n in row.bases if later.get(n)), None)):
@@ -321,25 +362,9 @@ class _Entry:
         url = base.strip().rstrip("/")
         if url.endswith("/chat/completions"):
             url = url.removesuffix("/chat/completions").rstrip("/")
-            note = "/chat/completions was cut from its api_base; it is appended by itself"
-            self._notes.append(note)
-        return self._checked(row, url)
-
-    def _checked(self, row: OpenAICompatible, url: str) -> str:
-        """Return the base with what LiteLLM, or the maker of the API, appends to it."""
-        has_version = re.fullmatch(r"v\d+", url.rpartition("/")[2])
-        if row.suffix_always or not has_version:
-            url += row.suffix
-        if fault := base_url_fault(url):
-            message, fix = fault
-            raise RefusedError(f"{message.replace('base_url', 'api_base')}: {fix}")
-        if row.path is not None:
-            parts = urlsplit(url)
-            if not re.fullmatch(row.host, parts.hostname or ""):
-                what = f"{row.prefix} has an OpenAI-compatible API on its maker's host only"
-                raise RefusedError(f"{what}, not on {parts.hostname}")
-            url = f"{parts.scheme}://{parts.netloc}{row.path}"
-        return url
+            what = "/chat/completions was cut from its api_base"
+            self._notes.append(f"{what}; it is appended by itself")
+        return completed_url(row, url)
 
     def _own_base(self, base: str) -> str:
         """Return LiteLLM's own base, with the value of the variable that stands in it."""
@@ -349,24 +374,10 @@ class _Entry:
 
 
 _PREFIXES = (*OPENAI_COMPATIBLE, *NOT_EXPRESSIBLE)
+_NO_VARIABLE = "what follows os.environ/ is not the name of a variable"
 
 
 def _prefix_of_base(base: Any) -> str | None:
     """Return the prefix that LiteLLM goes by for a model without one, by the base of its entry."""
     url = f"{base.rstrip('/')}/" if isinstance(base, str) else ""
     return next((p for endpoint, p in ENDPOINTS.items() if url.startswith(f"{endpoint}/")), None)
-
-
-def _pattern(name: str, model: str) -> tuple[bool, str]:
-    """Return whether a name stands for several, beyond ``NAME/*`` -> ``*``, and the model id.
-
-    A partial pattern on the model's side (``gpt-*``) is only a part of what the provider takes.
-    """
-    plain = re.fullmatch(r"[^/*\s]+/\*", name) is not None
-    if "*" not in name:
-        if "*" in model:
-            raise RefusedError(f"its model holds a '*', but the name does not: write {name}/*")
-        return False, model
-    if "*" in model:
-        return not (plain and model == "*"), "*"
-    return True, model

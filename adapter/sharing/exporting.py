@@ -125,162 +125,151 @@ def export(
     is not set here, too. ``discovered`` maps a provider to model ids to list one by one.
     Raises :class:`UnknownProviderError`.
     """
+    exporter = _Exporter(config, include_secrets, reference_all)
     wanted = list(names)
     chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
-    notes: list[str] = []
-    variables = _Variables(config)
     able = abilities(config)
     lines = ["# LiteLLM configuration, written by `adapter config export`."]
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
     lines.append("model_list:" if chosen else "model_list: []")
     for provider in chosen:
-        key = _key(provider, variables, include_secrets, reference_all, notes)
         models = (discovered or {}).get(provider.name, ())
-        headers = _headers(provider, config, notes)
-        made: Any = entries(provider, key, headers, models, able.get(provider.name, {}))
-        if not include_secrets:
-            made = [
-                {
-                    **e,
-                    "litellm_params": _named(
-                        e["litellm_params"], (provider.name,), variables, notes
-                    ),
-                }
-                for e in made
-            ]
-        made = [_as_chat(entry, notes) for entry in made]
-        notes += _omissions(provider)
-        origin = ", ".join(Path(path).name for path in provider.origin)
-        lines.append(f"  # {printable(provider.name)} ({printable(origin)})")
-        if key == PLACEHOLDER_KEY:
-            variable = provider.api_key_env or default_variable(provider.name)
-            lines.append(f"  # no key: ${variable} is not set; with one, {reference_to(variable)}")
-        lines += [f"  {line}" for entry in made for line in _dump([entry])]
-    notes += [f"router_settings.{s.name} is not in the file: it {s.why}" for s in _refused(config)]
+        lines += exporter.provider(provider, models, able.get(provider.name, {}))
+    exporter.notes += [
+        f"router_settings.{s.name} is not in the file: it {s.why}" for s in _refused(config)
+    ]
     for section, settings in sections(config, GUARD if reference_all else {}).items():
-        shown = settings if include_secrets else _named(settings, (section,), variables, notes)
-        lines += ["", *_dump({section: shown})]
-    return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(notes)))
+        lines += ["", *_dump({section: exporter.without_secrets(settings, (section,))})]
+    return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(exporter.notes)))
 
 
-def _omissions(provider: Provider) -> Iterator[str]:
-    """Yield a note for each parameter of a provider that is not in the file."""
-    reasons = dict.fromkeys(
-        OWN_ATTEMPTS,
-        "LiteLLM knows it for names of models only (in litellm_settings or router_settings)",
-    )
-    for extra, why in {**reasons, MAX_BYTES: "LiteLLM reads replies of any length"}.items():
-        if extra in provider.extras:
-            yield f"{extra} of provider {provider.name!r} is not in the file: {why}"
+class _Exporter:
+    """Writes providers and settings; each secret that is not written has a variable of its own."""
 
-
-def _as_chat(entry: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
-    """Return an entry that a LiteLLM elsewhere asks for ``/chat/completions``, too.
-
-    Under ``openai/`` it would ask ``/responses`` for ids that its list of models marks so
-    (``o1-pro``); as ``hosted_vllm/`` it does not (``responses_api_bridge_check``).
-    """
-    params = entry["litellm_params"]
-    prefix, _, model = params["model"].partition("/")
-    if prefix != "openai":
-        return entry
-    if model.startswith("responses/"):
-        notes.append(f"LiteLLM takes the first part off {model!r} and asks /responses for the rest")
-    models = litellm_models()
-    known = models.get(model) or models.get(f"openai/{model}") or {}
-    if known.get("mode") != "responses" or entry.get("model_info", {}).get("mode") == "responses":
-        return entry
-    return {**entry, "litellm_params": {**params, "model": f"hosted_vllm/{model}"}}
-
-
-class _Variables:
-    """Names of variables for secrets that are not written: each secret has one of its own."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, include_secrets: bool, reference_all: bool) -> None:
+        self.notes: list[str] = []
+        self._config = config
+        self._include_secrets = include_secrets
+        self._reference_all = reference_all
         named = [
             p.api_key_env or default_variable(p.name) for p in config.providers if not p.api_key
         ]
         self._secrets: dict[str, object] = dict.fromkeys((*named, *config.references()))
 
-    def name(self, wanted: str, secret: object) -> str:
+    def provider(
+        self, provider: Provider, models: Iterable[str], able: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[str]:
+        """Yield the lines of a provider's entries."""
+        name, key = provider.name, self._key(provider)
+        listed = entries(provider, key, self._headers(provider), models, able)
+        for entry in listed:
+            entry["litellm_params"] = self.without_secrets(entry["litellm_params"], (name,))
+            self._keep_chat(entry)
+        reasons = dict.fromkeys(
+            OWN_ATTEMPTS,
+            "LiteLLM knows it for names of models only (in litellm_settings or router_settings)",
+        )
+        for extra, why in {**reasons, MAX_BYTES: "LiteLLM reads replies of any length"}.items():
+            if extra in provider.extras:
+                self.notes.append(f"{extra} of provider {name!r} is not in the file: {why}")
+        origin = ", ".join(Path(path).name for path in provider.origin)
+        yield f"  # {printable(name)} ({printable(origin)})"
+        if key == PLACEHOLDER_KEY:
+            variable = provider.api_key_env or default_variable(name)
+            yield f"  # no key: ${variable} is not set; with one, {reference_to(variable)}"
+        for entry in listed:
+            yield from (f"  {line}" for line in _dump([entry]))
+
+    def _keep_chat(self, entry: dict[str, Any]) -> None:
+        """Have a LiteLLM elsewhere ask for ``/chat/completions``, too.
+
+        Under ``openai/`` it would ask ``/responses`` for ids that its list of models marks so
+        (``o1-pro``); as ``hosted_vllm/`` it does not (``responses_api_bridge_check``).
+        """
+        params = entry["litellm_params"]
+        prefix, _, model = params["model"].partition("/")
+        if prefix != "openai":
+            return
+        if model.startswith("responses/"):
+            what = f"LiteLLM takes the first part off {model!r} and asks /responses for the rest"
+            self.notes.append(what)
+        models = litellm_models()
+        row = models.get(model) or models.get(f"openai/{model}") or {}
+        own_mode = entry.get("model_info", {}).get("mode")
+        if row.get("mode") == "responses" and own_mode != "responses":
+            params["model"] = f"hosted_vllm/{model}"
+
+    def _variable(self, wanted: str, secret: object) -> str:
         """Return ``wanted``, numbered if it stands for another secret already."""
         numbered = (wanted if n == 1 else f"{wanted}_{n}" for n in count(1))
         return next(n for n in numbered if self._secrets.setdefault(n, secret) == secret)
 
+    def _key(self, provider: Provider) -> str:
+        """Return what to write as ``api_key``.
 
-def _key(
-    provider: Provider,
-    variables: _Variables,
-    include_secrets: bool,
-    reference_all: bool,
-    notes: list[str],
-) -> str:
-    """Return what to write as ``api_key``.
-
-    Where no key is known the placeholder is written: left out, or naming a variable that is not
-    set, LiteLLM would send ``$OPENAI_API_KEY``, unless :data:`GUARD` is in the file.
-    """
-    if provider.api_key:
-        if include_secrets:
-            return str(provider.api_key)
-        wanted = exportable_name(default_variable(provider.name))
-        variable = variables.name(wanted, provider.api_key)
-        notes.append(f"set {variable}: the key of provider {provider.name!r} was not written")
-        return reference_to(variable)
-    variable = provider.api_key_env or default_variable(provider.name)
-    if not provider.api_key_env and any(sources_in(provider.extras)):
-        variable = exportable_name(variable)
-        notes.append(
-            f"set {variable}: the key of provider {provider.name!r} is {provider.key_source}, "
-            "which LiteLLM does not read"
-        )
-        return reference_to(variable)
-    if reference_all or provider.api_key_env or lookup(variable, None, provider.env) is not None:
-        notes.extend(_unless_set(variable, variables.config, guarded=reference_all))
-        return reference_to(variable)
-    return PLACEHOLDER_KEY
-
-
-def _headers(provider: Provider, config: Config, notes: list[str]) -> dict[str, str]:
-    """Return the headers to write: ``"$VAR"`` is ``os.environ/VAR`` to LiteLLM."""
-    configured = provider.extras.get("extra_headers")
-    headers = {}
-    for header, value in (configured if isinstance(configured, Mapping) else {}).items():
-        variable = variable_of(value)
-        headers[header] = reference_to(variable) if variable else value
-        notes.extend(_unless_set(variable, config) if variable else ())
-    return headers
-
-
-def _unless_set(variable: str, config: Config, *, guarded: bool = False) -> list[str]:
-    """Return a note where LiteLLM, which reads plain variables only, would not find a key."""
-    value = config.getenv(variable)
-    if value is not None and os.environ.get(variable, "").strip() == value:
-        return []
-    why = "it is not set" if value is None else f"LiteLLM reads neither GPTME_{variable} nor [env]"
-    sent = "the placeholder default-key" if guarded else "$OPENAI_API_KEY"
-    return [f"set {variable}: {why}, and without it LiteLLM sends {sent}"]
-
-
-def _named(value: Any, path: tuple[str, ...], variables: _Variables, notes: list[str]) -> Any:
-    """Return ``value`` with each secret in it replaced by a reference to a variable.
-
-    The first name of ``path`` is a section's or a provider's, which says nothing of a secret.
-    """
-
-    def name(at: tuple[str, ...], leaf: Any) -> Any:
-        has_name = at[-1] == "api_key" and len(at) == 2 and at[0] not in SECTIONS
-        if has_name or leaf == PLACEHOLDER_KEY or not is_secret(at[1:], leaf):
-            return leaf
-        variable = re.sub(r"\W", "_", "_".join(at)).upper()
-        if at == ("general_settings", "master_key"):
-            variable = "LITELLM_MASTER_KEY"
-        variable = variables.name(variable, leaf)
-        notes.append(f"set {variable}: {'.'.join(at)} was not written")
+        Where no key is known the placeholder is written: left out, or naming a variable that is
+        not set, LiteLLM would send ``$OPENAI_API_KEY``, unless :data:`GUARD` is in the file.
+        """
+        variable = provider.api_key_env or default_variable(provider.name)
+        note = f"the key of provider {provider.name!r}"
+        if provider.api_key:
+            if self._include_secrets:
+                return str(provider.api_key)
+            wanted = exportable_name(default_variable(provider.name))
+            variable = self._variable(wanted, provider.api_key)
+            self.notes.append(f"set {variable}: {note} was not written")
+        elif not provider.api_key_env and any(sources_in(provider.extras)):
+            variable = exportable_name(variable)
+            source = f"{provider.key_source}, which LiteLLM does not read"
+            self.notes.append(f"set {variable}: {note} is {source}")
+        elif (
+            self._reference_all
+            or provider.api_key_env
+            or lookup(variable, None, provider.env) is not None
+        ):
+            self._note_unset(variable, "default-key" if self._reference_all else "")
+        else:
+            return PLACEHOLDER_KEY
         return reference_to(variable)
 
-    return map_leaves(name, value, path)
+    def _headers(self, provider: Provider) -> dict[str, str]:
+        """Return the headers to write: ``"$VAR"`` is ``os.environ/VAR`` to LiteLLM."""
+        configured = provider.extras.get("extra_headers")
+        headers = {}
+        for header, value in (configured if isinstance(configured, Mapping) else {}).items():
+            variable = variable_of(value)
+            headers[header] = reference_to(variable) if variable else value
+            if variable:
+                self._note_unset(variable)
+        return headers
+
+    def _note_unset(self, variable: str, placeholder: str = "") -> None:
+        """Note where LiteLLM, which reads plain variables only, would not find a key."""
+        value = self._config.getenv(variable)
+        if value is not None and os.environ.get(variable, "").strip() == value:
+            return
+        why = f"LiteLLM reads neither GPTME_{variable} nor [env]" if value else "it is not set"
+        sent = f"the placeholder {placeholder}" if placeholder else "$OPENAI_API_KEY"
+        self.notes.append(f"set {variable}: {why}, and without it LiteLLM sends {sent}")
+
+    def without_secrets(self, value: Any, path: tuple[str, ...]) -> Any:
+        """Return ``value`` with a reference to a variable for each secret that is not written.
+
+        The first name of ``path`` is a section's or a provider's, which says nothing of a secret.
+        """
+
+        def name(at: tuple[str, ...], leaf: Any) -> Any:
+            has_name = at[-1] == "api_key" and len(at) == 2 and at[0] not in SECTIONS
+            if has_name or leaf == PLACEHOLDER_KEY or not is_secret(at[1:], leaf):
+                return leaf
+            variable = re.sub(r"\W", "_", "_".join(at)).upper()
+            if at == ("general_settings", "master_key"):
+                variable = "LITELLM_MASTER_KEY"
+            variable = self._variable(variable, leaf)
+            self.notes.append(f"set {variable}: {'.'.join(at)} was not written")
+            return reference_to(variable)
+
+        return value if self._include_secrets else map_leaves(name, value, path)
 
 
 def _dump(value: Any) -> list[str]:

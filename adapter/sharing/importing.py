@@ -17,15 +17,14 @@ from adapter.config.loading import Config
 from adapter.config.provider import Provider
 from adapter.keys.precedence import default_variable
 from adapter.secrets.references import is_variable, referenced_variable
-from adapter.secrets.secret import Secret
-from adapter.sharing.deployments import Deployment, EntryReader, RefusedError, rank
-from adapter.sharing.litellm_yaml import ConfigYaml, Place
+from adapter.sharing.deployments import Deployment, Entry, RefusedError, rank
+from adapter.sharing.litellm_yaml import ConfigYaml, Place, Report
 from adapter.sharing.naming import Naming
 from adapter.sharing.other_formats import read_source
-from adapter.sharing.settings import Report, Settings, read_settings, split_secrets, writable
+from adapter.sharing.settings import Settings, read_settings, writable
 from adapter.upstream.prefixes import litellm_provider_of
 
-__all__ = ["Import", "ImportedProvider", "plan_import"]
+__all__ = ["Import", "plan_import"]
 
 ENTRY_KEYS = frozenset({"model_name", "litellm_params", "model_info", "rpm", "tpm"})
 
@@ -33,36 +32,18 @@ _CAPABILITY = re.compile(r"mode|max_(input_|output_)?tokens|supports_\w+|\w+_cos
 """What in ``model_info`` says what a model can do; LiteLLM only shows the rest."""
 
 
-@dataclass(frozen=True, repr=False)
-class ImportedProvider:
-    """A provider to write. ``literal`` is a key that stood in the file itself.
-
-    ``default_model`` may be ``None`` where the file names none.
-    """
-
-    name: str
-    base_url: str
-    api_key_env: str | None
-    default_model: str | None
-    extras: Mapping[str, Any]
-    secret_extras: Mapping[str, Any]
-    literal: Secret | None
-
-    def __repr__(self) -> str:
-        return f"ImportedProvider({self.name!r}, {self.base_url!r})"
-
-
 @dataclass(frozen=True)
 class Import:
     """What a ``config.yaml`` becomes, and what does not.
 
+    The ``api_key`` of a provider is a literal key that stood in the file itself.
     ``routes`` maps each ``model_name`` to what to type for it now, ``models`` each of these to
     what the model can do. ``left_out`` has a line, with its place and reason, for each thing that
     is lost; ``notes`` are other things worth knowing. ``compatible`` counts the entries that only
     ``compatible=True`` would take.
     """
 
-    providers: tuple[ImportedProvider, ...]
+    providers: tuple[Provider, ...]
     settings: Settings
     routes: Mapping[str, str]
     models: Mapping[str, Mapping[str, Any]]
@@ -77,7 +58,7 @@ class _Entry:
 
     place: Place
     deployment: Deployment
-    provider: ImportedProvider
+    provider: Provider
 
     @property
     def typed(self) -> str:
@@ -104,17 +85,15 @@ def plan_import(
     """
     environ = os.environ if environ is None else environ
     config = config or Config()
-    source = read_source(path)
-    report = Report([f"{place}: {text}" for place, text in source.lost])
-    for place, text in source.notes:
-        report.note(text, place)
+    report = Report()
+    source = read_source(path, report)
     if not source.data.get("model_list"):
         report.note("no models in it", Place(os.fspath(path), 1))
     deployments = _deployments(source, environ, compatible, report)
     groups = _groups([deployment for _, deployment in deployments])
     aliases = source.table("router_settings").get("model_group_alias")
     naming = Naming(groups, config, aliases if isinstance(aliases, Mapping) else ())
-    owner: dict[int, ImportedProvider] = {}
+    owner: dict[int, Provider] = {}
     providers = []
     for (name, own_name), group in zip(naming.names(), groups, strict=True):
         existing = None if own_name else config.find(name)
@@ -125,7 +104,12 @@ def plan_import(
         owner.update({id(deployment): provider for deployment in group})
     entries = [_Entry(place, d, owner[id(d)]) for place, d in deployments]
     routes, aliases = _find_routes(entries, report)
-    _note_hidden_models(entries, routes, report)
+    for entry in entries:  # LiteLLM takes such a name for a model of its own
+        d = entry.deployment
+        own = litellm_provider_of(d.name) if d.name in routes and not d.wildcard else None
+        if own and not (own == d.prefix and d.own_base):
+            hidden = f"hides the model that LiteLLM itself has of this name, {own}'s"
+            report.note(hidden, entry.place, d.name)
     return Import(
         providers=tuple(_with_fallbacks(p, routes, report) for p in providers),
         settings=read_settings(source, routes, aliases, environ, report),
@@ -152,7 +136,6 @@ def _deployments(
     for name, value in source.table("environment_variables").items():
         variable = referenced_variable(value)
         later[str(name)] = environ.get(variable, "") if variable else str(value)
-    reader = EntryReader(credentials, environ, later, compatible)
     deployments = []
     used = set()
     for place, entry in zip(source.entries, source.list("model_list"), strict=False):
@@ -162,7 +145,7 @@ def _deployments(
         used.add(str(params.get("litellm_credential_name")) if isinstance(params, Mapping) else "")
         where = f"{place}: {name}" if name else str(place)
         try:
-            deployment = reader.read(entry)
+            deployment = Entry(entry, credentials, environ, later, compatible).deployment()
         except RefusedError as refusal:
             report.left_out.append(f"{where}: {refusal}")
             report.compatible += refusal.compatible
@@ -207,14 +190,19 @@ def _groups(deployments: Sequence[Deployment]) -> list[list[Deployment]]:
 
 def _provider(
     name: str, existing: Provider | None, group: list[Deployment], report: Report
-) -> ImportedProvider:
+) -> Provider:
     first = group[0]
     extras = _common_extras(name, group, report)
     if any(d.prefix == "hosted_vllm" and d.wildcard == name for d in group):
         extras["custom_llm_provider"] = "hosted_vllm"  # what an export of ours says
     if (headers := extras.pop("extra_headers", None)) is not None:
         if isinstance(headers, Mapping):
-            extras["extra_headers"] = {k: _header(v) for k, v in headers.items()}
+            # a reference as we write it, so that it is resolved here as well
+            variables = {k: referenced_variable(v) or "" for k, v in headers.items()}
+            extras["extra_headers"] = {
+                k: f"${variables[k]}" if is_variable(variables[k]) else str(v)
+                for k, v in headers.items()
+            }
         else:
             report.left_out.append(f"extra_headers of provider {name!r}: is no mapping")
     for key, value in extras.items():
@@ -224,32 +212,20 @@ def _provider(
                 f"{key} of provider {name!r} refers to a variable, which LiteLLM resolves in its "
                 "Router and gateway only"
             )
-    public, secret = split_secrets((), extras)
-    return ImportedProvider(
+    variable = first.variable
+    if variable is not None and not is_variable(variable):
+        if variable != default_variable(name):  # by which it is found without being named
+            what = f"${variable}, which no file can name: rename the variable"
+            report.left_out.append(f"the key of provider {name!r}: {what}")
+        variable = None
+    return Provider(
         name=name,
         base_url=first.base_url,
-        api_key_env=_key_variable(name, first.variable, report),
+        api_key_env=variable,
         default_model=_default(name, group, existing),
-        extras=public or {},
-        secret_extras=secret or {},
-        literal=first.literal,
+        extras=extras,
+        api_key=first.literal,
     )
-
-
-def _key_variable(name: str, variable: str | None, report: Report) -> str | None:
-    """Return the variable to write; one that no file can name is found by the provider's name."""
-    if variable is None or is_variable(variable):
-        return variable
-    if variable != default_variable(name):
-        what = f"${variable}, which no file can name: rename the variable"
-        report.left_out.append(f"the key of provider {name!r}: {what}")
-    return None
-
-
-def _header(value: Any) -> str:
-    """Return a header's value; a reference as we write it, so that it is resolved here as well."""
-    variable = referenced_variable(value)
-    return f"${variable}" if variable is not None and is_variable(variable) else str(value)
 
 
 def _default(name: str, group: list[Deployment], existing: Provider | None) -> str | None:
@@ -333,21 +309,7 @@ def _find_routes(
     return routes, aliases
 
 
-def _note_hidden_models(
-    entries: Iterable[_Entry], routes: Mapping[str, str], report: Report
-) -> None:
-    """Note the names that LiteLLM takes for a model of its own, which goes elsewhere."""
-    for entry in entries:
-        d = entry.deployment
-        own = litellm_provider_of(d.name) if d.name in routes and not d.wildcard else None
-        if own and not (own == d.prefix and d.own_base):
-            hidden = f"hides the model that LiteLLM itself has of this name, {own}'s"
-            report.note(hidden, entry.place, d.name)
-
-
-def _with_fallbacks(
-    provider: ImportedProvider, routes: Mapping[str, str], report: Report
-) -> ImportedProvider:
+def _with_fallbacks(provider: Provider, routes: Mapping[str, str], report: Report) -> Provider:
     """Return ``provider`` with the models that its fallbacks name called as they are called now."""
     extras = dict(provider.extras)
     if isinstance(fallbacks := extras.get("fallbacks"), list):

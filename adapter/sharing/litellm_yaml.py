@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -23,7 +23,15 @@ from adapter._files import read_regular, reason
 from adapter.config.files import MAX_BYTES
 from adapter.errors import ConfigError, Problem
 
-__all__ = ["ConfigYaml", "Place", "fail", "parse_yaml", "read_config_yaml", "read_text"]
+__all__ = [
+    "ConfigYaml",
+    "Place",
+    "Report",
+    "fail",
+    "parse_yaml",
+    "read_config_yaml",
+    "read_text",
+]
 
 MAX_FILES = 100
 
@@ -34,6 +42,9 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 MAX_NODES = 200_000
 """Values after every alias is written out."""
+
+MAX_NAMES = 3
+"""Of the entries to which one note applies; the others are counted."""
 
 MAX_INTEGER_LENGTH = 100
 """In characters: Python takes hours for ``1:1:1...``, a number of base 60, and prints no long one.
@@ -55,19 +66,51 @@ class Place(NamedTuple):
         return f"{self.path}:{self.line}"
 
 
+@dataclass
+class Report:
+    """What an import says: ``left_out`` has a line for each route or setting that is lost.
+
+    ``compatible`` counts the entries that only ``compatible=True`` would take. Notes that say the
+    same of several entries become one line.
+    """
+
+    left_out: list[str] = field(default_factory=list)
+    compatible: int = 0
+    _notes: dict[str, list[tuple[Place | None, str]]] = field(default_factory=dict)
+
+    def note(self, text: str, place: Place | None = None, name: str = "") -> None:
+        """Add what is worth knowing of the entry ``name`` at ``place``, or of the file."""
+        self._notes.setdefault(text, []).append((place, name))
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """The notes, one line each."""
+        for text, entries in self._notes.items():
+            places: list[str] = []
+            path = None
+            for place in dict.fromkeys(place for place, _ in entries if place):
+                places.append(str(place.line) if place.path == path else str(place))
+                path = place.path
+            names = list(dict.fromkeys(name for _, name in entries if name))
+            yield ": ".join(filter(None, (_listed(places), _listed(names), text)))
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = [f"and {len(words) - MAX_NAMES} more"] if len(words) > MAX_NAMES else []
+    return ", ".join([*words[:MAX_NAMES], *more])
+
+
 @dataclass(frozen=True, repr=False)
 class ConfigYaml:
     """A file with all it includes; its values may be keys, which no ``repr`` shows.
 
     ``entries`` has the place of each item of ``model_list``, ``sections`` that of each top-level
-    key, ``notes`` what a reader should know about the file, ``lost`` what has no place in it.
+    key.
     """
 
     data: Mapping[str, Any]
     entries: tuple[Place, ...]
     sections: Mapping[str, Place] = field(default_factory=dict)
-    notes: tuple[tuple[Place, str], ...] = ()
-    lost: tuple[tuple[Place, str], ...] = ()
 
     def place(self, section: str) -> str:
         """Return where a section stands, with its name, to begin a line of a report."""
@@ -89,44 +132,40 @@ def fail(path: str, line: int | None, message: str, fix: str) -> NoReturn:
     raise ConfigError([Problem(path, line, None, message, fix)])
 
 
-def read_config_yaml(path: str | os.PathLike[str]) -> ConfigYaml:
-    """Return what LiteLLM would make of the file and its includes.
+def read_config_yaml(path: str | os.PathLike[str], report: Report) -> ConfigYaml:
+    """Return what LiteLLM would make of the file and its includes; adds notes to ``report``.
 
     Raises :class:`ConfigError`, with file, line and fix, for a file that cannot be read, is no
     YAML, is not a mapping, or includes what is not there.
     """
-    root, shown = os.path.abspath(path), os.fspath(path)
-    merged = _read(root, shown)
-    read = {root}
-    pending = deque(_includes(merged, root, shown))
+    root = os.fspath(path)
+    merged = _read(root, report)
+    read = {os.path.abspath(root)}
+    pending = deque(_includes(merged))
     while pending:
-        entry, declared_in, place = pending.popleft()
-        target = os.path.abspath(os.path.join(os.path.dirname(declared_in), entry))
-        beside_root = os.path.abspath(os.path.join(os.path.dirname(root), entry))
-        if not os.path.exists(target) and os.path.exists(beside_root):
-            target = beside_root
-        if target in read:
-            again = (place, f"include {entry!r} is read already; LiteLLM reads each file once")
-            merged = replace(merged, notes=(*merged.notes, again))
+        entry, place = pending.popleft()
+        name = os.path.join(os.path.dirname(place.path), entry)
+        beside_root = os.path.join(os.path.dirname(root), entry)
+        if not os.path.exists(name) and os.path.exists(beside_root):
+            name = beside_root
+        if os.path.abspath(name) in read:
+            what = f"include {entry!r} is read already; LiteLLM reads each file once"
+            report.note(what, place)
             continue
-        read.add(target)
+        read.add(os.path.abspath(name))
         if len(read) > MAX_FILES:
             fail(place.path, place.line, f"more than {MAX_FILES} files", "include fewer files")
-        name = os.path.join(os.path.dirname(place.path), entry)
-        included = _read(target, name, included_by=place)
-        pending += _includes(included, target, name)
-        merged = _merge(merged, included)
+        included = _read(name, report, included_by=place)
+        pending += _includes(included)
+        merged = _merge(merged, included, report)
     return replace(merged, data={k: v for k, v in merged.data.items() if k != "include"})
 
 
-def _merge(base: ConfigYaml, over: ConfigYaml) -> ConfigYaml:
+def _merge(base: ConfigYaml, over: ConfigYaml, report: Report) -> ConfigYaml:
     """Lay an included file over what was read: lists are extended, all else is replaced."""
     data = dict(base.data)
-    notes = [*base.notes, *over.notes]
     entries = base.entries
     for key, value in over.data.items():
-        if key == "include":
-            continue
         old = data.get(key)
         extends = isinstance(old, list) and isinstance(value, list)
         data[key] = [*data[key], *value] if extends else value
@@ -134,45 +173,42 @@ def _merge(base: ConfigYaml, over: ConfigYaml) -> ConfigYaml:
             entries = (*base.entries, *over.entries) if extends else over.entries
         if old is not None and not extends:
             replaced = f"{key} replaces that of {base.sections[key]}, as in LiteLLM"
-            notes.append((over.sections[key], replaced))
-    return ConfigYaml(data, entries, {**base.sections, **over.sections}, tuple(notes))
+            report.note(replaced, over.sections[key])
+    return ConfigYaml(data, entries, {**base.sections, **over.sections})
 
 
-def _includes(config: ConfigYaml, path: str, shown: str) -> Iterator[tuple[str, str, Place]]:
-    if "include" not in config.data:
+def _includes(config: ConfigYaml) -> Iterator[tuple[str, Place]]:
+    place = config.sections.get("include")
+    if place is None:
         return
-    place = config.sections["include"]
-    entries = config.data["include"]
-    if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+    names = config.data["include"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         fix = "write include: [models.yaml, ...]"
-        fail(shown, place.line, "include is not a list of file names", fix)
-    for entry in entries:
-        yield entry, path, place
+        fail(place.path, place.line, "include is not a list of file names", fix)
+    yield from ((name, place) for name in names)
 
 
-def _read(path: str, shown: str, included_by: Place | None = None) -> ConfigYaml:
-    node, data, notes = parse_yaml(read_text(path, shown, included_by), shown)
+def _read(shown: str, report: Report, included_by: Place | None = None) -> ConfigYaml:
+    node, data = parse_yaml(read_text(shown, included_by), shown, report)
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
         what = "the file is empty" if data is None else "the file is not a mapping"
         fail(shown, 1, what, "begin it with model_list:")
-    sections = {}
+    # what came by a merge key has no line of its own
+    sections = {str(key): Place(shown, 1) for key in data}
     entries: tuple[Place, ...] = ()
     for key, value in node.value:
         sections[str(key.value)] = Place(shown, _line(key))
         if key.value == "model_list" and isinstance(value, yaml.SequenceNode):
             entries = tuple(Place(shown, _line(n)) for n in value.value)
-    data = {str(key): value for key, value in data.items()}
-    for key in data:  # what came by a merge key has no line of its own
-        sections.setdefault(key, Place(shown, 1))
-    return ConfigYaml(data, entries, sections, notes)
+    return ConfigYaml({str(key): value for key, value in data.items()}, entries, sections)
 
 
-def read_text(path: str, shown: str, included_by: Place | None = None) -> str:
+def read_text(shown: str, included_by: Place | None = None) -> str:
     """Return the text of a file; raises :class:`ConfigError` with the place that names it."""
     where, line = included_by or (shown, None)
     what = f"include {shown!r}: " if included_by else ""
     try:
-        raw, _ = read_regular(path, MAX_BYTES)
+        raw, _ = read_regular(shown, MAX_BYTES)
     except (OSError, ValueError) as error:
         why = f"{what}cannot be read: {reason(error)}"
         fail(where, line, why, "check the path and its permissions")
@@ -186,8 +222,8 @@ def read_text(path: str, shown: str, included_by: Place | None = None) -> str:
         fail(shown, bad, "not valid UTF-8", "save the file as UTF-8")
 
 
-def parse_yaml(text: str, shown: str) -> tuple[Any, Any, tuple[tuple[Place, str], ...]]:
-    """Return the node and the value of a YAML text, and notes about keys that are given twice.
+def parse_yaml(text: str, shown: str, report: Report) -> tuple[Any, Any]:
+    """Return the node and the value of a YAML text; keys that are given twice are noted.
 
     ``shown`` names the file. Raises :class:`ConfigError`, which quotes nothing of the text.
     """
@@ -199,8 +235,10 @@ def parse_yaml(text: str, shown: str) -> tuple[Any, Any, tuple[tuple[Place, str]
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
-            notes = _check_nodes(node, shown)
-            return node, loader.construct_document(node) if node is not None else None, notes
+            if node is None:
+                return None, None
+            _check_nodes(node, shown, report)
+            return node, loader.construct_document(node)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
@@ -236,10 +274,9 @@ def _check_events(text: str, shown: str) -> None:
             depth -= 1
 
 
-def _check_nodes(root: Any, shown: str) -> tuple[tuple[Place, str], ...]:
-    """Refuse alias bombs and cycles; return notes about keys that are given twice."""
+def _check_nodes(root: Any, shown: str, report: Report) -> None:
+    """Refuse alias bombs and cycles; note keys that are given twice."""
     sizes: dict[int, int] = {}
-    notes: list[tuple[Place, str]] = []
 
     def size(node: Any) -> int:
         if isinstance(node, yaml.ScalarNode):
@@ -250,9 +287,10 @@ def _check_nodes(root: Any, shown: str) -> tuple[tuple[Place, str], ...]:
         total = sizes.get(id(node))
         if total is None:
             sizes[id(node)] = 0  # it is open: met again before its end, it contains itself
-            pairs = isinstance(node, yaml.MappingNode)
-            notes.extend(_repeated_keys(node, shown) if pairs else ())
-            children = [c for pair in node.value for c in pair] if pairs else node.value
+            children = node.value
+            if isinstance(node, yaml.MappingNode):
+                children = [part for pair in node.value for part in pair]
+                _note_repeated_keys(node, shown, report)
             total = sizes[id(node)] = 1 + sum(map(size, children))
             if total > MAX_NODES:
                 what = f"more than {MAX_NODES:,} values, aliases written out"
@@ -261,17 +299,16 @@ def _check_nodes(root: Any, shown: str) -> tuple[tuple[Place, str], ...]:
             fail(shown, _line(node), "an alias that contains itself", "write the value out")
         return total
 
-    if root is not None:
-        size(root)
-    return tuple(notes)
+    size(root)
 
 
-def _repeated_keys(node: Any, shown: str) -> Iterator[tuple[Place, str]]:
+def _note_repeated_keys(node: Any, shown: str, report: Report) -> None:
     keys: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
             if key.value in keys:
-                yield Place(shown, _line(key)), f"{key.value!r} is given twice; the last one counts"
+                what = f"{key.value!r} is given twice; the last one counts"
+                report.note(what, Place(shown, _line(key)))
             keys.add(key.value)
 
 

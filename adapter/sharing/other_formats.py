@@ -19,6 +19,7 @@ from adapter.secrets.references import reference_to
 from adapter.sharing.litellm_yaml import (
     ConfigYaml,
     Place,
+    Report,
     parse_yaml,
     read_config_yaml,
     read_text,
@@ -98,30 +99,30 @@ class _Server:
     """It cannot be read at all."""
 
 
-def read_source(path: str | os.PathLike[str]) -> ConfigYaml:
+def read_source(path: str | os.PathLike[str], report: Report) -> ConfigYaml:
     """Return the file as a LiteLLM ``config.yaml``, whichever of the known kinds it is.
 
-    Raises :class:`ConfigError` as :func:`read_config_yaml` does.
+    Adds to ``report``. Raises :class:`ConfigError` as :func:`read_config_yaml` does.
     """
     shown = os.fspath(path)
-    text = read_text(os.path.abspath(path), shown)
+    text = read_text(shown)
     if _LITELLM.search(text):
-        return read_config_yaml(path)
-    is_json = text.lstrip()[:1] in ("{", "/")
-    node, data, notes = parse_yaml(_JSON_TOKEN.sub(_blank, text) if is_json else text, shown)
+        return read_config_yaml(path, report)
+    if text.lstrip()[:1] in ("{", "/"):
+        text = _JSON_TOKEN.sub(_blank, text)
+    node, data = parse_yaml(text, shown, report)
     tool = next((tool for tool in _TOOLS if tool.has(data)), None)
     if tool is None:
-        return read_config_yaml(path)
-    entries: list[tuple[Place, Any]] = []
-    report: list[tuple[Place, str]] = list(notes)
-    lost: list[tuple[Place, str]] = []
+        return read_config_yaml(path, report)
+    places: list[Place] = []
+    entries: list[Any] = []
     for server in tool.servers(data, _Places(node, shown)):
-        entries += [(server.place, entry) for entry in _entries(server)]
-        report += [(server.place, server.note)] if server.note else []
-        lost += [(server.place, text) for text in server.lost]
-    places = tuple(place for place, _ in entries)
-    model_list = {"model_list": [entry for _, entry in entries]}
-    return ConfigYaml(model_list, places, {}, tuple(report), tuple(lost))
+        entries += _entries(server)
+        places += [server.place] * (len(entries) - len(places))
+        if server.note:
+            report.note(server.note, server.place)
+        report.left_out += [f"{server.place}: {text}" for text in server.lost]
+    return ConfigYaml({"model_list": entries}, tuple(places))
 
 
 def _blank(token: re.Match[str]) -> str:

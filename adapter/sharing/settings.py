@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -14,10 +14,10 @@ from adapter.config.rules import SECTIONS
 from adapter.secrets.policy import has_secret
 from adapter.secrets.references import referenced_variable
 from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS
-from adapter.sharing.litellm_yaml import ConfigYaml, Place
+from adapter.sharing.litellm_yaml import ConfigYaml, Report
 from adapter.upstream.prefixes import ROUTER_SETTINGS
 
-__all__ = ["Report", "Settings", "read_settings", "split_secrets", "writable"]
+__all__ = ["Settings", "read_settings", "split_secrets", "writable"]
 
 LISTS = ("model_list", "credential_list")
 HANDLED = frozenset({*LISTS, "environment_variables", *SECTIONS})
@@ -42,42 +42,6 @@ CALLBACKS = frozenset(
 
 STOPS_LITELLM = frozenset({"routing_strategy", "health_check_interval", "health_check_concurrency"})
 """In ``router_settings``: what keeps LiteLLM's proxy from starting where its Router refuses it."""
-
-MAX_NAMES = 3
-"""Of the entries to which one note applies; the others are counted."""
-
-
-@dataclass
-class Report:
-    """What an import says: ``left_out`` has a line for each route or setting that is lost.
-
-    Notes that say the same of several entries become one line.
-    """
-
-    left_out: list[str] = field(default_factory=list)
-    compatible: int = 0
-    _notes: dict[str, list[tuple[Place | None, str]]] = field(default_factory=dict)
-
-    def note(self, text: str, place: Place | None = None, name: str = "") -> None:
-        """Add what is worth knowing of the entry ``name`` at ``place``, or of the file."""
-        self._notes.setdefault(text, []).append((place, name))
-
-    @property
-    def notes(self) -> Iterator[str]:
-        """The notes, one line each."""
-        for text, entries in self._notes.items():
-            places: list[str] = []
-            path = None
-            for place in dict.fromkeys(place for place, _ in entries if place):
-                places.append(str(place.line) if place.path == path else str(place))
-                path = place.path
-            names = list(dict.fromkeys(name for _, name in entries if name))
-            yield ": ".join(filter(None, (_listed(places), _listed(names), text)))
-
-
-def _listed(words: Sequence[str]) -> str:
-    more = [f"and {len(words) - MAX_NAMES} more"] if len(words) > MAX_NAMES else []
-    return ", ".join([*words[:MAX_NAMES], *more])
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError, ConfigError
-from adapter.secrets.logs import scrub_logs
+from adapter.secrets.errors import scrub_logs
 from adapter.upstream.network import repair_no_proxy
 
 if TYPE_CHECKING:

@@ -89,7 +89,6 @@ LISTING = {
     "adapter.cli.options",
     "adapter.cli.output",
     "adapter.cli.providers",
-    "adapter.cli.rendering",
     "adapter.errors",
 }
 READING = {

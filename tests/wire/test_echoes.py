@@ -19,8 +19,7 @@ import litellm
 import pytest
 
 import adapter
-from adapter.secrets.errors import scrub_error
-from adapter.secrets.logs import scrub_logs
+from adapter.secrets.errors import scrub_error, scrub_logs
 from adapter.secrets.scrubber import MOST, register, scrub
 from adapter.upstream.http import RedirectRefusedError
 from tests.command import provider

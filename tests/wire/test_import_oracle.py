@@ -20,8 +20,9 @@ from litellm.llms.openai_like.json_loader import JSONProviderRegistry
 
 from adapter.call.resolution import resolve
 from adapter.config.loading import Config, load_config
+from adapter.config.provider import Provider
 from adapter.sharing.applying import write_import
-from adapter.sharing.importing import Import, ImportedProvider, plan_import
+from adapter.sharing.importing import Import, plan_import
 from adapter.upstream.prefixes import NOT_EXPRESSIBLE, OPENAI_COMPATIBLE
 from tests.command import ROOT
 from tests.router_oracle import Ask, Sent, router_oracle
@@ -231,7 +232,7 @@ def check(ask: Ask, entry: Any, credentials: list[Any]) -> None:
 def compare(
     sent: Sent | None,
     plan: Import,
-    provider: ImportedProvider,
+    provider: Provider,
     model: str,
     mode: str | None,
     environ: dict[str, str],
@@ -253,6 +254,6 @@ def compare(
             url = re.sub("/(chat/)?completions$", path, url)
         assert url in {base + path for base in bases}
     assert sent.model == model
-    key = environ.get(provider.api_key_env or "") or provider.literal
+    key = environ.get(provider.api_key_env or "") or provider.api_key
     if key is not None and "LiteLLM sends the text" not in notes:
         assert sent.key == key

@@ -452,7 +452,7 @@ def test_without_rich_there_is_one_message(
 
 
 def test_no_option_no_import(server: Recorder) -> None:
-    heavy = ("adapter.cli.rendering", "adapter.query.schemas")  # LiteLLM imports rich, jsonschema
+    heavy = ("rich.markdown", "adapter.query.schemas")  # LiteLLM imports jsonschema
     code = (
         "import sys; from adapter.cli.main import run; "
         "code = run(['-m', 'p', '-x', '-a', 'n.txt', 'hi']); "

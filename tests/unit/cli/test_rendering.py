@@ -10,7 +10,7 @@ from rich.ansi import AnsiDecoder
 from rich.color import Color
 from rich.style import Style
 
-from adapter.cli.rendering import MarkdownWriter
+from adapter.cli.output import MarkdownWriter
 from tests.command import is_readable, read_terminal, terminal
 
 CODES = re.compile(r"\x1b\[([\d;]*m|\?25[hl]|2K|1A)|\r")

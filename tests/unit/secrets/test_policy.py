@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapter.editing.diffs import masked_diff
+from adapter.editing.edits import masked_diff
 from adapter.secrets.policy import has_secret, is_certain, is_secret, mask_secrets
 
 

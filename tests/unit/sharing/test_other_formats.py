@@ -11,6 +11,7 @@ import pytest
 
 from adapter.config.loading import load_config
 from adapter.sharing.importing import plan_import
+from adapter.sharing.litellm_yaml import Report
 from adapter.sharing.other_formats import read_source
 from tests.command import run
 
@@ -48,7 +49,7 @@ def test_comments_and_tabs_in_json_keep_strings_and_lines() -> None:
         '// one\n{ "provider": {\n\t/* two\n lines */ "a": { "options": {\n'
         '"baseURL": "http://h/v1", // "x"\n"apiKey": "a//b/*c*/" } } } }\n'
     )
-    source = read_source(path)
+    source = read_source(path, Report())
     (entry,) = source.list("model_list")
     assert entry["litellm_params"]["api_base"] == "http://h/v1"
     assert entry["litellm_params"]["api_key"] == "a//b/*c*/"
@@ -64,7 +65,7 @@ def test_no_command_is_run_and_no_file_is_read(key: str) -> None:
     path.write_text(json.dumps({"providers": {"a": provider}}))
     plan = plan_import(path)
     assert plan.left_out[0].endswith("which is not read: set A_API_KEY")
-    assert plan.providers[0].literal is None
+    assert plan.providers[0].api_key is None
     assert not Path("PWNED").exists()
 
 

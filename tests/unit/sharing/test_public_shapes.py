@@ -341,6 +341,6 @@ def test_headers_from_variables_are_written_as_references() -> None:
     ):
         Path("source").write_text(shape.text)
         plan = plan_import("source", environ=ENVIRON)
-        extras = {**plan.providers[0].extras, **plan.providers[0].secret_extras}
+        extras = dict(plan.providers[0].extras)
         assert extras["extra_headers"][header] == value
         assert "X-Pass" not in extras["extra_headers"]

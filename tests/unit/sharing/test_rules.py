@@ -167,13 +167,13 @@ def test_the_lowest_order_gets_the_name() -> None:
 )
 def test_a_stand_in_is_no_key(key: str) -> None:
     provider = only(entry("a", "openai/a", api_base="http://h:1/v1", api_key=key))
-    assert (provider.literal, provider.api_key_env) == (None, None)
+    assert (provider.api_key, provider.api_key_env) == (None, None)
 
 
 @pytest.mark.parametrize("key", ["ollama-9f3a77c2", "my-key-9f3a", "fakery", "apikey-77aa01"])
 def test_what_only_begins_like_a_stand_in_is_a_key(key: str) -> None:
     provider = only(entry("a", "openai/a", api_base="http://h:1/v1", api_key=key))
-    assert provider.literal == key
+    assert provider.api_key == key
 
 
 def test_two_keyless_providers_with_one_base_come_back_as_two(write: Write) -> None:
