@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from adapter._text import one_line, printable
-from adapter.cli.options import config_option, load, load_or_new, providers_word
+from adapter.cli.options import config_option, dry_run_option, load, load_or_new, providers_word
 from adapter.errors import ExitCode
 
 __all__ = ["config"]
@@ -60,6 +60,7 @@ def export_config(
     """
     from adapter.cli.output import diff_text
     from adapter.editing.writing import write_file
+    from adapter.providers.discovery import discover
     from adapter.sharing.exporting import export
 
     del kind  # there is one so far
@@ -68,13 +69,8 @@ def export_config(
     loaded = load()
     if output is not None and os.path.realpath(output) in map(os.path.realpath, loaded.paths):
         raise click.UsageError(f"-o {output} is the configuration itself")
-    models: dict[str, list[str]] = {}
-    failures: dict[str, Exception] = {}
-    if discovering:
-        from adapter.providers.discovery import discover
-
-        models, failed = discover([loaded.provider(n) for n in names] or loaded.providers)
-        failures.update(failed)
+    providers = [loaded.provider(n) for n in names] or loaded.providers
+    models, failures = discover(providers if discovering else ())
     exported = export(
         loaded,
         names,
@@ -97,7 +93,7 @@ def export_config(
 
 @config.command("import")
 @click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Print what would change as a diff, write nothing.")
+@dry_run_option
 @click.option(
     "--to",
     "target",
@@ -136,7 +132,7 @@ def import_config(
     Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
     was written: the file cannot be read, or a provider that differs would be overwritten.
     """
-    from adapter.cli.output import diff_text
+    from adapter.cli.output import report_diffs
     from adapter.config.files import config_paths, shared_file
     from adapter.sharing.applying import check_import, write_import
     from adapter.sharing.importing import plan_import
@@ -153,12 +149,7 @@ def import_config(
     plan = plan_import(source, loaded, compatible=compatible)
     check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
-    for path, diff in written.diffs.items():
-        if dry_run:
-            click.echo(diff_text(diff), nl=False)
-        else:
-            state = "wrote" if diff else "nothing to change in"
-            click.echo(f"{state} {click.format_filename(path)}", err=True)
+    report_diffs(written.diffs, dry_run, "nothing to change in")
     left_out = (*plan.left_out, *written.left_out)
     lines = [f"{name} -> {typed}" for name, typed in plan.routes.items() if name != typed]
     lines += [f"note: {note}" for note in plan.notes]

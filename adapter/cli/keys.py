@@ -90,15 +90,15 @@ def unset_key(name: str, dry_run: bool) -> None:
 @contextmanager
 def keyring_entry(name: str, key: Secret) -> Iterator[None]:
     """Store a key while the files that name the keyring are written; take it back on an error."""
-    before = in_keyring("get_password", name)
+    former = in_keyring("get_password", name)
     in_keyring("set_password", name, str(key))
     try:
         yield
     except ConfigError:
-        if before is None:
+        if former is None:
             in_keyring("delete_password", name)
         else:
-            in_keyring("set_password", name, before)
+            in_keyring("set_password", name, former)
         raise
 
 
@@ -109,10 +109,9 @@ def on_terminal() -> bool:
 
 def read_key(name: str, *, from_stdin: bool) -> Secret:
     """Return the key of provider ``name``. Raises :class:`click.UsageError` where there is none."""
-    key = key_from_stdin(name) if from_stdin else key_typed(name, "Key")
-    if key is None:
-        raise click.UsageError("the key is empty")
-    return key
+    if key := key_from_stdin(name) if from_stdin else key_typed(name, "Key"):
+        return key
+    raise click.UsageError("the key is empty")
 
 
 def key_from_stdin(name: str) -> Secret:
@@ -139,10 +138,8 @@ def key_typed(name: str, question: str) -> Secret | None:
     """Ask for the key of provider ``name`` without showing it; ``None`` for blank input."""
     while True:
         try:
-            typed = click.prompt(
-                question, default="", hide_input=True, err=True, show_default=False
-            )
-            return sendable(name, typed.strip(), "the terminal") if typed.strip() else None
+            text = click.prompt(question, default="", hide_input=True, err=True, show_default=False)
+            return sendable(name, text.strip(), "the terminal") if text.strip() else None
         except MissingKeyError as error:
             click.echo(f"Error: {error}", err=True)
         except UnicodeDecodeError:

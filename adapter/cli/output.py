@@ -71,13 +71,16 @@ def diff_text(diff: str) -> str:
     return "\t".join(printable(part) for part in diff.split("\t"))
 
 
-def report_diffs(diffs: Mapping[str, str], dry_run: bool) -> None:
-    """Print the diffs of a dry run; else name on stderr the files that were written."""
+def report_diffs(diffs: Mapping[str, str], dry_run: bool, unchanged: str = "") -> None:
+    """Print the diffs of a dry run; else name on stderr the files that were written.
+
+    ``unchanged`` is what to say of the others.
+    """
     for path, diff in diffs.items():
         if dry_run:
             click.echo(diff_text(diff), nl=False)
-        elif diff:
-            click.echo(f"wrote {click.format_filename(path)}", err=True)
+        elif state := "wrote" if diff else unchanged:
+            click.echo(f"{state} {click.format_filename(path)}", err=True)
 
 
 class AnswerWriter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 
 import click
 
@@ -64,12 +65,14 @@ def run(
     if install:
         code = programs.run_installed(load(), command)
     else:
-        code = programs.run(load(), command, model=model, providers=providers, warn=_warn)
+        code = programs.run(
+            load(),
+            command,
+            model=model,
+            providers=providers,
+            warn=lambda text: click.echo(printable(text), err=True),
+        )
     ctx.exit(programs.end_as(code))
-
-
-def _warn(text: str) -> None:
-    click.echo(printable(text), err=True)
 
 
 @click.command()
@@ -87,7 +90,7 @@ def env(as_json: bool, unset: bool) -> None:
     from adapter.programs.env import GIVEN, environment, find_gateway
 
     removed: tuple[str, ...] = GIVEN
-    variables: dict[str, str] = {}
+    variables: Mapping[str, str] = {}
     if not unset:
         loaded = load()
         gateway = find_gateway(loaded)
@@ -96,10 +99,9 @@ def env(as_json: bool, unset: bool) -> None:
                 "no gateway runs on this configuration: start one with `adapter serve --detach`, "
                 "or for one command with `adapter run -- COMMAND`"
             )
-        changes = environment(
-            loaded, gateway, hide_keys=False
-        )  # the shell's other commands need them
-        removed, variables = changes.removed, dict(changes.variables)
+        # keys are not hidden: the shell's other commands need them
+        changes = environment(loaded, gateway, hide_keys=False)
+        removed, variables = changes.removed, changes.variables
     if as_json:
         click.echo(json.dumps({**dict.fromkeys(removed), **variables}, indent=2))
         return

@@ -64,10 +64,9 @@ def _differences(
             message = f"{name} is {old}, and the import says {new}"
             fix = f"{overwrite}, or rename the provider"
             yield Problem(where, None, provider.name, message, fix)
-    settings = plan.settings
     current = {**config.settings, "models": config.models}
-    secrets = settings.secrets if include_secrets else {}
-    for sections in ({**settings.sections, "models": plan.models}, secrets):
+    public, secret = split_secrets((), plan.settings.sections)
+    for sections in (public or {}, {"models": plan.models}, (include_secrets and secret) or {}):
         for names, old, new in _differing_leaves(current, sections, 1):
             message = f"{'.'.join(names)} is {old}, and the import says {new}"
             yield Problem(target, None, None, message, overwrite)
@@ -81,7 +80,7 @@ def _differences(
             message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
             fix = "rename one of them, or use --replace"
             yield Problem(target, None, name, message, fix)
-    for name, value in (settings.environment if include_secrets else {}).items():
+    for name, value in (plan.settings.environment if include_secrets else {}).items():
         if config.env.get(name) not in (None, value):
             yield Problem(target, None, None, f"[env] {name} has another value", overwrite)
 
@@ -191,8 +190,8 @@ def _change(
     keyed: list[tuple[dict[str, str], list[str]]] = [
         ({"name": p.name, "api_key": str(p.api_key)}, []) for p in plan.providers if p.api_key
     ]
-    settings = plan.settings
-    sections = settings.secrets if secret else {"models": plan.models, **settings.sections}
+    sections = split_secrets((), plan.settings.sections)[secret] or {}
+    sections = sections if secret else {"models": plan.models, **sections}
 
     def change(document: MutableMapping[str, Any]) -> None:
         fields = [_fields(p, config.find(p.name)) for p in plan.providers]
@@ -202,7 +201,7 @@ def _change(
             set_extras(document, provider.name, extras or {})
         for section, values in sections.items():
             merge_table(document, ("plugin", "litellm", section), values)
-        merge_table(document, ("env",), settings.environment if secret else {})
+        merge_table(document, ("env",), plan.settings.environment if secret else {})
 
     return change
 
@@ -238,7 +237,7 @@ def _secrets_left_out(plan: Import) -> Iterator[str]:
             yield f"the key of provider {p.name!r}: set {default_variable(p.name)} to it, or {hint}"
         for name in split_secrets((), p.extras)[True] or {}:
             yield f"{name} of provider {p.name!r} holds a secret: {hint}"
-    for section, values in plan.settings.secrets.items():
+    for section, values in (split_secrets((), plan.settings.sections)[True] or {}).items():
         for name in values:
             yield f"{section}.{name} holds a secret: {hint}"
     for name in plan.settings.environment:

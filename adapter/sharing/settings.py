@@ -46,10 +46,9 @@ STOPS_LITELLM = frozenset({"routing_strategy", "health_check_interval", "health_
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """LiteLLM's sections to write; ``secrets`` and ``environment`` only where that is asked for."""
+    """LiteLLM's sections to write, secrets included, and literal ``environment_variables``."""
 
     sections: Mapping[str, Mapping[str, Any]]
-    secrets: Mapping[str, Mapping[str, Any]]
     environment: Mapping[str, str]
 
 
@@ -61,13 +60,8 @@ def read_settings(
     report: Report,
 ) -> Settings:
     """Return the sections to write, with ``aliases`` added to LiteLLM's own."""
-    sections: dict[str, dict[str, Any]] = {}
-    secrets: dict[str, dict[str, Any]] = {}
-    for section in SECTIONS:
-        public, secret = _read_section(source, section, report)
-        sections.update({section: public} if public else {})
-        secrets.update({section: secret} if secret else {})
-    router = sections.get("router_settings", {})
+    sections = {section: _read_section(source, section, report) for section in SECTIONS}
+    router = sections["router_settings"]
     merged = {**aliases, **_aliases(source, router.get("model_group_alias"), routes, report)}
     providers = {typed.partition("/")[0] for typed in routes.values()}
     for alias, target in merged.items():
@@ -76,22 +70,19 @@ def read_settings(
             what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {typed}"
             report.left_out.append(what)
     if merged:
-        sections.setdefault("router_settings", {})["model_group_alias"] = merged
-    elif "model_group_alias" in router:
-        del router["model_group_alias"]
+        router["model_group_alias"] = merged
+    else:
+        router.pop("model_group_alias", None)
     for section in ("litellm_settings", "router_settings"):
-        _check_fallbacks(source, section, sections.get(section, {}), {**routes, **merged}, report)
+        _check_fallbacks(source, section, sections[section], {**routes, **merged}, report)
     _other_sections(source, report)
     filled = {section: values for section, values in sections.items() if values}
-    return Settings(filled, secrets, _environment(source, environ, report))
+    return Settings(filled, _environment(source, environ, report))
 
 
-def _read_section(
-    source: ConfigYaml, section: str, report: Report
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of a section can be written anywhere, and what is secret."""
-    public: dict[str, Any] = {}
-    secret: dict[str, Any] = {}
+def _read_section(source: ConfigYaml, section: str, report: Report) -> dict[str, Any]:
+    """Return what of a section can be written."""
+    values: dict[str, Any] = {}
     table = {str(name): value for name, value in source.table(section).items()}
     is_router = section == "router_settings"
     refusals = {s.path[0]: s for s in refused_settings(table, ROUTER_SETTINGS)} if is_router else {}
@@ -109,13 +100,12 @@ def _read_section(
             names = ", ".join(code)
             report.left_out.append(f"{where}: {names}: Python code, which is not imported")
             if isinstance(value, list) and len(value) > len(code):
-                public[key] = [v for v in value if v not in code]
+                values[key] = [v for v in value if v not in code]
         elif (plain := writable(value)) is None:
             report.left_out.append(f"{where}: a value that cannot be written")
         elif value != {**NO_STATIC_MODELS, **GUARD}.get(key):  # what an export of ours says
-            for part, into in zip(split_secrets((key,), plain), (public, secret), strict=True):
-                into.update({key: part} if part is not None else {})
-    return public, secret
+            values[key] = plain
+    return values
 
 
 def _aliases(
