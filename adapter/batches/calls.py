@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from adapter.call.drop_ins import drop_in
 from adapter.call.failures import Failure, explain, explain_details
 from adapter.call.resolution import resolve
-from adapter.call.translation import Target, target_of
+from adapter.call.translation import Target, retry_limit, target_of
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.prices import cost
 from adapter.query.schemas import violation
@@ -168,7 +168,7 @@ class Calls:
         provider = resolve(body["model"]).provider
         configured: Mapping[str, Any] = provider.extras if provider is not None else {}
         # how often to try, and where, is the batch's to say
-        arguments["num_retries" if "num_retries" in configured else "max_retries"] = 0
+        arguments[retry_limit(configured)] = 0
         if "fallbacks" in configured or "context_window_fallback_dict" in configured:
             arguments.update(fallbacks=[], context_window_fallback_dict={})
         if "timeout" not in configured:

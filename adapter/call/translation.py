@@ -7,7 +7,7 @@ gptme says ``name``, ``base_url``, ``api_key``; LiteLLM says ``model`` with a pr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,15 @@ from adapter.config.provider import Provider
 from adapter.keys.precedence import ResolvedKey
 from adapter.secrets.secret import Secret
 
-__all__ = ["MAX_BYTES", "OWN_ATTEMPTS", "Target", "model_list", "reply_limits", "translate"]
+__all__ = [
+    "MAX_BYTES",
+    "OWN_ATTEMPTS",
+    "Target",
+    "model_list",
+    "reply_limits",
+    "retry_limit",
+    "translate",
+]
 
 PREFIX = "openai"
 """LiteLLM's provider for any OpenAI-compatible server; it sends the rest of the id unchanged."""
@@ -173,3 +181,8 @@ def deployments(provider: Provider) -> list[tuple[str, str]]:
     if provider.default_model is None:
         return [wildcard]
     return [(provider.name, provider.default_model), wildcard]
+
+
+def retry_limit(names: Container[str]) -> str:
+    """Return the parameter, of those with ``names``, that says how often a call is retried."""
+    return "num_retries" if "num_retries" in names else "max_retries"

@@ -85,10 +85,8 @@ def check_document(document: Document) -> Iterator[Problem]:
 
 def _dotted(path: Sequence[str]) -> str:
     """Return a path as TOML has it in a header."""
-    bare = re.compile(r"[\w-]+")
-    return ".".join(
-        name if bare.fullmatch(name) else json.dumps(name, ensure_ascii=False) for name in path
-    )
+    bare = re.compile(r"[\w-]+").fullmatch
+    return ".".join(name if bare(name) else json.dumps(name, ensure_ascii=False) for name in path)
 
 
 def _problem(
@@ -115,15 +113,11 @@ def _check_params(
     headers = params.get("extra_headers")
     for header, value in headers.items() if isinstance(headers, dict) else ():
         if isinstance(value, str) and (braces := _BRACES.search(value)):
-            whole = braces[0] == value
-            fix = f'write "${braces[1]}"'
-            yield _problem(
-                document,
-                (*path, "extra_headers", header),
-                f'the header {header} is sent with the text "{braces[0]}" in it',
-                fix if whole else 'put the whole value into a variable and write "$VAR"',
-                warning=True,
-            )
+            message = f'the header {header} is sent with the text "{braces[0]}" in it'
+            fix = 'put the whole value into a variable and write "$VAR"'
+            if braces[0] == value:
+                fix = f'write "${braces[1]}"'
+            yield _problem(document, (*path, "extra_headers", header), message, fix, warning=True)
 
 
 def _check_entries(document: Document) -> Iterator[Problem]:
@@ -234,8 +228,8 @@ class Entry:
         """Lay the parameters at ``path`` in ``document`` over what earlier files say."""
         if isinstance(params, dict):
             self.params = merge(self.params, params)
-            given = params.keys() - {*FIELDS}  # an error
-            self.places.update({key: (document, (*path, key)) for key in given})
+            # a field among them is an error
+            self.places.update({k: (document, (*path, k)) for k in params.keys() - {*FIELDS}})
 
     def file(self, key: str) -> str | None:
         """Return the file that gave a field or parameter last."""
@@ -279,22 +273,24 @@ def check_merged(documents: Sequence[Document], entries: Mapping[str, Entry]) ->
 
 def _check_names(document: Document, entries: Mapping[str, Entry]) -> Iterator[Problem]:
     """Yield what a file says under ``[plugin.litellm]`` of providers that are in no file."""
+    fixes = {
+        "providers": "correct the name, or add the provider",
+        "models": 'name a model of a provider: [plugin.litellm.models."NAME/ID"]',
+    }
     wrong = [
-        (path, fix)
-        for table, fix in (
-            ("providers", "correct the name, or add the provider"),
-            ("models", 'name a model of a provider: [plugin.litellm.models."NAME/ID"]'),
-        )
+        path
+        for table in fixes
         for path, _ in matches(document.data, [*OURS, table, "*"])
         if _provider_of(path) not in entries
     ]
     few = len(entries) * len(wrong) <= MOST_COMPARED
-    for path, fix in wrong:
+    for path in wrong:
         name = _provider_of(path)
-        message = f"{_dotted(path)}: no provider is named {name!r}"
-        message += did_you_mean(name, entries) if few else ""
-        message = message if name else f"{_dotted(path)} names no model of a provider"
-        yield _problem(document, path, message, fix, warning=True)
+        message = f"{_dotted(path)} names no model of a provider"
+        if name:
+            message = f"{_dotted(path)}: no provider is named {name!r}"
+            message += did_you_mean(name, entries) if few else ""
+        yield _problem(document, path, message, fixes[path[2]], warning=True)
 
 
 def _provider_of(path: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from adapter.call.drop_ins import drop_in
-from adapter.call.translation import PREFIX, Target
+from adapter.call.translation import PREFIX, Target, retry_limit
 from adapter.query.answer import Answer
 from adapter.query.proxy import PROXY_PREFIX, complete_by_proxy
 from adapter.upstream.loading import load_for_command
@@ -79,7 +79,7 @@ def _arguments(query: Query, configured: Mapping[str, Any]) -> dict[str, Any]:
     names = {*call, *configured}
     if query.retries is not None:
         # a configured num_retries would else be the one that counts
-        call["num_retries" if "num_retries" in names else "max_retries"] = query.retries
+        call[retry_limit(names)] = query.retries
     elif not {"max_retries", "num_retries"} & names:
         call["max_retries"] = 0
     if query.timeout is not None or "timeout" not in configured:
