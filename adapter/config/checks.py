@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from adapter._files import write_access
 from adapter._tables import merge
 from adapter._text import did_you_mean
-from adapter.config.files import Document
+from adapter.config.files import OURS, PROVIDERS, Document
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
 from adapter.config.rules import NAMES, RULES, matches
 from adapter.errors import Problem
@@ -27,7 +27,6 @@ from adapter.secrets.references import is_variable, referenced_variable, variabl
 
 __all__ = [
     "KEY_PREFIX",
-    "PROVIDERS",
     "RESERVED",
     "Entry",
     "check_document",
@@ -48,9 +47,6 @@ KEY_PREFIX = "api_key_"
 
 MOST_COMPARED = 100_000
 """Pairs of names, each of which takes microseconds."""
-
-OURS = ("plugin", "litellm")
-PROVIDERS = (*OURS, "providers")
 
 NO_BASE_URL = 'add base_url = "https://.../v1"'
 

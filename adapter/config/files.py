@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_NAMES",
     "MAX_INTEGER_BITS",
+    "OURS",
+    "PROVIDERS",
     "SECRETS_FILE",
     "Document",
     "config_paths",
@@ -36,6 +38,10 @@ __all__ = [
     "secrets_file",
     "shared_file",
 ]
+
+OURS = ("plugin", "litellm")
+PROVIDERS = (*OURS, "providers")
+"""The tables of what is ours, which gptme leaves alone."""
 
 SECRETS_FILE = "config.local.toml"
 
@@ -219,7 +225,7 @@ def files_with(name: str, paths: Iterable[str]) -> list[str]:
         document.path
         for document in documents(paths)
         if any(table.get("name") == name for table in document.data.get("providers", []))
-        or document.at("plugin", "litellm", "providers", name) is not None
+        or document.at(*PROVIDERS, name) is not None
     ]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from adapter._locks import ForkSafeLock
 from adapter._tables import leaves, merge, value_at
-from adapter.config.checks import PROVIDERS, Entry, check_document, check_merged
-from adapter.config.files import Document, config_paths, read_document
+from adapter.config.checks import Entry, check_document, check_merged
+from adapter.config.files import OURS, PROVIDERS, Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
 from adapter.config.rules import OUR_TABLES
 from adapter.errors import ConfigError, Problem, UnknownProviderError
@@ -219,8 +219,8 @@ def _read(
         ),
         env=secret_env,
         default_model=_table(merged, "models").get("default") or None,
-        settings=_settings(_table(merged, "plugin", "litellm")),
-        models=_table(merged, "plugin", "litellm", "models"),
+        settings=_settings(_table(merged, *OURS)),
+        models=_table(merged, *OURS, "models"),
         files=tuple(d.path for d in documents),
         paths=tuple(paths),
         states=states,

@@ -29,7 +29,7 @@ import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
 from adapter._tables import leaves, value_at
-from adapter.config.files import read_document
+from adapter.config.files import PROVIDERS, read_document
 from adapter.config.provider import FIELDS
 from adapter.editing.toml_text import changed, provider_arrays
 from adapter.editing.writing import locked, mode_for, replace_all
@@ -150,7 +150,7 @@ def set_extras(
     document: MutableMapping[str, Any], provider: str, params: Mapping[str, Any]
 ) -> None:
     """Set LiteLLM parameters under ``[plugin.litellm.providers.<provider>]``."""
-    merge_table(document, ("plugin", "litellm", "providers", provider), params)
+    merge_table(document, (*PROVIDERS, provider), params)
 
 
 def merge_table(
@@ -224,7 +224,7 @@ def keep_tables(
 def remove_provider(document: MutableMapping[str, Any], name: str) -> None:
     """Remove the ``[[providers]]`` table of that name, and ours under ``[plugin.litellm]``."""
     keep_tables(document, lambda table: table.get("name") != name)
-    ours = ("plugin", "litellm", "providers", name)
+    ours = (*PROVIDERS, name)
     if value_at(document, ours) is not None:  # else an empty table is the user's own
         prune(document, ours)
 
@@ -242,7 +242,6 @@ def prune(table: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
 _ASSIGNMENT = re.compile(r"""([\w-]+)(["']?\s*=\s*)(["'])(.*?)(\3)""")
 
 _NO_SECRETS = ("api_key_env", "name", "default_model")
-_PROVIDERS = ("plugin", "litellm", "providers")
 
 
 def masked_diff(old: str, new: str, name: str) -> str:
@@ -290,6 +289,6 @@ def _hide(assignment: re.Match[str]) -> str:
 def _secrets(document: Mapping[str, Any]) -> Iterator[str]:
     for at, value in leaves(document):
         # what a provider is called says nothing about its settings
-        path = ("provider", *at[4:]) if at[:3] == _PROVIDERS else at
+        path = ("provider", *at[4:]) if at[:3] == PROVIDERS else at
         if isinstance(value, str) and value and path[-1] not in _NO_SECRETS:
             yield from [value] if path[0] == "env" or is_secret(path, value) else ()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapter.call.resolution import local_provider
-from adapter.config.files import documents, files_with, secrets_file, shared_file
+from adapter.config.files import PROVIDERS, documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
 from adapter.config.presets import PRESETS
 from adapter.config.provider import base_url_fault, name_fault
@@ -129,12 +129,9 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     Its ``[plugin.litellm.providers.NAME]`` goes too. Raises :class:`UnknownProviderError`.
     """
     config.provider(name)
-    paths = files_with(name, config.files)
-
-    def change(document: MutableMapping[str, Any]) -> None:
-        remove_provider(document, name)
-
-    return edit_all([Edit(path, change) for path in reversed(paths)], dry_run=dry_run)
+    paths = reversed(files_with(name, config.files))
+    edits = [Edit(path, lambda document: remove_provider(document, name)) for path in paths]
+    return edit_all(edits, dry_run=dry_run)
 
 
 def from_preset(name: str) -> NewProvider:
@@ -167,10 +164,9 @@ def keys_before_keyring(name: str, config: Config) -> list[Problem]:
     for document in documents(config.files):
         for number, table in enumerate(document.data.get("providers", [])):
             if table.get("name") == name:
-                there = [field for field in fields if table.get(field)]
-                places += [(f, document.path, document.line("providers", number, f)) for f in there]
-        extras = ("plugin", "litellm", "providers", name)
-        places += [(s, document.path, None) for s in settings if document.at(*extras, s)]
+                lines = {f: document.line("providers", number, f) for f in fields if table.get(f)}
+                places += [(field, document.path, line) for field, line in lines.items()]
+        places += [(s, document.path, None) for s in settings if document.at(*PROVIDERS, name, s)]
     fix = "remove it there and run this again, or give --replace"
     return [
         Problem(path, line, name, f"{setting} comes before the keyring", fix)
@@ -187,7 +183,7 @@ def set_keyring(
     settings that come before the keyring. Raises :class:`ConfigError` for a file that cannot be
     edited, before any is written.
     """
-    path = ("plugin", "litellm", "providers", name, "api_key_keyring")
+    path = (*PROVIDERS, name, "api_key_keyring")
     paths = [d.path for d in documents(config.files) if d.at(*path) is not None]
     if on:
         paths = paths[-1:] or [str(shared_file())]
@@ -220,7 +216,7 @@ def _remove_keys(document: MutableMapping[str, Any], name: str) -> None:
 
     keep_tables(document, is_kept)
     for setting in KEY_SETTINGS:
-        prune(document, ("plugin", "litellm", "providers", name, setting))
+        prune(document, (*PROVIDERS, name, setting))
 
 
 def set_default_model(model: str, config: Config, *, dry_run: bool = False) -> dict[str, str]:
@@ -230,8 +226,5 @@ def set_default_model(model: str, config: Config, *, dry_run: bool = False) -> d
     """
     holding = [d.path for d in documents(config.files) if d.at("models", "default") is not None]
     path = holding[-1] if holding else str(shared_file())
-
-    def change(document: MutableMapping[str, Any]) -> None:
-        merge_table(document, ("models",), {"default": model})
-
-    return edit_all([Edit(path, change)], dry_run=dry_run)
+    edit = Edit(path, lambda document: merge_table(document, ("models",), {"default": model}))
+    return edit_all([edit], dry_run=dry_run)

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapter._tables import leaves, value_at
 from adapter.call.translation import api_base
-from adapter.config.files import SECRETS_FILE, documents
+from adapter.config.files import OURS, SECRETS_FILE, documents
 from adapter.config.loading import Config
 from adapter.config.provider import Provider, safe_url
 from adapter.editing.edits import Edit, edit_all, merge_table, set_extras, set_providers
@@ -200,7 +200,7 @@ def _change(
             extras = split_secrets((), provider.extras)[secret]
             set_extras(document, provider.name, extras or {})
         for section, values in sections.items():
-            merge_table(document, ("plugin", "litellm", section), values)
+            merge_table(document, (*OURS, section), values)
         merge_table(document, ("env",), plan.settings.environment if secret else {})
 
     return change

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from adapter._text import did_you_mean
 from adapter.call.resolution import EMBEDDED, LOCAL
 from adapter.call.router_settings import resolve_settings
-from adapter.config.files import documents
+from adapter.config.files import OURS, documents
 from adapter.config.loading import Config
 from adapter.errors import Problem
 from adapter.sharing.naming import GPTME_BUILTIN
@@ -44,7 +44,7 @@ def check_router_settings(config: Config) -> Iterator[Problem]:
     """Yield a warning for each setting that :func:`adapter.router` leaves out."""
     for setting in resolve_settings(config, ROUTER_SETTINGS)[1]:
         what = f"plugin.litellm.router_settings.{setting.name} {setting.why}"
-        path = ("plugin", "litellm", "router_settings", setting.path[0])
+        path = (*OURS, "router_settings", setting.path[0])
         yield from _warning(config, path, f"{what}: a Router is made without it", setting.fix)
 
 
