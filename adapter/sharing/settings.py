@@ -60,8 +60,9 @@ def read_settings(
     report: Report,
 ) -> Settings:
     """Return the sections to write, with ``aliases`` added to LiteLLM's own."""
-    sections = {section: _read_section(source, section, report) for section in SECTIONS}
-    router = sections["router_settings"]
+    tables = {section: _read_section(source, section, report) for section in SECTIONS}
+    sections = {section: values for section, values in tables.items() if values}
+    router = tables["router_settings"]
     merged = {**aliases, **_aliases(source, router.get("model_group_alias"), routes, report)}
     providers = {typed.partition("/")[0] for typed in routes.values()}
     for alias, target in merged.items():
@@ -70,11 +71,11 @@ def read_settings(
             what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {typed}"
             report.left_out.append(what)
     if merged:
-        router["model_group_alias"] = merged
+        sections.setdefault("router_settings", router)["model_group_alias"] = merged
     else:
         router.pop("model_group_alias", None)
     for section in ("litellm_settings", "router_settings"):
-        _check_fallbacks(source, section, sections[section], {**routes, **merged}, report)
+        _check_fallbacks(source, section, tables[section], {**routes, **merged}, report)
     _other_sections(source, report)
     filled = {section: values for section, values in sections.items() if values}
     return Settings(filled, _environment(source, environ, report))
