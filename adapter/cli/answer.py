@@ -123,8 +123,8 @@ def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
 
             piped = text_of(data, "stdin: not text in UTF-8; -a - attaches images and PDF files")
     # arguments that are not valid UTF-8 hold surrogates, which no request can carry
-    typed = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    parts = [part for part in (typed, piped) if part.strip()]
+    prompt = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    parts = [part for part in (prompt, piped) if part.strip()]
     return "\n\n".join(parts) or None
 
 

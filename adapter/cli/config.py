@@ -151,7 +151,7 @@ def import_config(
     written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
     report_diffs(written.diffs, dry_run, "nothing to change in")
     left_out = (*plan.left_out, *written.left_out)
-    lines = [f"{name} -> {typed}" for name, typed in plan.routes.items() if name != typed]
+    lines = [f"{name} -> {model}" for name, model in plan.routes.items() if name != model]
     lines += [f"note: {note}" for note in plan.notes]
     lines += [f"left out: {line}" for line in left_out]
     if plan.compatible:

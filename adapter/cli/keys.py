@@ -79,9 +79,9 @@ def unset_key(name: str, dry_run: bool) -> None:
     if dry_run:
         report_diffs(diffs, dry_run)
         return
-    held = in_keyring("get_password", name) is not None
+    has_key = in_keyring("get_password", name) is not None
     set_keyring(name, False, config)
-    if held:
+    if has_key:
         in_keyring("delete_password", name)
     else:
         click.echo(f"the keyring holds no key of provider {name}", err=True)

@@ -54,7 +54,7 @@ def read_key(provider: str, setting: str, value: Any) -> str:
         if key := _READERS[setting](provider, value).strip():
             return key
         why = "it is empty"
-    except _NoKeyError as error:
+    except AdapterError as error:
         why = one_line(str(error))
     where = f"[plugin.litellm.providers.{provider}] {setting}"
     raise MissingKeyError(
@@ -64,12 +64,11 @@ def read_key(provider: str, setting: str, value: Any) -> str:
     )
 
 
-class _NoKeyError(Exception):
-    """Why a source gives no key."""
-
-
 def _command(provider: str, value: Any) -> str:
-    """Return the first line of the command's output, run once in the life of this process."""
+    """Return the first line of the command's output, run once in the life of this process.
+
+    It and the other readers raise :class:`AdapterError` with why there is no key.
+    """
     with _lock:
         # not its repr, in which all words of a command are alike: they may be secret
         command = value if isinstance(value, str) else tuple(value)
@@ -97,7 +96,7 @@ def _run(value: Any) -> bytes:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise _NoKeyError(f"the command cannot be run: {reason(error)}") from None
+        raise AdapterError(f"the command cannot be run: {reason(error)}") from None
     # Ctrl-C does not reach a session of its own, and ends the program while a thread waits here
     stop = partial(_stop, process)
     try:
@@ -113,11 +112,11 @@ def _run(value: Any) -> bytes:
     if code and not output.full:  # full: the command had to stop, whatever it made of that
         complaint.join(SOON_SECONDS)
         words = printable(" ".join(complaint.data.decode(errors="replace").split()))[-300:]
-        raise _NoKeyError(f"the command failed (exit code {code}): {words or 'it said nothing'}")
+        raise AdapterError(f"the command failed (exit code {code}): {words or 'it said nothing'}")
     if b"\n" not in output.data and not output.full:
         output.join(SOON_SECONDS)
     if b"\n" not in output.data and output.full:
-        raise _NoKeyError(f"it printed over {MAX_BYTES:,} bytes without the end of a line")
+        raise AdapterError(f"it printed over {MAX_BYTES:,} bytes without the end of a line")
     return output.data
 
 
@@ -137,7 +136,7 @@ def _exit_code(process: subprocess.Popen[bytes], output: _Output) -> int:
             _stop(process)
             return 0
         if now - start > COMMAND_SECONDS:
-            raise _NoKeyError(f"the command took longer than {COMMAND_SECONDS:.0f} s")
+            raise AdapterError(f"the command took longer than {COMMAND_SECONDS:.0f} s")
         if output.is_alive():
             output.join(0.02)
         else:
@@ -180,27 +179,24 @@ def _file(provider: str, value: Any) -> str:
     """Return the first line of a file that only its owner can read."""
     path = os.path.expanduser(str(value))
     if not os.path.isabs(path):
-        raise _NoKeyError(f"{value} is no absolute path; begin it with / or ~/")
+        raise AdapterError(f"{value} is no absolute path; begin it with / or ~/")
     try:
         data, info = read_regular(path, MAX_BYTES)
     except NotRegularError:
-        raise _NoKeyError(f"{path} is not a regular file") from None
+        raise AdapterError(f"{path} is not a regular file") from None
     except (OSError, ValueError) as error:
-        raise _NoKeyError(f"{path}: {reason(error)}") from None
+        raise AdapterError(f"{path}: {reason(error)}") from None
     if os.name == "posix" and info.st_mode & 0o077:
-        raise _NoKeyError(f"{path} can be read by other users: chmod 600 {path}")
+        raise AdapterError(f"{path} can be read by other users: chmod 600 {path}")
     if b"\n" not in data and len(data) > MAX_BYTES:  # half a key would be sent
-        raise _NoKeyError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
+        raise AdapterError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
     return _first_line(data)
 
 
 def _keyring(provider: str, value: Any) -> str:
-    try:
-        key: str | None = in_keyring("get_password", provider)
-    except AdapterError as error:
-        raise _NoKeyError(str(error)) from None
+    key: str | None = in_keyring("get_password", provider)
     if key is None:
-        raise _NoKeyError(f"it holds no key of that name: adapter keys set {provider}")
+        raise AdapterError(f"it holds no key of that name: adapter keys set {provider}")
     return key
 
 

@@ -56,10 +56,10 @@ def cache_models(models: Mapping[str, Sequence[str]], providers: Sequence[Provid
 
 
 def _is_fresh(entry: Any) -> bool:
-    made = entry.get("time") if isinstance(entry, dict) else None
+    since = entry.get("time") if isinstance(entry, dict) else None
     now = time.time()
     # compared, not subtracted: JSON has integers that no float holds
-    return isinstance(made, int | float) and now - SECONDS < made <= now
+    return isinstance(since, int | float) and now - SECONDS < since <= now
 
 
 def _read() -> dict[str, Any]:

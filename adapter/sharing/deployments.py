@@ -281,11 +281,11 @@ class Entry:
         """Return what LiteLLM makes of a model without a prefix: by its base, then by its name."""
         api_base, base_url = self._params.get("api_base"), self._params.get("base_url")
         # its Router looks at one of the two before it keeps an entry, a call at the other
-        kept, called = (_prefix_of_base(base) for base in (api_base, base_url or api_base))
+        of_router, of_call = (_prefix_of_base(base) for base in (api_base, base_url or api_base))
         is_openais = _OPENAI_NAMES.fullmatch(model) is not None
-        if called and (kept or is_openais):
-            self._notes.append(f"no prefix: LiteLLM goes by its api_base, {called}")
-            return called
+        if of_call and (of_router or is_openais):
+            self._notes.append(f"no prefix: LiteLLM goes by its api_base, {of_call}")
+            return of_call
         if is_openais:
             return "openai"
         for prefix, pattern in _OTHER_NAMES:

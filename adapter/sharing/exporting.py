@@ -70,14 +70,14 @@ def entries(
     one, before the wildcard that takes any other. ``able`` says what models can do, by their ids;
     those are listed, too.
     """
-    *named, wildcard = deployments(provider)
-    ids = {*models, *able.keys() - {model for _, model in named}}
-    made = []
-    for name, model in (*named, *((f"{provider.name}/{m}", m) for m in sorted(ids)), wildcard):
+    *first, wildcard = deployments(provider)
+    ids = {*models, *able.keys() - {model for _, model in first}}
+    rows = []
+    for name, model in (*first, *((f"{provider.name}/{m}", m) for m in sorted(ids)), wildcard):
         params = params_for(provider, model, key, headers)
         info = {"model_info": dict(able[model])} if model in able else {}
-        made.append({"model_name": name, "litellm_params": params, **info})
-    return made
+        rows.append({"model_name": name, "litellm_params": params, **info})
+    return rows
 
 
 def abilities(config: Config) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -126,13 +126,12 @@ def export(
     Raises :class:`UnknownProviderError`.
     """
     exporter = _Exporter(config, include_secrets, reference_all)
-    wanted = list(names)
-    chosen = [config.provider(n) for n in wanted] if wanted else list(config.providers)
+    providers = [config.provider(name) for name in names] or list(config.providers)
     able = abilities(config)
     lines = ["# LiteLLM configuration, written by `adapter config export`."]
     lines += [f"# From {printable(Path(path).name)}." for path in config.files]
-    lines.append("model_list:" if chosen else "model_list: []")
-    for provider in chosen:
+    lines.append("model_list:" if providers else "model_list: []")
+    for provider in providers:
         models = (discovered or {}).get(provider.name, ())
         lines += exporter.provider(provider, models, able.get(provider.name, {}))
     exporter.notes += [

@@ -61,7 +61,7 @@ class _Entry:
     provider: Provider
 
     @property
-    def typed(self) -> str:
+    def model_string(self) -> str:
         """What to type for its model."""
         d, name = self.deployment, self.provider.name
         if d.name == name and d.model == self.provider.default_model:
@@ -291,18 +291,18 @@ def _find_routes(
         d = entry.deployment
         elsewhere = d.wildcard is not None and d.wildcard != entry.provider.name
         if d.pattern or (elsewhere and d.wildcard not in wild):
-            what = f"{d.name}: a pattern of names; use {entry.typed}"
+            what = f"{d.name}: a pattern of names; use {entry.model_string}"
             report.left_out.append(f"{entry.place}: {what}")
             continue
-        chosen = first_of[d.name].typed
-        shared.setdefault(d.name, [chosen]).append(entry.typed)
+        model = first_of[d.name].model_string
+        shared.setdefault(d.name, [model]).append(entry.model_string)
         if d.name in routes or elsewhere:
             continue
-        routes[d.name] = chosen
-        if d.name != chosen and not d.wildcard:
-            aliases[d.name] = chosen
-    for name, typed in shared.items():
-        distinct = list(dict.fromkeys(typed))
+        routes[d.name] = model
+        if d.name != model and not d.wildcard:
+            aliases[d.name] = model
+    for name, models in shared.items():
+        distinct = list(dict.fromkeys(models))
         if len(distinct) > 1:
             what = f"load balancing over {', '.join(distinct)}; it goes to {routes[name]}"
             report.left_out.append(f"{name}: {what}")
@@ -313,19 +313,19 @@ def _with_fallbacks(provider: Provider, routes: Mapping[str, str], report: Repor
     """Return ``provider`` with the models that its fallbacks name called as they are called now."""
     extras = dict(provider.extras)
     if isinstance(fallbacks := extras.get("fallbacks"), list):
-        extras["fallbacks"] = [_typed(item, routes) for item in fallbacks]
+        extras["fallbacks"] = [_translated(item, routes) for item in fallbacks]
         for name in fallbacks:
             if isinstance(name, str) and name not in routes:
                 what = f"name {name!r}, which the file lacks"
                 report.note(f"fallbacks of provider {provider.name!r} {what}")
     if isinstance(table := extras.get("context_window_fallback_dict"), Mapping):
         extras["context_window_fallback_dict"] = {
-            _typed(k, routes): _typed(v, routes) for k, v in table.items()
+            _translated(k, routes): _translated(v, routes) for k, v in table.items()
         }
     return replace(provider, extras=extras)
 
 
-def _typed(item: Any, routes: Mapping[str, str]) -> Any:
+def _translated(item: Any, routes: Mapping[str, str]) -> Any:
     if isinstance(item, Mapping) and isinstance(item.get("model"), str):
-        return {**item, "model": _typed(item["model"], routes)}
+        return {**item, "model": _translated(item["model"], routes)}
     return routes.get(item, item) if isinstance(item, str) else item

@@ -64,11 +64,11 @@ def read_settings(
     sections = {section: values for section, values in tables.items() if values}
     router = tables["router_settings"]
     merged = {**aliases, **_aliases(source, router.get("model_group_alias"), routes, report)}
-    providers = {typed.partition("/")[0] for typed in routes.values()}
+    providers = {model.partition("/")[0] for model in routes.values()}
     for alias, target in merged.items():
         if (head := alias.partition("/")[0]) in providers:
-            typed = target["model"] if isinstance(target, Mapping) else target
-            what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {typed}"
+            model = target["model"] if isinstance(target, Mapping) else target
+            what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {model}"
             report.left_out.append(what)
     if merged:
         sections.setdefault("router_settings", router)["model_group_alias"] = merged
@@ -119,13 +119,13 @@ def _aliases(
         report.left_out.append(f"{where}: is not a mapping")
     for alias, target in (written if isinstance(written, Mapping) else {}).items():
         name = str(target.get("model") if isinstance(target, Mapping) else target)
-        typed = routes.get(name) or (name if _is_wild(name, routes) else None)
-        if typed is None:
+        model = routes.get(name) or (name if _is_wild(name, routes) else None)
+        if model is None:
             report.left_out.append(f"{where} {alias}: its target {name!r} is not there")
             continue
-        if str(alias) == typed:
+        if str(alias) == model:
             continue  # it is what it stands for
-        aliases[str(alias)] = {**target, "model": typed} if isinstance(target, Mapping) else typed
+        aliases[str(alias)] = {**target, "model": model} if isinstance(target, Mapping) else model
     return aliases
 
 

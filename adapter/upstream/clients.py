@@ -170,7 +170,7 @@ def _sdk_client(
         default_headers=_without_environment(api_key, organization, project),
     )
     client.handler, client.model_id = handler, model
-    return Scope.keep(clients, key, client)
+    return Scope.store(clients, key, client)
 
 
 def _without_environment(

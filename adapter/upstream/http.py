@@ -41,11 +41,11 @@ class Scope:
         self.clients: dict[Any, Any] = {}
 
     @staticmethod
-    def keep(kept: dict[Any, Any], key: Any, client: Any) -> Any:
+    def store(cache: dict[Any, Any], key: Any, client: Any) -> Any:
         """Return the client for ``key``: ``client``, unless another thread was quicker."""
-        if len(kept) >= MOST_CLIENTS:
-            kept.clear()
-        return kept.setdefault(key, client)
+        if len(cache) >= MOST_CLIENTS:
+            cache.clear()
+        return cache.setdefault(key, client)
 
 
 _threads = Scope()
@@ -121,10 +121,10 @@ def http_handler(
     """
     import litellm
 
-    kept = scope(is_async).handlers
+    handlers = scope(is_async).handlers
     own = litellm.aclient_session if is_async else litellm.client_session
     key = (base_url, id(session), id(own), ssl_verify, max_bytes)
-    handler = kept.get(key)
+    handler = handlers.get(key)
     if handler is not None:
         return handler
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
@@ -141,7 +141,7 @@ def http_handler(
     if own is not None:
         guard_client(own, base_url)
         handler.client = own
-    return Scope.keep(kept, key, handler)
+    return Scope.store(handlers, key, handler)
 
 
 @cache
