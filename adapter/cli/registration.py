@@ -40,11 +40,6 @@ __all__ = ["add_provider", "discover_servers", "remove_provider"]
 PRESET_NAMES = ", ".join(PRESETS)
 
 
-def _preset_word(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete a known provider's name."""
-    return offered(PRESETS, incomplete)
-
-
 @click.command(
     "add",
     help=f"""Add a provider.
@@ -54,7 +49,9 @@ def _preset_word(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     OS keyring.
     """,
 )
-@click.argument("name", required=False, shell_complete=_preset_word)
+@click.argument(
+    "name", required=False, shell_complete=lambda ctx, param, word: offered(PRESETS, word)
+)
 @click.option("--base-url", metavar="URL", help="Up to and without /chat/completions.")
 @click.option("--api-key-env", metavar="VAR", help="The variable that holds the key.")
 @click.option("--api-key-stdin", is_flag=True, help="Read the key itself from stdin's first line.")

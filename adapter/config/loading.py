@@ -144,15 +144,15 @@ def _store(cache: dict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _states(paths: Sequence[str]) -> tuple[FileState | None, ...]:
-    return tuple(map(_state, paths))
-
-
-def _state(path: str) -> FileState | None:
-    try:
-        info = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return info.st_mode, info.st_ino, info.st_size, info.st_ctime_ns, info.st_mtime_ns
+    states: list[FileState | None] = []
+    for path in paths:
+        try:
+            s = os.stat(path)
+        except (OSError, ValueError):
+            states.append(None)
+        else:
+            states.append((s.st_mode, s.st_ino, s.st_size, s.st_ctime_ns, s.st_mtime_ns))
+    return tuple(states)
 
 
 def _read_together(paths: Sequence[str], required: bool) -> Config:

@@ -250,19 +250,15 @@ def masked_diff(old: str, new: str, name: str) -> str:
     A secret is what :func:`adapter.secrets.policy.is_secret` says, and any value of ``[env]``.
     """
     secrets = {s for text in (old, new) for s in _secrets(tomli.loads(text))}
-    pieces = {piece for secret in secrets for piece in _spellings(secret) if piece}
+    # as it may stand in the file: line by line, or escaped
+    forms = [(*s.splitlines(), tomlkit.string(s).as_string()[1:-1]) for s in secrets]
+    pieces = {piece for form in forms for piece in form if piece}
     short = sorted((p for p in pieces if len(p) < SHORTEST), key=len, reverse=True)
     scrubber = Scrubber(pieces)
     lines = difflib.unified_diff(
         old.splitlines(keepends=True), new.splitlines(keepends=True), fromfile=name, tofile=name
     )
     return "".join(_masked(line, scrubber, short) for line in lines)
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """Yield the ways a string may stand in a TOML file: as it is, line by line, or escaped."""
-    yield from secret.splitlines()
-    yield tomlkit.string(secret).as_string()[1:-1]
 
 
 def _masked(line: str, scrubber: Scrubber, short: list[str]) -> str:

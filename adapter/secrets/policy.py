@@ -89,8 +89,11 @@ def is_certain(path: tuple[str, ...], value: Any) -> bool:
         return False
     if not isinstance(value, str) or any(name.lower().endswith("headers") for name in path):
         return True
-    if _NAMES_ARE_MODELS not in path and any(map(_is_certain_name, path)):
-        return True
+    if _NAMES_ARE_MODELS not in path:
+        for name in filter(_is_secret_name, path):
+            plain = _plain(name)
+            if not _CERTAIN_WORDS.isdisjoint(plain.split("_")) or _CERTAIN.fullmatch(plain):
+                return True
     text = value.strip()
     if _RANDOM.fullmatch(text):
         return True
@@ -131,9 +134,3 @@ def _is_secret_name(name: str) -> bool:
     if words[-1] in _HARMLESS_ENDS or _HARMLESS.fullmatch(plain):
         return False
     return not _SECRET_WORDS.isdisjoint(words)
-
-
-def _is_certain_name(name: str) -> bool:
-    plain = _plain(name)
-    certain = not _CERTAIN_WORDS.isdisjoint(plain.split("_")) or _CERTAIN.fullmatch(plain)
-    return bool(certain) and _is_secret_name(name)

@@ -109,8 +109,8 @@ class Naming:
             return self._take(first.name, first), True
         base = prefix if first.own_base and prefix[:1].isalpha() else _base_name(first.base_url)
         numbered = (base if n == 1 else f"{base}-{n}" for n in count(1))
-        name = next(n for n in numbered if self._is_new(n, own, first))
-        return self._take(name, first), False
+        free = (n for n in numbered if self._is_unclaimed(n, own) and self._config.find(n) is None)
+        return self._take(next(n for n in free if self._has_free_variable(n, first)), first), False
 
     def _is_others(self, name: str, own: set[str]) -> bool:
         """Return whether another group has the name, or an entry of that ``model_name``."""
@@ -118,10 +118,6 @@ class Naming:
 
     def _is_unclaimed(self, name: str, own: set[str]) -> bool:
         return name not in self._reserved and not self._is_others(name, own)
-
-    def _is_new(self, name: str, own: set[str], deployment: Deployment) -> bool:
-        free = self._is_unclaimed(name, own) and self._config.find(name) is None
-        return free and self._has_free_variable(name, deployment)
 
     def _take(self, name: str, deployment: Deployment) -> str:
         self._taken.add(name)
