@@ -184,8 +184,7 @@ def _warnings(provider: Provider, config: Config) -> list[str]:
         warnings.append(f"shadows LiteLLM's built-in {name}: {name}/... goes here")
     if name in ("local", "embedded"):
         warnings.append(f"takes the place of the built-in {name}")
-    headers = provider.extras.get("extra_headers")
-    for header, value in headers.items() if isinstance(headers, Mapping) else ():
+    for header, value in provider.extra_headers.items():
         variable = variable_of(value)
         if variable and config.getenv(variable) is None:
             warnings.append(

@@ -14,7 +14,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adapter._files import write_access
 from adapter.errors import MissingKeyError
-from adapter.keys.precedence import KeySource, ResolvedKey, find_key, key_source, lookup
+from adapter.keys.precedence import (
+    KeySource,
+    ResolvedKey,
+    default_variable,
+    find_key,
+    key_source,
+    lookup,
+)
 from adapter.secrets.references import variable_of
 from adapter.secrets.scrubber import register
 from adapter.secrets.secret import MASK, Secret
@@ -74,6 +81,17 @@ class Provider:
         return str(self._source)
 
     @property
+    def key_variable(self) -> str:
+        """The variable that holds the key where it comes from one."""
+        return self.api_key_env or default_variable(self.name)
+
+    @property
+    def extra_headers(self) -> Mapping[str, Any]:
+        """The headers as they are configured; ``"$VAR"`` refers to a variable."""
+        headers = self.extras.get("extra_headers")
+        return headers if isinstance(headers, Mapping) else {}
+
+    @property
     def asks_for_key(self) -> bool:
         """Whether reading the key runs a command or opens the keyring, which may ask its user."""
         return self._source.asks
@@ -105,9 +123,8 @@ class Provider:
 
         Raises :class:`MissingKeyError` for a variable that is unset or empty.
         """
-        extra = self.extras.get("extra_headers")
         headers = {}
-        for header, value in extra.items() if isinstance(extra, Mapping) else ():
+        for header, value in self.extra_headers.items():
             variable = variable_of(value)
             if variable is None:
                 headers[header] = register(value) if isinstance(value, Secret) else str(value)

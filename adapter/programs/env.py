@@ -66,8 +66,7 @@ def environment(config: Config, gateway: Gateway | None, *, hide_keys: bool = Tr
 def _key_variables(config: Config) -> Iterator[str]:
     """Yield the variables that hold keys of providers, or that the configuration refers to."""
     for provider in config.providers:
-        headers = provider.extras.get("extra_headers")
-        values = headers.values() if isinstance(headers, Mapping) else ()
+        values = provider.extra_headers.values()
         named = (provider.api_key_env, default_variable(provider.name), *map(variable_of, values))
         for name in filter(None, named):
             yield from (name, f"GPTME_{name}")

@@ -120,16 +120,14 @@ def _differing_fields(
 def _differing_key(
     existing: Provider, new: Provider, moved: bool, include_secrets: bool
 ) -> Iterator[tuple[str, str, str]]:
-    conventional = default_variable(new.name)
-    variable = f"${new.api_key_env or conventional}"
+    variables = f"${existing.key_variable}", f"${new.key_variable}"
     if not existing.api_key:
-        old = f"${existing.api_key_env or conventional}"
-        if new.api_key is None and old != variable:
-            yield "api_key_env", old, variable
+        if new.api_key is None and len(set(variables)) > 1:
+            yield "api_key_env", *variables
     elif new.api_key is None:
         # the conventional variable is what an export writes in place of the key itself
-        if moved or new.api_key_env not in (None, conventional):
-            yield "api_key", "a key", variable
+        if moved or new.key_variable != default_variable(new.name):
+            yield "api_key", "a key", variables[1]
     elif existing.api_key != new.api_key and (moved or include_secrets):
         yield "api_key", "a key", "another one"
 

@@ -150,9 +150,7 @@ class _Exporter:
         self._config = config
         self._include_secrets = include_secrets
         self._reference_all = reference_all
-        named = [
-            p.api_key_env or default_variable(p.name) for p in config.providers if not p.api_key
-        ]
+        named = [p.key_variable for p in config.providers if not p.api_key]
         self._secrets: dict[str, object] = dict.fromkeys((*named, *config.references()))
 
     def provider(
@@ -174,7 +172,7 @@ class _Exporter:
         origin = ", ".join(Path(path).name for path in provider.origin)
         yield f"  # {printable(name)} ({printable(origin)})"
         if key == PLACEHOLDER_KEY:
-            variable = provider.api_key_env or default_variable(name)
+            variable = provider.key_variable
             yield f"  # no key: ${variable} is not set; with one, {reference_to(variable)}"
         for entry in listed:
             yield from (f"  {line}" for line in _dump([entry]))
@@ -209,7 +207,7 @@ class _Exporter:
         Where no key is known the placeholder is written: left out, or naming a variable that is
         not set, LiteLLM would send ``$OPENAI_API_KEY``, unless :data:`GUARD` is in the file.
         """
-        variable = provider.api_key_env or default_variable(provider.name)
+        variable = provider.key_variable
         note = f"the key of provider {provider.name!r}"
         if provider.api_key:
             if self._include_secrets:
@@ -233,9 +231,8 @@ class _Exporter:
 
     def _headers(self, provider: Provider) -> dict[str, str]:
         """Return the headers to write: ``"$VAR"`` is ``os.environ/VAR`` to LiteLLM."""
-        configured = provider.extras.get("extra_headers")
         headers = {}
-        for header, value in (configured if isinstance(configured, Mapping) else {}).items():
+        for header, value in provider.extra_headers.items():
             variable = variable_of(value)
             headers[header] = reference_to(variable) if variable else value
             if variable:

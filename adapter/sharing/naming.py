@@ -180,6 +180,5 @@ def _is_same(provider: Provider, deployment: Deployment) -> bool:
     if api_base(provider.base_url) != deployment.base_url:
         return False
     if deployment.variable is not None:
-        variable = provider.api_key_env or default_variable(provider.name)
-        return not provider.api_key and variable == deployment.variable
+        return not provider.api_key and provider.key_variable == deployment.variable
     return not provider.api_key_env and provider.api_key in (None, deployment.literal)
