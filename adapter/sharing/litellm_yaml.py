@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "Report",
     "fail",
+    "line_of",
     "parse_yaml",
     "read_config_yaml",
     "read_text",
@@ -197,9 +198,9 @@ def _read(shown: str, report: Report, included_by: Place | None = None) -> Confi
     sections = {str(key): Place(shown, 1) for key in data}
     entries: tuple[Place, ...] = ()
     for key, value in node.value:
-        sections[str(key.value)] = Place(shown, _line(key))
+        sections[str(key.value)] = Place(shown, line_of(key))
         if key.value == "model_list" and isinstance(value, yaml.SequenceNode):
-            entries = tuple(Place(shown, _line(n)) for n in value.value)
+            entries = tuple(Place(shown, line_of(n)) for n in value.value)
     return ConfigYaml({str(key): value for key, value in data.items()}, entries, sections)
 
 
@@ -265,11 +266,11 @@ def _check_events(text: str, shown: str) -> None:
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
         if number > 2 * MAX_NODES:
-            fail(shown, _line(event), f"more than {MAX_NODES:,} values", "shorten it")
+            fail(shown, line_of(event), f"more than {MAX_NODES:,} values", "shorten it")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                fail(shown, _line(event), TOO_DEEP, "simplify it")
+                fail(shown, line_of(event), TOO_DEEP, "simplify it")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
@@ -282,7 +283,7 @@ def _check_nodes(root: Any, shown: str, report: Report) -> None:
         if isinstance(node, yaml.ScalarNode):
             if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MAX_INTEGER_LENGTH:
                 what = f"an integer of more than {MAX_INTEGER_LENGTH} characters"
-                fail(shown, _line(node), what, "quote it")
+                fail(shown, line_of(node), what, "quote it")
             return 1
         total = sizes.get(id(node))
         if total is None:
@@ -294,9 +295,9 @@ def _check_nodes(root: Any, shown: str, report: Report) -> None:
             total = sizes[id(node)] = 1 + sum(map(size, children))
             if total > MAX_NODES:
                 what = f"more than {MAX_NODES:,} values, aliases written out"
-                fail(shown, _line(node), what, "shorten it")
+                fail(shown, line_of(node), what, "shorten it")
         elif not total:
-            fail(shown, _line(node), "an alias that contains itself", "write the value out")
+            fail(shown, line_of(node), "an alias that contains itself", "write the value out")
         return total
 
     size(root)
@@ -308,10 +309,10 @@ def _note_repeated_keys(node: Any, shown: str, report: Report) -> None:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
             if key.value in keys:
                 what = f"{key.value!r} is given twice; the last one counts"
-                report.note(what, Place(shown, _line(key)))
+                report.note(what, Place(shown, line_of(key)))
             keys.add(key.value)
 
 
-def _line(part: Any) -> int:
+def line_of(part: Any) -> int:
     """Return the line, from 1, on which a node or event of the parser begins."""
     return int(part.start_mark.line) + 1

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import yaml
+
 from adapter._tables import value_at
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
 from adapter.secrets.references import reference_to
@@ -20,6 +22,7 @@ from adapter.sharing.litellm_yaml import (
     ConfigYaml,
     Place,
     Report,
+    line_of,
     parse_yaml,
     read_config_yaml,
     read_text,
@@ -116,7 +119,7 @@ def read_source(path: str | os.PathLike[str], report: Report) -> ConfigYaml:
         return read_config_yaml(path, report)
     places: list[Place] = []
     entries: list[Any] = []
-    for server in tool.servers(data, _Places(node, shown)):
+    for server in tool.servers(data, _lines(node, tool.path), shown):
         entries += _entries(server)
         places += [server.place] * (len(entries) - len(places))
         if server.note:
@@ -130,32 +133,12 @@ def _blank(token: re.Match[str]) -> str:
     return token[0] if token[0][0] == '"' else re.sub(r"[^\n]", " ", token[0])
 
 
-class _Places:
-    """Where things stand in a parsed file."""
-
-    def __init__(self, root: Any, shown: str) -> None:
-        self._root = root
-        self._shown = shown
-        self._tables: dict[int, dict[str, tuple[int, Any]]] = {}
-
-    def __call__(self, *keys: str | int) -> Place:
-        """Return the place of what stands under ``keys``."""
-        node, line = self._root, self._root.start_mark.line
-        for key in keys:
-            if isinstance(key, int):
-                node = node.value[key]
-                line = node.start_mark.line
-            elif (entry := self._table(node).get(key)) is not None:
-                line, node = entry
-            else:  # it came by a merge key
-                break
-        return Place(self._shown, line + 1)
-
-    def _table(self, node: Any) -> dict[str, tuple[int, Any]]:
-        if id(node) not in self._tables:
-            pairs = {str(k.value): (int(k.start_mark.line), v) for k, v in node.value}
-            self._tables[id(node)] = pairs
-        return self._tables[id(node)]
+def _lines(root: Any, path: str) -> dict[Any, int]:
+    """Return the line of each item under ``path``, by its name or number in the parsed file."""
+    node = next((value for key, value in root.value if key.value == path), root) if path else root
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): line_of(key) for key, _ in node.value}
+    return {number: line_of(item) for number, item in enumerate(node.value)}
 
 
 def _entries(server: _Server) -> Iterator[dict[str, Any]]:
@@ -258,7 +241,7 @@ class _Tool(NamedTuple):
             isinstance(item, Mapping) and any(mark in item for mark in self.marks) for item in items
         )
 
-    def servers(self, data: Any, places: _Places) -> Iterator[_Server]:
+    def servers(self, data: Any, lines: Mapping[Any, int], shown: str) -> Iterator[_Server]:
         """Yield the servers of the file, in its order."""
         inner = _at(data, self.path)
         is_table = isinstance(inner, Mapping)
@@ -266,7 +249,7 @@ class _Tool(NamedTuple):
             table = _table(item)
             kind = str(table.get(self.kind) or (key if is_table else ""))
             server = _Server(
-                place=places(*filter(None, [self.path]), key),
+                place=Place(shown, lines.get(key, 1)),  # none came by a merge key
                 name=str(key if is_table else table.get("name") or kind),
                 kind=kind,
                 base=_at(table, self.base),
