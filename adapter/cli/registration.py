@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -27,12 +28,12 @@ from adapter.cli.options import (
 )
 from adapter.cli.output import report_diffs
 from adapter.config.presets import PRESETS
-from adapter.config.provider import base_url_fault
+from adapter.config.provider import Provider, base_url_fault
 from adapter.errors import ConfigError
 from adapter.keys.precedence import default_variable
 from adapter.keys.sources import KEYRING_SERVICE, in_keyring
 from adapter.providers import registration
-from adapter.providers.registration import NewProvider, add, from_preset, remove
+from adapter.providers.registration import add, remove
 from adapter.secrets.references import is_variable
 
 __all__ = ["add_provider", "discover_servers", "remove_provider"]
@@ -82,26 +83,29 @@ def add_provider(
     config = load_or_new()
     asking = on_terminal() and not api_key_stdin
     name = name or _ask_name(asking)
-    new = registration.from_local(name, config) if from_local else from_preset(name)
+    new = PRESETS.get(name) or Provider(name, "")
+    if from_local:
+        new = registration.from_local(name, config)
     if base_url and base_url.rstrip("/") != new.base_url.rstrip("/"):
-        new = new._replace(base_url=base_url, api_key_env=None)  # its key is for its own server
-    new = new._replace(api_key_env=api_key_env or new.api_key_env)
-    new = new._replace(default_model=default_model or new.default_model)
+        new = Provider(name, base_url)  # the variable's key is for its own server
+    model = default_model or new.default_model
+    new = replace(new, api_key_env=api_key_env or new.api_key_env, default_model=model)
     if not new.base_url and not asking:
         raise click.UsageError(
             f"{name} is no known provider{did_you_mean(name, PRESETS)}: give --base-url URL, "
             f"or one of these names: {PRESET_NAMES}"
         )
     if api_key_stdin or keyring:
-        new = new._replace(api_key_env=None, keyring=keyring)
+        extras = {"api_key_keyring": True} if keyring else {}
+        new = replace(new, api_key_env=None, extras=extras)
     if api_key_stdin or keyring or (asking and not from_local):
         # what cannot be added is refused before a key is asked for
-        trial = new if new.base_url else new._replace(base_url="http://localhost")
+        trial = new if new.base_url else replace(new, base_url="http://localhost")
         add(trial, config, local=local, dry_run=True)
     if asking and not from_local:
         new = _prompt_for(new)
     elif api_key_stdin and not keyring:
-        new = new._replace(api_key=key_from_stdin(name))
+        new = replace(new, api_key=key_from_stdin(name))
     entry: Any = nullcontext()
     if keyring and not dry_run:
         entry = keyring_entry(name, read_key(name, from_stdin=not asking))
@@ -124,24 +128,25 @@ def _ask_name(asking: bool) -> str:
     return str(click.prompt("Name", err=True))
 
 
-def _prompt_for(new: NewProvider) -> NewProvider:
+def _prompt_for(new: Provider) -> Provider:
     """Ask for what is missing, on stderr; a key is not shown."""
-    if new.keyring:
+    if new.extras:
         in_keyring("get_password", new.name)  # where there is none, no key is asked for
     # of a known server without a key's variable it is known that it needs none
-    is_keyless = bool(new.base_url) and new.base_url == from_preset(new.name).base_url
-    asks_for_key = not (new.api_key_env or new.keyring or is_keyless)
+    preset = PRESETS.get(new.name)
+    is_keyless = preset is not None and new.base_url == preset.base_url
+    asks_for_key = not (new.api_key_env or new.extras or is_keyless)
     if not new.base_url:
         url = click.prompt("Base URL", err=True, value_proc=_url)
-        new = new._replace(base_url=url)
+        new = replace(new, base_url=url)
         if asks_for_key:
             variable = _optional("Variable that holds the key", value_proc=_variable)
-            new = new._replace(api_key_env=variable)
+            new = replace(new, api_key_env=variable)
             asks_for_key = not variable
     if asks_for_key:
-        new = new._replace(api_key=key_typed(new.name, "Key (empty for none)"))
+        new = replace(new, api_key=key_typed(new.name, "Key (empty for none)"))
     if not new.default_model:
-        new = new._replace(default_model=_optional("Default model"))
+        new = replace(new, default_model=_optional("Default model"))
     return new
 
 
@@ -167,13 +172,13 @@ def _variable(text: str) -> str:
     return text.strip()
 
 
-def _warn_of_conventional_key(new: NewProvider) -> None:
+def _warn_of_conventional_key(new: Provider) -> None:
     """Warn that another server under a known name gets the key of that name, by convention."""
-    row = from_preset(new.name)
-    variable = default_variable(new.name)
-    elsewhere = row.base_url.rstrip("/") != new.base_url.rstrip("/")
-    has_source = new.api_key or new.api_key_env or new.keyring
-    if elsewhere and row.api_key_env == variable and not has_source:
+    preset, variable = PRESETS.get(new.name), default_variable(new.name)
+    if preset is None or preset.base_url.rstrip("/") == new.base_url.rstrip("/"):
+        return
+    has_source = new.api_key or new.api_key_env or new.extras
+    if preset.api_key_env == variable and not has_source:
         click.echo(
             f"warning: ${variable}, when it is set, is sent to {printable(new.base_url)}; "
             "another name, or --api-key-env, avoids that",
@@ -228,7 +233,8 @@ def discover_servers(dry_run: bool) -> None:
         names = (f"{server.name}-{n}" if n > 1 else server.name for n in count(1))
         name = next(n for n in names if n not in names_in_use)
         names_in_use.add(name)
-        new = NewProvider(name, server.base_url, None, server.models[0] if server.models else None)
+        model = server.models[0] if server.models else None
+        new = Provider(name, server.base_url, default_model=model)
         why = "" if name == server.name else f" (the name {server.name} is taken)"
         if dry_run or not on_terminal():
             words = ["adapter", "providers", "add", name, "--base-url", server.base_url]

@@ -137,9 +137,7 @@ def start_gateway(  # noqa: PLR0913 - most are options of the command, given by 
                 process.communicate()  # closes its stdin
                 raise
     if detach:
-        assert process.stdin is not None
-        process.stdin.write(b"stay\n")
-        process.stdin.close()
+        _let_go(process)
     models = tuple(entry["model_name"] for entry in proxy.content["model_list"])
     return Launch(gateway, process, models, proxy.omissions)
 
@@ -278,6 +276,13 @@ def _wait(host: str, port: int, log: Path | None) -> None:
         raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}") from None
     finally:
         connection.close()
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Tell a gateway to stay when this process ends."""
+    assert process.stdin is not None
+    process.stdin.write(b"stay\n")
+    process.stdin.close()
 
 
 def _last_error(log: Path | None) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapter.call.resolution import local_provider
 from adapter.config.files import PROVIDERS, documents, files_with, secrets_file, shared_file
 from adapter.config.loading import Config
-from adapter.config.presets import PRESETS
-from adapter.config.provider import base_url_fault, name_fault
+from adapter.config.provider import FIELDS, Provider, base_url_fault, name_fault
 from adapter.editing.edits import (
     Edit,
     edit_all,
@@ -25,13 +24,10 @@ from adapter.editing.toml_text import provider_arrays
 from adapter.errors import ConfigError, Problem
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.secrets.references import is_variable
-from adapter.secrets.secret import Secret
 
 __all__ = [
-    "NewProvider",
     "add",
     "from_local",
-    "from_preset",
     "keys_before_keyring",
     "remove",
     "set_default_model",
@@ -41,25 +37,10 @@ __all__ = [
 Change = Callable[[MutableMapping[str, Any]], None]
 
 
-class NewProvider(NamedTuple):
-    """A provider to add.
-
-    ``api_key`` is a key itself and goes to the private file; ``keyring`` says that the key is in
-    the OS keyring.
-    """
-
-    name: str
-    base_url: str
-    api_key_env: str | None = None
-    default_model: str | None = None
-    api_key: Secret | None = None
-    keyring: bool = False
-
-
 def add(
-    provider: NewProvider, config: Config, *, local: bool = False, dry_run: bool = False
+    provider: Provider, config: Config, *, local: bool = False, dry_run: bool = False
 ) -> dict[str, str]:
-    """Write a new provider; return the diff, without keys, of each file that changes.
+    """Write a new provider and its parameters; return the diff, without keys, of each file.
 
     It goes to the file that has the others, with ``local`` to ``config.local.toml``; a key always
     goes to the latter, mode 0600. Raises :class:`ConfigError` for a name or URL that cannot be
@@ -67,33 +48,27 @@ def add(
     """
     target = secrets_file() if local else shared_file()
     _check(provider, config, str(target))
-    fields = {
-        "name": provider.name,
-        "base_url": provider.base_url,
-        "api_key_env": provider.api_key_env or "",
-        "default_model": provider.default_model or "",
-    }
-    edits = [Edit(target, _adding(fields, target, provider.keyring), secret=local)]
-    if provider.api_key:
-        own = secrets_file()
-        key = {"name": provider.name, "api_key": str(provider.api_key)}
-        if own == target:
-            edits = [Edit(target, _adding({**fields, **key}, target), secret=True)]
-        else:
-            # a key alone, without its base_url, is an error: it comes last, and goes first
-            edits.append(Edit(own, _adding(key, own), secret=True))
+    fields = {f: str(v) for f in FIELDS if f != "api_key" and (v := getattr(provider, f))}
+    key = {"name": provider.name, "api_key": str(provider.api_key)} if provider.api_key else {}
+    own = secrets_file()
+    if key and own == target:
+        change = _adding(fields | key, target, provider.extras)
+        return edit_all([Edit(target, change, secret=True)], dry_run=dry_run)
+    edits = [Edit(target, _adding(fields, target, provider.extras), secret=local)]
+    if key:
+        # a key alone, without its base_url, is an error: it comes last, and goes first
+        edits.append(Edit(own, _adding(key, own, {}), secret=True))
     return edit_all(edits, dry_run=dry_run)
 
 
-def _adding(values: dict[str, str], target: Path, keyring: bool = False) -> Change:
+def _adding(values: dict[str, str], target: Path, extras: Mapping[str, Any]) -> Change:
     def change(document: MutableMapping[str, Any]) -> None:
         arrays = provider_arrays(document).values()
         # somebody may have added one of that name since the configuration was read
         if any(table.get("name") == values["name"] for array in arrays for table in array):
             raise ConfigError([_taken(str(target), values["name"])])
         set_provider(document, values)
-        if keyring:
-            set_extras(document, values["name"], {"api_key_keyring": True})
+        set_extras(document, values["name"], extras)
 
     return change
 
@@ -103,7 +78,7 @@ def _taken(where: str, name: str) -> Problem:
     return Problem(where, None, name, "is configured already", fix)
 
 
-def _check(provider: NewProvider, config: Config, target: str) -> None:
+def _check(provider: Provider, config: Config, target: str) -> None:
     problems = []
     if fault := name_fault(provider.name):
         fix = 'use a name like "groq" or "vllm-local"'
@@ -134,22 +109,16 @@ def remove(name: str, config: Config, *, dry_run: bool = False) -> dict[str, str
     return edit_all(edits, dry_run=dry_run)
 
 
-def from_preset(name: str) -> NewProvider:
-    """Return what is known of a provider by its name; an empty ``base_url`` for an unknown one."""
-    row = PRESETS.get(name)
-    return NewProvider(name, row.base_url, row.api_key_env) if row else NewProvider(name, "")
-
-
-def from_local(name: str, config: Config) -> NewProvider:
+def from_local(name: str, config: Config) -> Provider:
     """Return gptme's ``local`` provider of today, which lives in variables alone, under a name.
 
     Raises :class:`ConfigError` when ``OPENAI_BASE_URL`` is not set.
     """
     provider = local_provider(config)
-    keyed = config.getenv("OPENAI_API_KEY") is not None
     prefix, slash, rest = (config.default_model or config.getenv("MODEL") or "").partition("/")
     model = rest if prefix + slash == "local/" else None
-    return NewProvider(name, provider.base_url, "OPENAI_API_KEY" if keyed else None, model or None)
+    variable = "OPENAI_API_KEY" if config.getenv("OPENAI_API_KEY") is not None else None
+    return Provider(name, provider.base_url, None, variable, model or None)
 
 
 def keys_before_keyring(name: str, config: Config) -> list[Problem]:

@@ -26,10 +26,11 @@ WRITERS = {
 import os, sys
 from adapter.config.loading import load_config
 from adapter.secrets.secret import Secret
-from adapter.providers.registration import NewProvider, add, remove
+from adapter.config.provider import Provider
+from adapter.providers.registration import add, remove
 
 def write():
-    add(NewProvider("new", "http://localhost:1/v1", api_key=Secret("sk-new")), load_config())
+    add(Provider("new", "http://localhost:1/v1", api_key=Secret("sk-new")), load_config())
 """,
     "import": """\
 import os, sys

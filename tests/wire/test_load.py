@@ -20,8 +20,9 @@ import pytest
 
 import adapter
 from adapter.config.loading import load_config
+from adapter.config.provider import Provider
 from adapter.editing.edits import edit, set_provider
-from adapter.providers.registration import NewProvider, add, remove
+from adapter.providers.registration import add, remove
 from adapter.secrets.secret import Secret
 from adapter.upstream import http
 from tests.command import PATIENCE
@@ -124,7 +125,7 @@ class Changing:
 
     def change(self) -> None:
         """Make the next change, of each kind in turn."""
-        spare = NewProvider("spare", "http://localhost:1/v1", api_key=Secret("sk-spare-0"))
+        spare = Provider("spare", "http://localhost:1/v1", api_key=Secret("sk-spare-0"))
         kinds: list[Callable[[], Any]] = [
             lambda: self.rotate("variable"),
             self.choose_models,
@@ -446,7 +447,7 @@ def test_a_reader_never_sees_half_of_a_change_of_two_files(
         f'[[providers]]\nname = "p{n}"\nbase_url = "http://localhost:1/v1"\n' for n in range(9)
     ]
     write("".join(tables))
-    spare = NewProvider("spare", "http://localhost:1/v1", api_key=Secret("sk-spare"))
+    spare = Provider("spare", "http://localhost:1/v1", api_key=Secret("sk-spare"))
     over = threading.Event()
 
     def read() -> int:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from hypothesis import strategies as st
 
 from adapter.config.loading import Config, load_config
 from adapter.config.presets import LOCAL, PRESETS
+from adapter.config.provider import Provider
 from adapter.editing.writing import LOCK
 from adapter.errors import AdapterError, ConfigError
 from adapter.providers.discovery import find_local
-from adapter.providers.registration import NewProvider, add, remove
+from adapter.providers.registration import add, remove
 from adapter.secrets.secret import Secret
 from adapter.sharing.applying import write_import
 from adapter.sharing.importing import plan_import
@@ -55,7 +57,10 @@ def test_what_is_known_agrees_with_the_examples_and_with_litellm(name: str) -> N
     ]
     for table in tables:
         if table["name"] == name:
-            assert (table["base_url"], table.get("api_key_env")) == row[1:3]
+            assert (table["base_url"], table.get("api_key_env")) == (
+                row.base_url,
+                row.api_key_env,
+            )
     theirs = {**COMPATIBLE_BASES, **OPENAI_COMPATIBLE}.get(LITELLMS_NAMES.get(name, name))
     if row.api_key_env and name not in ("deepseek", "litellm-proxy", "requesty"):
         assert theirs is not None
@@ -482,7 +487,7 @@ def test_what_discover_prints_can_be_pasted(
     url = server.base_url
     for name in LOCAL:  # all other ports stay closed
         base_url = url if name == "ollama" else "http://127.0.0.1:1/v1"
-        monkeypatch.setitem(PRESETS, name, PRESETS[name]._replace(base_url=base_url))
+        monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], base_url=base_url))
     write(
         '[[providers]]\nname = "ollama"\nbase_url = "http://h"\n'
         '[[providers]]\nname = "ollama-2"\nbase_url = "http://h"\n'
@@ -524,7 +529,7 @@ def test_a_thousand_edits_keep_what_is_not_ours(steps: list[tuple[str, int]]) ->
             with suppress(AdapterError):  # there already, or not there
                 if step == "add":
                     expected.add(name)
-                    add(NewProvider(name, base), load_config())
+                    add(Provider(name, base), load_config())
                 elif step == "remove":
                     remove(name, load_config())
                     expected.discard(name)
@@ -565,10 +570,10 @@ def test_no_command_here_imports_litellm(write: Write) -> None:
 def test_of_two_who_add_the_same_name_one_is_told(config_dir: Path) -> None:
     config = load_config()
     key = Secret("sk-canary-of-the-first")
-    add(NewProvider("same", "http://localhost:1/v1", api_key=key), config)
+    add(Provider("same", "http://localhost:1/v1", api_key=key), config)
     before = {p: p.read_text() for p in config_dir.iterdir()}
     with pytest.raises(ConfigError, match="'same': is configured already"):  # as it was read before
-        add(NewProvider("same", "http://localhost:2/v1", api_key=Secret("sk-other")), config)
+        add(Provider("same", "http://localhost:2/v1", api_key=Secret("sk-other")), config)
     assert {p: p.read_text() for p in config_dir.iterdir()} == before
 
 
@@ -576,7 +581,7 @@ def test_an_add_that_cannot_write_one_file_writes_none(config_dir: Path, tmp_pat
     (tmp_path / "folder").write_text("a file")
     config_dir.mkdir(parents=True, exist_ok=True)
     (config_dir / "config.local.toml").symlink_to(tmp_path / "folder" / "local.toml")
-    new = NewProvider("new", "http://localhost:1/v1", api_key=Secret("sk-canary"))
+    new = Provider("new", "http://localhost:1/v1", api_key=Secret("sk-canary"))
     with pytest.raises(ConfigError, match="cannot be written"):
         add(new, load_config())
     assert not (config_dir / "gptme.toml").exists()
