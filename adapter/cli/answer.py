@@ -20,6 +20,7 @@ from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ExitCode
 from adapter.query.answer import Answer
 from adapter.query.completion import Query, complete
+from adapter.query.interrupts import interruptible
 from adapter.query.proxy import proxy_target
 from adapter.worker import client
 
@@ -70,7 +71,8 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     messages = _messages(prompt, options)
     query = Query(model, messages, params, options.timeout, options.retries, gateway)
     started = time.monotonic()
-    code = _Command(options, config, schema).run(query)
+    with interruptible():
+        code = _Command(options, config, schema).run(query)
     if options.verbose:
         seconds = time.monotonic() - started
         click.echo(f"adapter: done in {seconds:.1f} s, {client.outcome}", err=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from adapter.call.drop_ins import drop_in
 from adapter.call.translation import PREFIX, Target, retry_limit
 from adapter.query.answer import Answer
+from adapter.query.interrupts import in_time
 from adapter.query.proxy import PROXY_PREFIX, complete_by_proxy
 from adapter.upstream.loading import load_for_command
 from adapter.upstream.results import has_usage
@@ -22,9 +21,6 @@ TIMEOUT_SECONDS = 600.0
 
 CONNECT_SECONDS = 10.0
 """How long connecting may take. An address that swallows packets would else hang for minutes."""
-
-GRACE_SECONDS = 1.0
-"""How much longer a chunk may take than a byte, so that silence is told as such."""
 
 
 class Query(NamedTuple):
@@ -69,7 +65,7 @@ def complete(query: Query, target: Target | None, answer: Answer) -> Iterator[st
 
 def _counted(stream: Any, limit: Any, answer: Answer) -> Iterator[Any]:
     """Yield the chunks of ``stream``; tell ``answer`` whether its usage is LiteLLM's estimate."""
-    yield from _in_time(stream, limit)
+    yield from in_time(stream, limit)
     answer.usage_is_estimate = not has_usage(stream)
 
 
@@ -90,35 +86,3 @@ def _arguments(query: Query, configured: Mapping[str, Any]) -> dict[str, Any]:
             seconds = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
         call["timeout"] = seconds
     return call
-
-
-def _in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
-    """Yield ``chunks``; raise ``TimeoutError`` when none comes for ``limit`` seconds.
-
-    To a socket a server that sends keep-alive comments is never silent. A limit that is no number
-    is LiteLLM's alone, and so is any where there are no alarms.
-    """
-    alarms = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if not alarms or not isinstance(limit, int | float):
-        yield from chunks
-        return
-
-    def late(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    running = signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm of the caller's
-    iterator = iter(chunks)
-    try:
-        while True:
-            signal.setitimer(signal.ITIMER_REAL, limit + GRACE_SECONDS)
-            try:
-                chunk = next(iterator)
-            except StopIteration:
-                return
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            yield chunk
-    finally:
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *running)

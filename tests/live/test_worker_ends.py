@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import PATIENCE, is_readable, read_exactly
+from tests.interrupts import DROPPED, dropping
 from tests.places import COMMAND, Place
 from tests.recorder import Recorder, Reply, chat_chunk
 from tests.waiting import come_to, is_running
@@ -103,6 +104,21 @@ def test_ctrl_c_is_130(home: Place, slow: Slow) -> None:
         process.send_signal(signal.SIGINT)
         assert rest(process) == (130, b"\n", INTERRUPTED)
         assert come_to(lambda: not is_running(child))
+
+
+def test_a_ctrl_c_that_other_code_drops_is_130(
+    other: Place, served: Recorder, slow: Slow, tmp_path: Path
+) -> None:
+    """The process that answers presses it on itself."""
+
+    def held(request: object) -> None:
+        slow.go.wait(PATIENCE)
+
+    served.script = held
+    other.environ = dropping(tmp_path, other.environ)
+    other.start()
+    assert other.run("-m", "p", "hi") == (130, b"", DROPPED + INTERRUPTED)
+    assert come_to(lambda: other.queries == 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGQUIT])
