@@ -20,10 +20,11 @@ PATIENCE = 120
 
 
 class Gateway(NamedTuple):
-    """Where a gateway listens, and its master key."""
+    """Where a gateway listens, its master key, and its process, whose children may answer."""
 
     port: int
     key: str
+    pid: int
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def adapter_gateway(environ: Mapping[str, str], *options: str) -> Iterator[Gatew
     started = serve("--detach", "--port", "0", *options)
     try:
         port = int(started.split("http://127.0.0.1:", 1)[1].split(" ", 1)[0])
-        yield Gateway(port, serve("--key").strip())
+        pid = int(started.rpartition("pid ")[2].partition(")")[0])
+        yield Gateway(port, serve("--key").strip(), pid)
     finally:
         serve("--stop")
 
@@ -76,7 +78,7 @@ def litellm_proxy(environ: Mapping[str, str], port: int, workers: int) -> Iterat
     ):
         try:
             _wait_for(f"http://127.0.0.1:{port}/health/liveliness")
-            yield Gateway(port, key)
+            yield Gateway(port, key, process.pid)
         finally:
             process.terminate()
 

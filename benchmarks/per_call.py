@@ -44,7 +44,7 @@ LAYERS = {
     "LiteLLM, beyond the SDK": (BASE, "OpenAI SDK"),
     "adapter, beyond LiteLLM": ("adapter.completion", BASE),
 }
-PROCESSES = 8
+PROCESSES = 6
 ROUNDS = 50
 SETTLE_SECONDS = 0.002
 

@@ -70,6 +70,11 @@ def _one_shot(results: Results, figure: Any) -> None:
         axes.set_title(f"server: first token after {delay} ms")
 
 
+def _memory(results: Results, figure: Any) -> None:
+    rows = {label: _quartiles(r["mb"]) for label, r in results["memory"].items()}
+    _bars(figure.subplots(), rows, "MB: at most, or held when idle")
+
+
 def _per_call(results: Results, figure: Any) -> None:
     calls = results["per_call"]["calls"]
     axes = figure.subplots()
@@ -126,8 +131,9 @@ def _importing(results: Results, figure: Any) -> None:
 
 
 PLOTS: Mapping[str, tuple[Callable[[Results, Any], None], Sequence[float]]] = {
-    "start_up": (_start_up, (7, 3.8)),
+    "start_up": (_start_up, (7, 5)),
     "one_shot": (_one_shot, (8, 3)),
+    "memory": (_memory, (7, 3.2)),
     "per_call": (_per_call, (8, 3.2)),
     "throughput": (_throughput, (8, 3.6)),
     "growth": (_growth, (6, 3.4)),

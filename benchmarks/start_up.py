@@ -5,6 +5,7 @@ Every command runs once in each round, in a process of its own, from start to ex
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -16,18 +17,31 @@ __all__ = ["measure"]
 
 BASE = 'python -c "import click"'
 
-CONFIG = '[[providers]]\nname = "groq"\nbase_url = "http://127.0.0.1:1/v1"\n'
+CONFIG = """\
+[[providers]]
+name = "groq"
+base_url = "http://127.0.0.1:1/v1"
+default_model = "m"
+"""
 YAML = """\
 model_list:
 - {model_name: m, litellm_params: {model: openai/m, api_base: "http://127.0.0.1:1/v1"}}
 """
+LINE = {
+    "custom_id": "1",
+    "method": "POST",
+    "url": "/v1/chat/completions",
+    "body": {"model": "groq", "messages": [{"role": "user", "content": "q"}]},
+}
 
 
 def commands() -> dict[str, list[str]]:
     adapter = str(SCRIPTS / "adapter")
     python = [sys.executable, "-c"]
-    ours = ["--help", "providers list", "providers show groq", "config check", "config export"]
-    ours += ["completion bash", "config path", "config import --dry-run c.yaml"]
+    ours = ["--version", "--help", "providers list", "providers show groq", "models default"]
+    ours += ["providers remove groq --dry-run", "config path", "config check", "config export"]
+    ours += ["config import --dry-run c.yaml", "batch --dry-run in.jsonl out.jsonl"]
+    ours += ["keys set --help", "worker stop", "completion bash", "completion zsh"]
     return {
         "python -c pass": [*python, "pass"],
         BASE: [*python, "import click"],
@@ -35,6 +49,8 @@ def commands() -> dict[str, list[str]]:
         **{f"adapter {line}": [adapter, *line.split()] for line in ours},
         "llm --help": [str(PEERS / "llm/bin/llm"), "--help"],
         "gptme-util providers list": [str(PEERS / "gptme/bin/gptme-util"), "providers", "list"],
+        "litellm --version": [str(SCRIPTS / "litellm"), "--version"],
+        'python -c "import openai"': [*python, "import openai"],
         'python -c "import litellm"': [*python, "import litellm"],
     }
 
@@ -46,6 +62,7 @@ def measure(quick: bool) -> Results:
         config.parent.mkdir(parents=True)
         config.write_text(CONFIG)
         (home / "c.yaml").write_text(YAML)
+        (home / "in.jsonl").write_text(json.dumps(LINE) + "\n")
         environ = measuring.environment(home, LLM_USER_PATH=name)
 
         lines = commands()
@@ -54,7 +71,7 @@ def measure(quick: bool) -> Results:
             return measuring.run_process(lines[label], environ)._asdict()
 
         cases = {label: (lambda x=label: case(x)) for label in lines}
-        taken = measuring.rounds(cases, 1 if quick else 6, "start_up")
+        taken = measuring.rounds(cases, 1 if quick else 4, "start_up")
     return {
         "rows": {
             label: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks import growth, importing, one_shot, per_call, start_up, throughput
+from benchmarks import growth, importing, memory, one_shot, per_call, start_up, throughput
 
 __all__ = ["tables"]
 
@@ -22,6 +22,8 @@ def tables(results: Results) -> dict[str, str]:
             f"one_shot_{delay}": _one_shot(results["one_shot"], str(delay))
             for delay in one_shot.DELAYS
         },
+        "memory_peak": _memory_peak(results["memory"]),
+        "memory_held": _memory_held(results["memory"]),
         "per_call": _per_call(results["per_call"]["calls"]),
         "per_chunk": _per_chunk(results["per_call"]["chunks"]),
         "layers": _layers(results["per_call"]["layers"]),
@@ -61,9 +63,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def memory(found: Results) -> str:
-    value, floor = found["peak_mb"]["median"], found["floor_mb"]["median"]
-    return f"at most {floor:.0f} MB" if value <= floor + 0.2 else f"{value:.0f} MB"
+def megabytes(found: Results, floor: Results | None = None) -> str:
+    """Return a size; where it is not above what it cannot be less than, that."""
+    value, least = found["median"], floor["median"] if floor else 0
+    return f"at most {least:.0f} MB" if value <= least + 0.2 else f"{value:.0f} MB"
 
 
 def code(label: str) -> str:
@@ -116,7 +119,7 @@ def _start_up(found: Results) -> str:
     return table(
         ("command", "median (quartiles)", "ratio (95 %)", "peak memory"),
         (
-            (code(label), spread(r["wall"]), ratio(r), memory(r))
+            (code(label), spread(r["wall"]), ratio(r), megabytes(r["peak_mb"], r["floor_mb"]))
             for label, r in found["rows"].items()
         ),
     )
@@ -131,10 +134,33 @@ def _one_shot(found: Results, delay: str) -> str:
                 span(r["first"]["median"]),
                 spread(r["wall"]),
                 span(r["cpu"]["median"]),
-                memory(r),
+                megabytes(r["peak_mb"], r["floor_mb"]),
                 ratio(r, 3),
             )
             for label, r in found["delays"][delay].items()
+        ),
+    )
+
+
+def _memory_peak(found: Results) -> str:
+    return table(
+        ("process", "peak memory", "ratio"),
+        (
+            (code(label), megabytes(r["mb"], r["floor_mb"]), f"{r['ratio']:.2f}")
+            for label, r in found.items()
+            if "floor_mb" in r
+        ),
+    )
+
+
+def _memory_held(found: Results) -> str:
+    after = f"after {memory.CALLS} calls, or {memory.QUERIES} queries of the worker"
+    return table(
+        ("process", "idle", after, "ratio of idle"),
+        (
+            (code(label), megabytes(r["mb"]), megabytes(r["after_mb"]), f"{r['ratio']:.2f}")
+            for label, r in found.items()
+            if "after_mb" in r
         ),
     )
 

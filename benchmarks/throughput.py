@@ -26,7 +26,7 @@ from benchmarks.calls import closing_litellms
 from benchmarks.measuring import Results
 from benchmarks.server import ANSWER, serving
 
-__all__ = ["BASE", "DELAY_MS", "GATEWAY_BASE", "IN_FLIGHT", "measure"]
+__all__ = ["BASE", "DELAY_MS", "GATEWAY_BASE", "IN_FLIGHT", "bare_rate", "free_port", "measure"]
 
 BASE = "litellm.acompletion"
 GATEWAY_BASE = "adapter serve"
@@ -121,7 +121,8 @@ class Bare:
             self._streams[1].close()
 
 
-async def _bare(found: tuple[int, str, str, str], in_flight: int, number: int) -> float:
+async def bare_rate(found: tuple[int, str, str, str], in_flight: int, number: int) -> float:
+    """Return the answers a second of a server: its port, path, key and model."""
     calls = [Bare(*found) for _ in range(in_flight)]
     try:
         return await at_once(list(calls), number)
@@ -156,7 +157,7 @@ def _in_process(base_url: str, quick: bool) -> Results:
         loop.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -175,7 +176,7 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
             started["adapter serve --workers 2"] = two
         for workers in () if quick else (1, 2):
             started[f"litellm --config --num_workers {workers}"] = gateways.litellm_proxy(
-                environ(f"proxy-{workers}"), _free_port(), workers
+                environ(f"proxy-{workers}"), free_port(), workers
             )
         for label, context in started.items():
             measuring.progress(f"throughput: starting {label}")
@@ -184,7 +185,7 @@ def _gateways(home: Path, base_url: str, config: str, quick: bool) -> Results:
 
         def case(label: str) -> dict[str, float]:
             return {
-                str(n): asyncio.run(_bare(asked[label], n, total))
+                str(n): asyncio.run(bare_rate(asked[label], n, total))
                 for n, total in GATEWAY_IN_FLIGHT.items()
             }
 
