@@ -23,7 +23,9 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 MARKERS = "osD^v"
 
 
-def _bars(axes: Any, rows: Mapping[str, tuple[float, float, float]], text: str) -> None:
+def _bars(
+    axes: Any, rows: Mapping[str, tuple[float, float, float]], text: str, scale: str = "log"
+) -> None:
     """Draw one bar for each row, (value, low, high), adapter's in its own colour."""
     labels = list(rows)[::-1]
     values = [rows[label][0] for label in labels]
@@ -34,8 +36,9 @@ def _bars(axes: Any, rows: Mapping[str, tuple[float, float, float]], text: str) 
     colours = [BLUE if "adapter" in label else GREY for label in labels]
     axes.barh(labels, values, xerr=errors, color=colours, ecolor="black", capsize=2, height=0.7)
     axes.set_xlabel(text)
-    axes.set_xscale("log")
-    axes.set_xlim(left=10 ** math.floor(math.log10(min(values))))
+    axes.set_xscale(scale)
+    if scale == "log":
+        axes.set_xlim(left=10 ** math.floor(math.log10(min(values))))
     axes.xaxis.set_major_formatter("{x:g}")
 
 
@@ -72,7 +75,7 @@ def _one_shot(results: Results, figure: Any) -> None:
 
 def _memory(results: Results, figure: Any) -> None:
     rows = {label: _quartiles(r["mb"]) for label, r in results["memory"].items()}
-    _bars(figure.subplots(), rows, "MB: at most, or held when idle")
+    _bars(figure.subplots(), rows, "MB: at most, or held when idle", "linear")
 
 
 def _per_call(results: Results, figure: Any) -> None:
