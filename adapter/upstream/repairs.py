@@ -131,11 +131,33 @@ def _error_in(data: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**plain, "message": words or NO_REASON}
 
 
+class _Quick:
+    """Laid over a class of the SDK's: pydantic makes what is in OpenAI's form, in less time.
+
+    The SDK's own ``construct`` takes any form and twenty times as long, which is a fiftieth of a
+    call, and a tenth of a streamed chunk.
+    """
+
+    @classmethod
+    def construct(cls, _fields_set: Any = None, /, **values: Any) -> Any:
+        base: Any = super()
+        try:
+            return base.model_validate(values, strict=True)
+        except ValueError:  # pydantic's
+            return base.construct(_fields_set, **values)
+
+
+@cache
+def _chunk_class(base: Any) -> Any:
+    """Return the SDK's class ``base`` of a streamed chunk, made quicker."""
+    return type(base.__name__, (_Quick, base), {"__module__": base.__module__})
+
+
 @cache
 def reply_class(base: Any) -> Any:
     """Return the SDK's class ``base`` of a whole chat completion, with repairs."""
 
-    class ChatCompletion(base):  # type: ignore[misc]  # the SDK is imported only when called
+    class ChatCompletion(_Quick, base):  # type: ignore[misc]  # the SDK is imported only when called
         """Text parts joined; an error under 200 in the one form that LiteLLM tells as one."""
 
         @classmethod
@@ -218,8 +240,9 @@ def stream_class(base: Any) -> Any:
 
     class ChatStream(base):  # type: ignore[misc]  # as above
         def __init__(self, **arguments: Any) -> None:
+            arguments["cast_to"] = chunk_class = _chunk_class(*get_args(base))
             super().__init__(**arguments)
-            self.chunks = _Chunks(self, *get_args(base))
+            self.chunks = _Chunks(self, chunk_class)
 
         def __iter__(self) -> Any:
             return self
