@@ -164,6 +164,7 @@ def svg(picture: Picture, shown: str) -> str:
     for line in shown.split("\n"):
         for piece in chop_cells(line, WIDTH) or [""]:  # as a terminal wraps it
             console.print(Text(piece))
+    console.print()  # else the picture ends at the last line's feet
     made = console.export_svg(title=picture.title, theme=MONOKAI, unique_id=picture.file[:-4])
     made = re.sub(r"\s*@font-face \{.*?\}\n", "\n", made, flags=re.DOTALL)
     return made.replace("Fira Code, monospace", FONTS).replace("arial", "sans-serif")

@@ -34,7 +34,7 @@ SET_UP = ["make demo\nmake test\n", "source .venv/bin/activate\n"]
 
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
-    assert blocks("") == SET_UP
+    assert [re.sub(r" +#.*", "", block) for block in blocks("")] == SET_UP
     assert {block.language for block in BLOCKS} == {"", "toml", "bash", "sh", "console", "python"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in ("demo", "test"))
@@ -177,6 +177,15 @@ def test_the_embedded_model_answers_as_shown(environment: dict[str, str]) -> Non
     )
 
     assert "sort" in run_here(command, environment)
+
+
+def test_no_sentence_is_longer_than_thirty_words() -> None:
+    prose = re.sub(r"^```.*?^```$|^!\[.*?\)$|^[|#].*?$", "", README, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"\]\([^)]*\)", "]", prose)
+    parts = re.split(r"(?<=[.?!:])[*\])]*\s+|\n\n|\n- ", prose)
+
+    assert len(parts) > 40
+    assert [part for part in parts if len(part.split()) > 30] == []
 
 
 def test_the_exit_codes_are_those_of_the_command() -> None:

@@ -93,7 +93,8 @@ def test_every_page_is_in_the_navigation(site: Path) -> None:
         for inner in entry.values() if isinstance(entry, dict) else ():
             yield from pages(inner)
 
-    listed = list(pages(yaml.safe_load(text)["nav"]))
+    plain = text.replace("!!python/name:", "")  # tags that only MkDocs reads
+    listed = list(pages(yaml.safe_load(plain)["nav"]))
     assert sorted(listed) == sorted({*PAGES, *ADDED})
     assert all((site / page.replace(".md", ".html")).is_file() for page in listed)
 
