@@ -48,7 +48,7 @@ def server_of(request: Request) -> Reply | None:
 class Case(NamedTuple):
     """What goes wrong and what mends it: a path after the server's address, a model, and words.
 
-    ``index`` is that of the message under the heading.
+    ``number`` is that of the message under the heading.
     """
 
     heading: str
@@ -57,7 +57,7 @@ class Case(NamedTuple):
     path: str = "/v1"
     model: str = MODEL
     key: str | None = None
-    index: int = 0
+    number: int = 0
 
 
 RIGHT = "gsk_right"
@@ -65,7 +65,7 @@ CASES = (
     Case("The key is not set", key=""),
     Case("401: the key is refused", key="gsk_wrong"),
     Case("404: `/v1` is missing, or there twice", path=""),
-    Case("404: `/v1` is missing, or there twice", path="/v1/v1", index=1),
+    Case("404: `/v1` is missing, or there twice", path="/v1/v1", number=1),
     Case("404: the model does not exist", model="qwen3"),
     Case(
         'Unknown model, or "LLM Provider NOT provided"',
@@ -91,7 +91,7 @@ def told(outcome_err: str, origin: str, as_: str) -> str:
     return outcome_err.strip().replace(origin, as_)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.heading}-{case.index}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.heading}-{case.number}")
 def test_the_symptom_is_as_shown_and_the_fix_works(
     case: Case, picky: Recorder, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +105,7 @@ def test_the_symptom_is_as_shown_and_the_fix_works(
     failed = run(*(word.format(name=name) for word in case.words))
 
     assert failed.code != 0
-    assert told(failed.err, picky.origin, origin) == shown(case.heading)[case.index].strip()
+    assert told(failed.err, picky.origin, origin) == shown(case.heading)[case.number].strip()
     monkeypatch.setenv("GROQ_API_KEY", RIGHT)
     write(provider(picky.base_url, name, default_model=MODEL, **named))
     mended = run(*(word.format(name=name) for word in case.mended_words))
