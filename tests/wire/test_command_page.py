@@ -76,3 +76,7 @@ def test_a_command_prints_what_is_shown(
     assert outcome.code == 0, outcome.err
     assert outcome.out + (outcome.err if " -u " in line else "") == output
     assert all(request.key != "gsk_test" for request in other_server.requests)
+    if given:
+        content = server.only.body["messages"][-1]["content"]
+        assert content.startswith(shlex.split(command)[-1])
+        assert content.endswith(stdin.decode().strip())
