@@ -79,4 +79,4 @@ def test_a_command_prints_what_is_shown(
     if given:
         content = server.only.body["messages"][-1]["content"]
         assert content.startswith(shlex.split(command)[-1])
-        assert content.endswith(stdin.decode().strip())
+        assert content.strip().endswith(stdin.decode().strip())
