@@ -164,7 +164,8 @@ def choose_model(config: Config, environ: Mapping[str, str] | None = None) -> st
     if not config.providers and embedded.is_available():
         return EMBEDDED
     choices = ", ".join(ready) or "none is configured"
+    begin = "" if config.providers else ". To begin: adapter providers add groq"
     raise MissingModelError(
         "no model was named. Name one (-m PROVIDER or -m PROVIDER/MODEL; providers with a default "
-        f"model: {choices}), or set a default: adapter models default PROVIDER"
+        f"model: {choices}), or set a default: adapter models default PROVIDER{begin}"
     )

@@ -242,3 +242,4 @@ def test_without_a_choice_the_error_shows_how_to_choose(
 
     for words in ("-m PROVIDER", choices, "adapter models default PROVIDER"):
         assert words in str(caught.value)
+    assert ("adapter providers add" in str(caught.value)) == (not config.providers)
