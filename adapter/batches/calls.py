@@ -16,6 +16,8 @@ from importlib import import_module
 from time import time
 from typing import Any, NamedTuple
 
+from adapter.batches.checking import why_not_direct
+from adapter.batches.formats import URLS
 from adapter.call.drop_ins import drop_in
 from adapter.call.failures import Failure, explain, explain_details
 from adapter.call.resolution import resolve
@@ -161,11 +163,14 @@ class Calls:
     async def _through_litellm(
         self, target: Target | None, url: str, body: dict[str, Any]
     ) -> Outcome:
-        known = _parameters(url)
+        resolution = resolve(body["model"])
+        # of a provider that takes a body as it stands, LiteLLM would drop or refuse some fields
+        translated = why_not_direct(resolution) is not None
+        known = _parameters(url) if translated else {"model", URLS[url]}
         arguments = {name: value for name, value in body.items() if name in known}
         if len(arguments) < len(body):  # such as vLLM's: sent as they stand
             arguments["extra_body"] = {k: v for k, v in body.items() if k not in known}
-        provider = resolve(body["model"]).provider
+        provider = resolution.provider
         configured: Mapping[str, Any] = provider.extras if provider is not None else {}
         # how often to try, and where, is the batch's to say
         arguments[retry_limit(configured)] = 0

@@ -12,13 +12,22 @@ from typing import Any
 
 from adapter.batches.formats import InputError, Recipe, Request, Source, hash_of
 from adapter.call.resolution import EMBEDDED, Resolution, resolve
-from adapter.call.translation import OWN_ATTEMPTS
+from adapter.call.translation import OWN_ATTEMPTS, PREFIX
 from adapter.config.loading import Config, load_config
 from adapter.errors import AdapterError, ConfigError, ExitCode, MissingKeyError, Problem
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.upstream.prefixes import OPENAI_COMPATIBLE, is_litellm_model
 
-__all__ = ["DONE", "PENDING", "SENT", "Destination", "Index", "check", "check_model"]
+__all__ = [
+    "DONE",
+    "PENDING",
+    "SENT",
+    "Destination",
+    "Index",
+    "check",
+    "check_model",
+    "why_not_direct",
+]
 
 MOST_PROBLEMS = 1000
 """How many are told of; at more, the rest of the input is not looked at."""
@@ -27,7 +36,7 @@ PENDING, SENT, DONE = range(3)
 """States of a line: not asked, asked by a run that ended meanwhile, answered."""
 
 _FOR_CALLS = {"extra_headers", "timeout", "ssl_verify", "num_retries", "max_retries", "rpm", "tpm"}
-_DIRECT = {*_FOR_CALLS, *KEY_SETTINGS, *OWN_ATTEMPTS}
+_DIRECT = {*_FOR_CALLS, *KEY_SETTINGS, *OWN_ATTEMPTS, "custom_llm_provider"}
 """Parameters of a provider that change no body, so that it can be posted as it stands."""
 
 
@@ -116,7 +125,7 @@ class _Destinations:
             resolution = resolve(model, self._config)
         except AdapterError as error:
             return InputError(str(error), "correct the model", error.exit_code)
-        if self._direct and (why := _not_direct(resolution)):
+        if self._direct and (why := why_not_direct(resolution)):
             return InputError(f"--direct: model {model!r} {why}", "leave --direct out")
         if resolution.provider is None and not resolution.embedded and not is_litellm_model(model):
             return InputError(
@@ -135,13 +144,17 @@ class _Destinations:
         return self._by_name[name]
 
 
-def _not_direct(resolution: Resolution) -> str | None:
+def why_not_direct(resolution: Resolution) -> str | None:
     """Return why the requests of a model cannot be posted as they stand, ``None`` if they can."""
     if resolution.provider is None:
         return "is LiteLLM's to call"
     if resolution.mode == "responses":
         return 'has mode = "responses"'
-    changing = sorted(resolution.provider.extras.keys() - _DIRECT - {"custom_llm_provider"})
+    extras = resolution.provider.extras
+    prefix = str(extras.get("custom_llm_provider", PREFIX))
+    if prefix not in OPENAI_COMPATIBLE:
+        return f"has custom_llm_provider = {prefix!r}"
+    changing = sorted(extras.keys() - _DIRECT)
     return f"has {changing[0]} in [plugin.litellm.providers]" if changing else None
 
 

@@ -24,6 +24,7 @@ from adapter.secrets.secret import Secret
 __all__ = [
     "MAX_BYTES",
     "OWN_ATTEMPTS",
+    "PREFIX",
     "Target",
     "model_list",
     "reply_limits",
