@@ -90,18 +90,25 @@ def result_line(custom_id: str, outcome: Outcome) -> bytes:
 
 
 class _Function(NamedTuple):
-    """A drop-in function, and the SDK's class whose ``create`` has a body's parameters."""
+    """A drop-in function, the SDK's class whose ``create`` has a body's parameters, and the answer.
+
+    ``field`` is what an answer has a list in.
+    """
 
     name: str
     module: str
     resource: str
+    field: str
 
 
 _FUNCTIONS = {
-    "/v1/chat/completions": _Function("acompletion", "chat.completions", "AsyncCompletions"),
-    "/v1/completions": _Function("atext_completion", "completions", "AsyncCompletions"),
-    "/v1/embeddings": _Function("aembedding", "embeddings", "AsyncEmbeddings"),
-    "/v1/responses": _Function("aresponses", "responses", "AsyncResponses"),
+    url: _Function(*names)
+    for url, names in {
+        "/v1/chat/completions": ("acompletion", "chat.completions", "AsyncCompletions", "choices"),
+        "/v1/completions": ("atext_completion", "completions", "AsyncCompletions", "choices"),
+        "/v1/embeddings": ("aembedding", "embeddings", "AsyncEmbeddings", "data"),
+        "/v1/responses": ("aresponses", "responses", "AsyncResponses", "output"),
+    }.items()
 }
 
 
@@ -131,7 +138,9 @@ class Calls:
 
     async def start(self) -> None:
         """Import what calls need, which takes seconds."""
-        if self._poster is None:
+        if self._poster is not None:
+            await self._poster.open()
+        else:
             load_litellm()
             gc.freeze()  # its half a million objects stay, and need not be looked through again
 
@@ -204,14 +213,18 @@ class Calls:
         if "\n" in text or "\r" in text:
             text = json.dumps(parsed)
         outcome = Outcome(reply.status, reply.headers.get("x-request-id", ""), scrub(text))
-        if reply.status == 200 and isinstance(parsed, dict):
-            return _counted(outcome, parsed.get("usage"), body["model"], target)
+        expected = _FUNCTIONS[url].field
+        answer = parsed if isinstance(parsed, dict) else {}
+        if reply.status == 200 and isinstance(answer.get(expected), list):
+            return _counted(outcome, answer.get("usage"), body["model"], target)
         words = error_words(parsed) or reply.content.decode("utf-8", "replace")
-        status: int | None = reply.status
-        broken = ""
-        if status == 200:
-            status, broken = None, "the reply is not JSON"
-        details = ErrorDetails("APIStatusError", status, True, words, broken=broken)
+        details = ErrorDetails("APIStatusError", reply.status, True, words)
+        if reply.status == 200 and answer:  # some servers send their errors so
+            details = ErrorDetails(f"no {expected} in the reply", 500, False, words)
+        elif reply.status == 200:
+            details = ErrorDetails(
+                "APIStatusError", None, True, words, broken="the reply is not JSON"
+            )
         failure = explain_details(details, target, body["model"])
         return _told(outcome, failure, reply.headers)
 

@@ -71,6 +71,8 @@ class Files:
         Raises :class:`AdapterError` where another run has them, :class:`ConfigError` where they are
         not of a batch or of one with another errors file, :class:`WriteError`.
         """
+        for path in filter(os.path.isdir, (self.output, self.errors)):
+            raise ConfigError(f"{path} is a folder: name a file")
         try:
             self._open(self.journal)
             fcntl.flock(self._handles[self.journal], fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -93,6 +93,8 @@ class Recipe:
                     "a system message (-s) needs --prompt: batch lines have their own"
                 )
             return
+        if not self.prompt:
+            raise ConfigError("--prompt is empty")
         try:
             parts = list(string.Formatter().parse(self.prompt))
         except ValueError as error:
@@ -171,9 +173,14 @@ def _check_body(request: Request) -> None:
 
 def _json(line: bytes) -> Any:
     try:
-        return json.loads(line, parse_constant=_not_json)
+        return json.loads(line.rstrip(), parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the line is not JSON: {error}", "correct it") from None
+        where = (
+            f"{error.msg} at column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else error
+        )
+        raise InputError(f"the line is not JSON: {where}", "correct it") from None
 
 
 def _not_json(name: str) -> NoReturn:

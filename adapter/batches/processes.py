@@ -1,7 +1,7 @@
 """The calls of a batch in processes of our own, which have LiteLLM imported each.
 
 A process gets each request over a socket and sends back how it ended; it ends with that socket.
-The parent imports no LiteLLM. Messages are JSON, their length in four bytes before them.
+The parent imports no LiteLLM. Messages are JSON, each a line.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from adapter.batches.calls import Calls, Outcome
@@ -25,6 +23,9 @@ from adapter.errors import AdapterError
 from adapter.upstream.loading import set_command_defaults
 
 __all__ = ["Child", "answer_calls"]
+
+LONGEST_MESSAGE = 1 << 31
+"""In bytes; the longest reply is shorter, as JSON in JSON, too."""
 
 _ENTRY = (
     "import sys; sys.path[:] = sys.argv[2:]; "
@@ -52,7 +53,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
             )
-        reader, self._writer = await asyncio.open_connection(sock=ours)
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=LONGEST_MESSAGE)
         _send(self._writer, self._settings)
         try:
             await asyncio.wait_for(_receive(reader), START_SECONDS)
@@ -96,13 +97,11 @@ class Child:
 
 
 def _send(writer: asyncio.StreamWriter, message: Any) -> None:
-    data = json.dumps(message).encode()
-    writer.write(struct.pack("<I", len(data)) + data)
+    writer.write(json.dumps(message).encode() + b"\n")
 
 
 async def _receive(reader: asyncio.StreamReader) -> Any:
-    (size,) = struct.unpack("<I", await reader.readexactly(4))
-    return json.loads(await reader.readexactly(size))
+    return json.loads(await reader.readuntil())
 
 
 def answer_calls(descriptor: int) -> None:
@@ -116,14 +115,14 @@ def answer_calls(descriptor: int) -> None:
 
 
 async def _serve(sock: socket.socket) -> None:
-    reader, writer = await asyncio.open_connection(sock=sock)
+    reader, writer = await asyncio.open_connection(sock=sock, limit=LONGEST_MESSAGE)
     calls = Calls(**await _receive(reader))
     await calls.start()
     _send(writer, "ready")
     running = set()
 
     async def answer(number: int, url: str, body: dict[str, Any]) -> None:
-        _send(writer, [number, asdict(await calls.call(url, body))])
+        _send(writer, [number, vars(await calls.call(url, body))])
 
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:

@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -110,7 +109,7 @@ class Actor:
 
     async def call(self, url: str, body: str) -> dict[str, Any]:
         """Make a call, and return its outcome; whatever it raises is one."""
-        return asdict(await self._calls.call(url, json.loads(body)))
+        return vars(await self._calls.call(url, json.loads(body)))
 
 
 class _Remote:

@@ -32,11 +32,21 @@ class ReplyTooLongError(Exception):
 
 
 class Poster:
-    """A client for one event loop, which keeps its connections until :meth:`close`."""
+    """A client for one event loop; it keeps its connections from :meth:`open` to :meth:`close`."""
 
     def __init__(self) -> None:
         self._session: Any = None
         self._networks: dict[tuple[str, Any], dict[str, Any]] = {}
+
+    async def open(self) -> None:
+        """Make the client; importing aiohttp takes a third of a second."""
+        import aiohttp
+
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
 
     async def post(
         self, params: Mapping[str, Any], path: str, content: bytes, timeout: float
@@ -45,14 +55,8 @@ class Poster:
 
         ``params`` are LiteLLM's; ``timeout`` is in seconds, for all of it. Raises aiohttp's errors.
         """
-        import aiohttp
+        from aiohttp import ClientTimeout
 
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-            )
         headers = {
             "Authorization": f"Bearer {params['api_key']}",
             "Content-Type": "application/json",
@@ -63,7 +67,7 @@ class Poster:
             f"{params['api_base']}{path}",
             data=content,
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=min(limit, timeout), connect=60),
+            timeout=ClientTimeout(total=min(limit, timeout), connect=60),
             allow_redirects=False,
             **self._network(params["api_base"], params.get("ssl_verify")),
         ) as response:

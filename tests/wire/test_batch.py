@@ -173,6 +173,22 @@ def test_no_answer_at_all_is_an_error_with_a_code(direct: bool, write: Write) ->
     assert done.exit_code == 1
 
 
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("reply", [{"error": {"message": f"no {KEY}", "code": 502}}, {}, []])
+def test_a_reply_of_status_200_without_an_answer_is_a_failure(
+    reply: Any, direct: bool, server: Recorder
+) -> None:
+    server.script = lambda request: Reply(200, reply)
+    write_lines(lines(1))
+
+    done = batch(direct=direct, retries=1)
+
+    assert (done.answered, done.failed, done.requests) == (0, 1, 2)
+    (one,) = read_lines("out.errors.jsonl")
+    assert one["error"]["code"] == "provider_failed"
+    assert KEY not in json.dumps(one)
+
+
 def test_answers_against_the_schema_go_to_the_errors(server: Recorder) -> None:
     server.script = lambda request: Reply(
         200, chat_reply('{"n": 1}' if prompt(request) == "id-0" else '{"n": "1"}')

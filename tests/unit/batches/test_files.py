@@ -31,6 +31,15 @@ def test_the_errors_stand_beside_the_output() -> None:
     assert errors_path("out") == "out.errors"
 
 
+@pytest.mark.parametrize("errors", ["errors", "folder"])
+def test_a_folder_is_no_file_and_nothing_is_left_beside_it(errors: str) -> None:
+    Path("out" if errors == "errors" else "folder").mkdir()
+
+    with pytest.raises(ConfigError, match="is a folder: name a file"), opened(errors):
+        pass
+    assert len(os.listdir()) == 1
+
+
 def test_a_torn_last_line_is_cut_wherever_it_is_torn() -> None:
     whole = b"".join(LINES)
     with opened() as files:

@@ -37,7 +37,7 @@ def records(path: str | Path, *, plain: bool = False) -> list[tuple[int, Any]]:
 
 
 WRONG: list[tuple[Any, str]] = [
-    (b"{", "the line is not JSON"),
+    (b"{\n", "the line is not JSON: Expecting .* at column 2$"),
     (b'{"custom_id": NaN}', "NaN is no JSON value"),
     (b"[" * 100_000, "the line is not JSON"),
     (b'{"custom_id": "\xff"}', "the line is not JSON"),
@@ -99,7 +99,7 @@ def test_a_prompt_is_filled_in_from_a_record() -> None:
         recipe.request(3, {"text": "a"})
 
 
-@pytest.mark.parametrize("prompt", ["{", "{}", "{a!r}", "{a:>9}"])
+@pytest.mark.parametrize("prompt", ["", "{", "{}", "{a!r}", "{a:>9}"])
 def test_a_prompt_that_cannot_be_filled_in_is_refused(prompt: str) -> None:
     with pytest.raises(ConfigError, match="--prompt"):
         Recipe(prompt=prompt)
