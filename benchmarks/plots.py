@@ -118,6 +118,11 @@ def _throughput(results: Results, figure: Any) -> None:
         axes.set_title(title)
 
 
+def _batches(results: Results, figure: Any) -> None:
+    rows = {label: _quartiles(r) for label, r in results["batches"].items()}
+    _bars(figure.subplots(), rows, "lines a second")
+
+
 def _growth(results: Results, figure: Any) -> None:
     found = results["growth"]
     names = {"load": "load", "list": "adapter providers list", "resolve": "resolve"}
@@ -139,6 +144,7 @@ PLOTS: Mapping[str, tuple[Callable[[Results, Any], None], Sequence[float]]] = {
     "memory": (_memory, (7, 3.2)),
     "per_call": (_per_call, (8, 3.2)),
     "throughput": (_throughput, (8, 3.6)),
+    "batches": (_batches, (7, 2.6)),
     "growth": (_growth, (6, 3.4)),
     "importing": (_importing, (6, 3)),
 }

@@ -21,7 +21,10 @@ from benchmarks.measuring import PEERS, ROOT
 
 __all__ = ["BENCHMARKS", "main"]
 
-BENCHMARKS = ("start_up", "one_shot", "memory", "per_call", "throughput", "growth", "importing")
+BENCHMARKS = (
+    *("start_up", "one_shot", "memory", "per_call", "throughput", "batches", "growth"),
+    "importing",
+)
 
 
 def _run(name: str, quick: bool) -> Any:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks import growth, importing, memory, one_shot, per_call, start_up, throughput
+from benchmarks import (
+    batches,
+    growth,
+    importing,
+    memory,
+    one_shot,
+    per_call,
+    start_up,
+    throughput,
+)
 
 __all__ = ["tables"]
 
@@ -31,6 +40,7 @@ def tables(results: Results) -> dict[str, str]:
         "profile": _profile(results["per_call"]["profile"]),
         "throughput": _throughput(results["throughput"]["in_process"], throughput.BASE),
         "gateways": _throughput(results["throughput"]["gateways"], throughput.GATEWAY_BASE),
+        "batches": _batches(results["batches"]),
         "growth": _growth(results["growth"]),
         "importing": _importing(results["importing"]),
     }
@@ -220,6 +230,21 @@ def _throughput(found: Results, base: str) -> str:
         ("answers a second", *(f"{int(level):,} in flight" for level in levels)),
         (
             (code(label), *(f"{r[n]['median']:.0f}, ratio {ratio(r[n])}" for n in levels))
+            for label, r in found.items()
+        ),
+    )
+
+
+def _batches(found: Results) -> str:
+    return table(
+        ("calls by", "a second (quartiles)", "ratio (95 %)", f"ratio to {batches.RAW} (95 %)"),
+        (
+            (
+                code(label),
+                f"{r['median']:.0f} ({r['q1']:.0f} to {r['q3']:.0f})",
+                ratio(r),
+                ratio(r["of_raw"]),
+            )
             for label, r in found.items()
         ),
     )

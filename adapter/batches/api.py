@@ -111,8 +111,10 @@ class Run:
         prompt, model = options.get("prompt"), options.get("model")
         if prompt is not None and not model:
             model = choose_model(load_config())
-        wanted = response_format(self._schema) if self._schema is not None else None
-        recipe = Recipe(model, prompt, options.get("system"), options.get("options") or {}, wanted)
+        reply_format = response_format(self._schema) if self._schema is not None else None
+        recipe = Recipe(
+            model, prompt, options.get("system"), options.get("options") or {}, reply_format
+        )
         errors = options.get("errors") or errors_path(output)
         source = Source(input, os.path.dirname(os.path.realpath(output)), plain=prompt is not None)
         self._closing.callback(source.close)
@@ -128,8 +130,8 @@ class Run:
             direct=bool(options.get("direct")),
             keys=options.get("engine") != "ray",
         )
-        given = {n: options[n] for n in Limits.__dataclass_fields__ if n in options}  # type: ignore[literal-required]  # they are names of its
-        self._engine = Engine(source, recipe, index, self.destinations, Limits(**given))
+        limits = {n: options[n] for n in Limits.__dataclass_fields__ if n in options}  # type: ignore[literal-required]  # they are names of its
+        self._engine = Engine(source, recipe, index, self.destinations, Limits(**limits))
         self.summary = BatchSummary(files.output, files.errors, len(index))
         if not options.get("dry_run"):
             self._closing.callback(files.close)

@@ -175,10 +175,10 @@ class Calls:
         resolution = resolve(body["model"])
         # of a provider that takes a body as it stands, LiteLLM would drop or refuse some fields
         translated = why_not_direct(resolution) is not None
-        known = _parameters(url) if translated else {"model", URLS[url]}
-        arguments = {name: value for name, value in body.items() if name in known}
+        names = _parameters(url) if translated else {"model", URLS[url]}
+        arguments = {name: value for name, value in body.items() if name in names}
         if len(arguments) < len(body):  # such as vLLM's: sent as they stand
-            arguments["extra_body"] = {k: v for k, v in body.items() if k not in known}
+            arguments["extra_body"] = {k: v for k, v in body.items() if k not in names}
         provider = resolution.provider
         configured: Mapping[str, Any] = provider.extras if provider is not None else {}
         # how often to try, and where, is the batch's to say

@@ -74,8 +74,8 @@ class Index:
         self.states.append(PENDING)
         if 2 * len(self.ids) > len(self._slots):
             self._slots = array("I", bytes(8 * len(self._slots)))
-            for position, known in enumerate(self.ids):
-                self._slots[self._slot(known)] = position + 1
+            for position, id_hash in enumerate(self.ids):
+                self._slots[self._slot(id_hash)] = position + 1
         else:
             self._slots[self._slot(id_hash)] = len(self.ids)
         return None
@@ -186,8 +186,8 @@ def _destination(name: str, model: str, resolution: Resolution, keys: bool) -> D
 
 def check_model(model: str, config: Config, *, direct: bool) -> InputError | None:
     """Return what is wrong with a model or its key, ``None`` where it can be called."""
-    found = _Destinations(config, direct, keys=True).find(model)
-    return found if isinstance(found, InputError) else None
+    destination = _Destinations(config, direct, keys=True).find(model)
+    return destination if isinstance(destination, InputError) else None
 
 
 class _InputProblemsError(ConfigError):
@@ -203,23 +203,23 @@ class _Problems:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._found: dict[str, tuple[InputError, int | None, int]] = {}
+        self._problems: dict[str, tuple[InputError, int | None, int]] = {}
 
     def add(self, error: InputError, number: int | None) -> bool:
         """Add a problem; whether there are more to take."""
-        first = self._found.get(str(error), (error, number, -1))
-        self._found[str(error)] = first[0], first[1], first[2] + 1
-        return len(self._found) < MOST_PROBLEMS
+        first = self._problems.get(str(error), (error, number, -1))
+        self._problems[str(error)] = first[0], first[1], first[2] + 1
+        return len(self._problems) < MOST_PROBLEMS
 
     def check(self) -> None:
         """Raise :class:`ConfigError` if there is any; where all have one exit code, with that."""
-        if not self._found:
+        if not self._problems:
             return
         problems = [
             Problem(self._path, number, None, _words(error, more), error.fix)
-            for error, number, more in self._found.values()
+            for error, number, more in self._problems.values()
         ]
-        codes = {error.code for error, _, _ in self._found.values()}
+        codes = {error.code for error, _, _ in self._problems.values()}
         raise _InputProblemsError(problems, codes.pop() if len(codes) == 1 else ExitCode.USAGE)
 
 

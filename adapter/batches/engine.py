@@ -119,7 +119,7 @@ class Engine:
         self._stopped = asyncio.Event()
         self._in_a_row = 0
         self._unexpected: BaseException | None = None
-        self._held: dict[int, tuple[str, bytes, asyncio.Future[_Commit]]] = {}
+        self._waiting: dict[int, tuple[str, bytes, asyncio.Future[_Commit]]] = {}
         self._cursor = 0  # what is before it was written, with --in-order
         self._taken: set[int] = set()
         self._destinations = destinations
@@ -307,14 +307,17 @@ class Engine:
             record = Record(
                 index.ids[position], index.requests[position], time.time(), tokens, REQUEST
             )
-            await self._journal.wait(self._journal.put(self._files.journal, record.pack()))
-            self.summary.requests += 1
-            outcome = await transport.call(request.url, request.body)
+            try:
+                await self._journal.wait(self._journal.put(self._files.journal, record.pack()))
+                self.summary.requests += 1
+                outcome = await transport.call(request.url, request.body)
+            finally:
+                lane.end_turn()
             used = outcome.input_tokens + outcome.output_tokens
             if outcome.status in (429, 503):
-                lane.pushed_back(outcome.retry_after, sent)
+                lane.push_back(outcome.retry_after, sent)
             elif outcome.exit_code == ExitCode.OK:
-                lane.answered(tokens, size, used)
+                lane.count_answer(tokens, size, used)
             if limits.no_repeat:
                 if outcome.is_unknown:
                     outcome.code = "unknown"
@@ -333,7 +336,7 @@ class Engine:
         line = result_line(request.custom_id, outcome)
         if self._limits.in_order:
             turn: asyncio.Future[_Commit] = asyncio.get_running_loop().create_future()
-            self._held[position] = path, line, turn
+            self._waiting[position] = path, line, turn
             self._flush()
             await self._results.wait(await turn)
         else:
@@ -353,12 +356,12 @@ class Engine:
         What this run will not ask is passed over.
         """
         index = self._index
-        while self._held:
+        while self._waiting:
             position = self._cursor
-            if (held := self._held.pop(position, None)) is not None:
-                commit = self._results.put(*held[:2])
-                if not held[2].done():  # cancelled
-                    held[2].set_result(commit)
+            if (result := self._waiting.pop(position, None)) is not None:
+                commit = self._results.put(*result[:2])
+                if not result[2].done():  # cancelled
+                    result[2].set_result(commit)
             elif position in self._taken or not (
                 index.states[position] == DONE
                 or self._stopped.is_set()

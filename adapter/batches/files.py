@@ -98,20 +98,20 @@ class Files:
     def _begin(self) -> None:
         """Read the first line of the journal, or write it where nothing was asked yet."""
         handle = self._handles[self.journal]
-        ours = {
+        header = {
             "format": _FORMAT,
             "errors": os.path.relpath(self.errors, os.path.dirname(self.output)),
         }
         line, ended, _ = os.pread(handle, _BLOCK, 0).partition(b"\n")
         if ended:
             try:
-                theirs = json.loads(line)
+                previous = json.loads(line)
             except ValueError:
-                theirs = None
-            if not isinstance(theirs, dict) or theirs.get("format") != _FORMAT:
+                previous = None
+            if not isinstance(previous, dict) or previous.get("format") != _FORMAT:
                 raise ConfigError(f"{self.journal} is no journal of a batch: name another OUTPUT")
-            if theirs != ours:
-                raise ConfigError(f"{self.output} was begun with --errors {theirs['errors']}")
+            if previous != header:
+                raise ConfigError(f"{self.output} was begun with --errors {previous['errors']}")
             return
         for path in (self.output, self.errors):
             if os.fstat(self._handles[path]).st_size:
@@ -120,7 +120,7 @@ class Files:
                     f"({self.journal} is missing): name another file, or remove it"
                 )
         os.ftruncate(handle, 0)
-        _write(handle, json.dumps(ours).encode() + b"\n")
+        _write(handle, json.dumps(header).encode() + b"\n")
         _sync(handle)
         for folder in {os.path.dirname(self.output), os.path.dirname(self.errors)}:
             opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -208,9 +208,9 @@ def _cut_line(handle: int) -> None:
     at = end
     while at > 0:
         start = max(0, at - _BLOCK)
-        found = os.pread(handle, at - start, start).rfind(b"\n")
-        if found >= 0:
-            at = start + found + 1
+        line_end = os.pread(handle, at - start, start).rfind(b"\n")
+        if line_end >= 0:
+            at = start + line_end + 1
             break
         at = start
     if at < end:

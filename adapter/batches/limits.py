@@ -39,12 +39,15 @@ class Rate:
 class Lane:
     """What is sent to one destination: how much, how often, and whether it has ended.
 
-    ``concurrency`` is how many requests are in flight at most; a server that answers 429 or 503
-    halves that, once for all that was sent before, and each round of answers adds one again.
+    ``concurrency`` is how many lines have a place at most, from before their first request until
+    their result is on disk. ``limit`` is how many requests are in flight at most: a server that
+    answers 429 or 503 halves it, once for all that was sent before, and each round of answers adds
+    one again.
     """
 
     def __init__(self, concurrency: int, rpm: float | None, tpm: float | None) -> None:
-        self.in_flight = 0
+        self._places = concurrency
+        self._in_flight = 0
         self.limit = float(concurrency)
         self.paused_until = 0.0
         self.refusals = 0
@@ -66,10 +69,10 @@ class Lane:
             rate.take(tokens if counts_tokens else 1, now)
 
     async def place(self, stopped: asyncio.Event) -> bool:
-        """Wait for a place in flight and take it; ``False`` where nothing is sent any more."""
+        """Wait for a place and take it; ``False`` where nothing is sent any more."""
         while not (stopped.is_set() or self.ended):
-            if self.in_flight < max(1, int(self.limit)):
-                self.in_flight += 1
+            if self._places:
+                self._places -= 1
                 return True
             self._freed.clear()
             await self._freed.wait()
@@ -77,29 +80,39 @@ class Lane:
 
     def release(self) -> None:
         """Give a place back."""
-        self.in_flight -= 1
+        self._places += 1
         self._freed.set()
 
     def wake(self) -> None:
-        """Let who waits for a place look whether there is still one to wait for."""
+        """Let who waits look whether there is still something to wait for."""
         self._freed.set()
 
     async def turn(self, size: int, stopped: asyncio.Event) -> int | None:
         """Wait until a request of ``size`` bytes may be sent; return the tokens counted for it.
 
-        ``None`` where nothing is sent any more.
+        :meth:`end_turn` follows its answer. ``None`` where nothing is sent any more.
         """
         tokens = size // 4 + round(self._output_tokens)
         while not (stopped.is_set() or self.ended):
             now = time.monotonic()
             wait = max(self.paused_until - now, *(r.wait(now) for r, _ in self._rates), 0.0)
-            if wait <= 0:
+            if wait > 0:
+                await pause(wait, stopped)
+            elif self._in_flight < max(1, int(self.limit)):
+                self._in_flight += 1
                 self._take(tokens, now)
                 return tokens
-            await pause(wait, stopped)
+            else:
+                self._freed.clear()
+                await self._freed.wait()
         return None
 
-    def answered(self, counted: int, size: int, tokens: int) -> None:
+    def end_turn(self) -> None:
+        """Let another request be sent."""
+        self._in_flight -= 1
+        self._freed.set()
+
+    def count_answer(self, counted: int, size: int, tokens: int) -> None:
         """Correct what was counted for a request by the tokens that it took."""
         self._pauses = 0
         self.refusals = 0
@@ -111,7 +124,7 @@ class Lane:
                 if counts_tokens:
                     rate.take(tokens - counted, 0.0)
 
-    def pushed_back(self, retry_after: float | None, sent: float) -> None:
+    def push_back(self, retry_after: float | None, sent: float) -> None:
         """Pause, and lower the concurrency, for a 429 or 503 to what was sent at ``sent``."""
         now = time.monotonic()
         if sent >= self._lowered:

@@ -45,15 +45,15 @@ class Child:
 
     async def start(self) -> None:
         """Start the process and wait until LiteLLM is imported there."""
-        ours, theirs = socket.socketpair()
-        with theirs:
+        sock, child_sock = socket.socketpair()
+        with child_sock:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _ENTRY, str(theirs.fileno()), *sys.path),
-                pass_fds=(theirs.fileno(),),
+                *(sys.executable, "-c", _ENTRY, str(child_sock.fileno()), *sys.path),
+                pass_fds=(child_sock.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,
             )
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=LONGEST_MESSAGE)
+        reader, self._writer = await asyncio.open_connection(sock=sock, limit=LONGEST_MESSAGE)
         _send(self._writer, self._settings)
         try:
             await asyncio.wait_for(_receive(reader), START_SECONDS)

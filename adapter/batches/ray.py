@@ -41,13 +41,13 @@ def portable(config: Config, names: Iterable[str]) -> dict[str, Any]:
 
     Raises :class:`ConfigError` for a header or parameter that is a secret written out.
     """
-    tables, params, written = [], {}, []
+    tables, params, literal = [], {}, []
     for provider in map(config.find, names):
         if provider is None:  # one of LiteLLM's
             continue
         table = {name: getattr(provider, name) for name in FIELDS if name != "api_key"}
         if provider.api_key:
-            written.append(provider.name)
+            literal.append(provider.name)
             table["api_key_env"] = default_variable(provider.name)
         tables.append({name: value for name, value in table.items() if value})
         params[provider.name] = dict(provider.extras)
@@ -57,11 +57,11 @@ def portable(config: Config, names: Iterable[str]) -> dict[str, Any]:
                     f"provider {provider.name!r}: {'.'.join(path)} is written out, so it cannot go "
                     'to another machine: name a variable of the nodes, as in "$VAR"'
                 )
-    ours = {"providers": params, "models": dict(config.models)}
+    plugin = {"providers": params, "models": dict(config.models)}
     aliases = config.settings.get("router_settings", {}).get("model_group_alias")
     if aliases:
-        ours["router_settings"] = {"model_group_alias": dict(aliases)}
-    return {"written": written, "file": {"providers": tables, "plugin": {"litellm": ours}}}
+        plugin["router_settings"] = {"model_group_alias": dict(aliases)}
+    return {"literal_keys": literal, "file": {"providers": tables, "plugin": {"litellm": plugin}}}
 
 
 class Actor:
@@ -82,12 +82,12 @@ class Actor:
         self._file.flush()
         os.environ["ADAPTER_CONFIG"] = self._file.name
         config = load_config()
-        checked = (check_model(model, config, direct=direct) for model in models)
-        wrong = [(str(error), int(error.code)) for error in checked if error is not None]
-        if not wrong:
+        errors = (check_model(model, config, direct=direct) for model in models)
+        faults = [(str(error), int(error.code)) for error in errors if error is not None]
+        if not faults:
             set_command_defaults()
             await self._calls.start()
-        return wrong
+        return faults
 
     def _take_own_keys(self) -> None:
         """Use the node's own configuration for keys that the driver has written out."""
@@ -97,15 +97,15 @@ class Actor:
         for variable, value in own.env.items():
             os.environ.setdefault(variable, value)
         for number, table in enumerate(self._configuration["file"]["providers"]):
-            mine: Provider | None = own.find(table["name"])
+            provider: Provider | None = own.find(table["name"])
             if (
-                mine is not None
-                and mine.api_key
-                and mine.base_url == table["base_url"]
-                and table["name"] in self._configuration["written"]
+                provider is not None
+                and provider.api_key
+                and provider.base_url == table["base_url"]
+                and table["name"] in self._configuration["literal_keys"]
             ):
                 table["api_key_env"] = OWN_KEY.format(number)
-                os.environ[table["api_key_env"]] = mine.resolve_key().value
+                os.environ[table["api_key_env"]] = provider.resolve_key().value
 
     async def call(self, url: str, body: str) -> dict[str, Any]:
         """Make a call, and return its outcome; whatever it raises is one."""
@@ -121,18 +121,18 @@ class _Remote:
 
     async def start(self) -> None:
         """Wait until LiteLLM is imported there. Raises :class:`AdapterError`."""
-        started = self._actor.start.remote(self._models, self._direct)
+        start = self._actor.start.remote(self._models, self._direct)
         try:
-            wrong = await asyncio.wait_for(asyncio.wrap_future(started.future()), START_SECONDS)
+            faults = await asyncio.wait_for(asyncio.wrap_future(start.future()), START_SECONDS)
         except (asyncio.TimeoutError, self._ray.exceptions.RayError) as error:
             raise AdapterError(
                 f"a Ray actor did not start: {type(error).__name__}; is gptme-litellm installed on "
                 "each node, and a CPU free?"
             ) from None
-        if wrong:
-            refused = AdapterError("on a node: " + "; ".join(text for text, _ in wrong))
-            refused.exit_code = wrong[0][1]
-            raise refused
+        if faults:
+            error = AdapterError("on a node: " + "; ".join(text for text, _ in faults))
+            error.exit_code = faults[0][1]
+            raise error
 
     async def call(self, url: str, body: dict[str, Any]) -> Outcome | None:
         """Have a request made there; ``None`` where the actor or its node has died."""

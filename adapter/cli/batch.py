@@ -115,7 +115,7 @@ def batch(
     output: str,
     options: tuple[tuple[str, str], ...],
     as_json: bool,
-    **given: Any,
+    **settings: Any,
 ) -> None:
     """Ask each request of INPUT once, and write the answers to OUTPUT.
 
@@ -131,11 +131,11 @@ def batch(
     gc.enable()  # this one lasts
     set_command_defaults()
     load()
-    given["options"] = parse_parameters(options)
-    given["progress"] = True
-    with Run(input, output, given) as run:  # type: ignore[arg-type]  # click names them so
+    settings["options"] = parse_parameters(options)
+    settings["progress"] = True
+    with Run(input, output, settings) as run:  # type: ignore[arg-type]  # click names them so
         summary = asyncio.run(run.ask(is_command=True))
-    if given["dry_run"]:
+    if settings["dry_run"]:
         for place in run.destinations:
             urls = ", ".join(f"{n:,} to {url}" for url, n in place.urls.items())
             where = f" ({place.base_url}, {place.key})" if place.base_url else ""

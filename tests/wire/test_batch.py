@@ -369,6 +369,27 @@ def test_a_provider_that_is_busy_pauses_alone(
     assert max(progress) <= 4
 
 
+def test_a_server_that_takes_few_at_once_answers_all_in_the_end(server: Recorder) -> None:
+    """All of what it refused at once is not sent again at once: some lines would fail."""
+    now, lock = [0], threading.Lock()
+
+    def script(request: Request) -> Reply | None:
+        with lock:
+            now[0] += 1
+            busy = now[0] > 4
+        time.sleep(0.1)
+        with lock:
+            now[0] -= 1
+        return Reply(429, {}, {"Retry-After": "0.2"}) if busy else None
+
+    server.script = script
+    write_lines(lines(64))
+
+    done = batch(concurrency=64, direct=True, retries=10)
+
+    assert (done.exit_code, done.failed) == (0, 0)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_ends_its_providers_lines_unasked(
     status: int, server: Recorder, other_server: Recorder, monkeypatch: pytest.MonkeyPatch

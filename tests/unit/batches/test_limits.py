@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from adapter.batches.limits import Lane, Rate
@@ -39,19 +41,46 @@ def test_what_was_not_needed_is_given_back() -> None:
 def test_a_429_lowers_the_concurrency_once_for_all_that_was_sent_before() -> None:
     lane = Lane(64, None, None)
     for _ in range(64):
-        lane.pushed_back(0, sent=1.0)
+        lane.push_back(0, sent=1.0)
     assert lane.limit == 32
 
-    lane.pushed_back(0, sent=float("inf"))
+    lane.push_back(0, sent=float("inf"))
     assert lane.limit == 16
 
     for _ in range(3000):
-        lane.answered(0, 0, 0)
+        lane.count_answer(0, 0, 0)
     assert lane.limit == pytest.approx(64, abs=1)
+
+
+def test_what_waited_is_sent_by_the_lowered_concurrency() -> None:
+    """64 requests are refused; after the pause half as many are in flight at once, not all."""
+
+    async def in_flight() -> list[int]:
+        lane, stopped = Lane(64, None, None), asyncio.Event()
+        now, most = 0, []
+
+        async def ask(*, refused: bool) -> None:
+            nonlocal now
+            await lane.turn(10, stopped)
+            now += 1
+            most.append(now)
+            await asyncio.sleep(0.01)
+            now -= 1
+            lane.end_turn()
+            if refused:
+                lane.push_back(0.01, sent=0.0)
+
+        await asyncio.gather(*(ask(refused=True) for _ in range(64)))
+        first = max(most)
+        most.clear()
+        await asyncio.gather(*(ask(refused=False) for _ in range(64)))
+        return [first, max(most)]
+
+    assert asyncio.run(in_flight()) == [64, 32]
 
 
 def test_a_pause_of_days_is_tried_before_its_end() -> None:
     lane = Lane(4, None, None)
-    lane.pushed_back(1e9, sent=1.0)
+    lane.push_back(1e9, sent=1.0)
 
     assert lane.paused_until < 1e9
