@@ -130,9 +130,9 @@ class _Remote:
                 "each node, and a CPU free?"
             ) from None
         if faults:
-            error = AdapterError("on a node: " + "; ".join(text for text, _ in faults))
-            error.exit_code = faults[0][1]
-            raise error
+            refusal = AdapterError("on a node: " + "; ".join(text for text, _ in faults))
+            refusal.exit_code = faults[0][1]
+            raise refusal
 
     async def call(self, url: str, body: dict[str, Any]) -> Outcome | None:
         """Have a request made there; ``None`` where the actor or its node has died."""

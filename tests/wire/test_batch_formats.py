@@ -111,9 +111,12 @@ def test_the_bodies_of_openais_file_are_of_the_sdks_types(record: dict[str, Any]
 @pytest.mark.parametrize("direct", [False, True])
 def test_each_field_that_the_sdk_knows_is_sent_as_it_stands(direct: bool, server: Recorder) -> None:
     """LiteLLM has ``metadata`` and ``user`` for itself, and refuses some for models by their id."""
-    needed = {"/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]}}
-    needed |= {"/v1/completions": {"prompt": "x"}}
-    needed |= {"/v1/embeddings": {"input": "x"}, "/v1/responses": {"input": "x"}}
+    needed: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+        "/v1/completions": {"prompt": "x"},
+        "/v1/embeddings": {"input": "x"},
+        "/v1/responses": {"input": "x"},
+    }
     bodies = [
         (url, {"model": "p/gpt-5-mini", **needed[url], name: "v"})
         for url, (create, _) in TYPES.items()
