@@ -41,10 +41,10 @@ RESERVED = {
 
 def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     """Answer a query; return the exit code."""
-    if client.leave is not None:
+    if client.outcome == client.THROUGH:
         worker = load_config().settings.get("worker", {})
         if client.mode_of(worker) == "off":
-            client.leave("[plugin.litellm.worker] mode is off")
+            raise client.PassedBy("[plugin.litellm.worker] mode is off")
     schema = _check(options)
     params = parse_parameters(options.options)
     prompt = _read_prompt(words, "-" in options.attachments)

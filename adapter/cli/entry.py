@@ -12,24 +12,23 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command of this process and exit."""
-    if sys.platform != "linux" or not is_query(sys.argv[1:]) or "_ADAPTER_COMPLETE" in os.environ:
-        from adapter.cli.main import main as run
+    uses_worker = sys.platform == "linux" and is_query(sys.argv[1:])
+    if uses_worker:
+        from adapter.worker import client
 
-        run()
-    from adapter.worker import client
+        try:
+            code = client.query(sys.argv[1:])
+        except KeyboardInterrupt:  # before the worker had taken the query
+            os.write(2, b"\n")
+            code = 130
+        if code is not None:
+            os._exit(code)  # nothing here needs the interpreter's end
+    from adapter.cli.main import main as run
 
     try:
-        code = client.query(sys.argv[1:])
-    except KeyboardInterrupt:  # before the worker had taken the query
-        os.write(2, b"\n")
-        code = 130
-    if code is not None:
-        os._exit(code)  # nothing here needs the interpreter's end
-    try:
-        from adapter.cli.main import main as run
-
         run()
     finally:
-        from adapter.cli.worker import start_after_query
+        if uses_worker:
+            from adapter.cli.worker import start_after_query
 
-        start_after_query()
+            start_after_query()

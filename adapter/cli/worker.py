@@ -15,9 +15,9 @@ from adapter._text import printable
 from adapter.cli.options import config_option, load
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError, GatewayError
-from adapter.worker import client
+from adapter.worker.client import PassedBy, mode_of, state
 
-__all__ = ["be_worker", "start_after_query", "worker"]
+__all__ = ["start_after_query", "worker"]
 
 START_SECONDS = 120.0
 """How long to wait for the worker, which has LiteLLM to import."""
@@ -45,27 +45,32 @@ def start() -> None:
     settings = load().settings.get("worker", {})
     process = None
     deadline = time.monotonic() + START_SECONDS
-    while (outcome := client.request()).state is None:
-        process = process or start_worker(settings, stderr=None)  # one before may be ending
-        if process is not None and process.poll() is not None:
-            raise GatewayError("the worker ended at start", 1)
-        if time.monotonic() > deadline:
-            raise GatewayError(f"the worker did not start: {outcome.why}", 1)
-        time.sleep(0.05)
-    click.echo(f"the worker runs (pid {outcome.state[0]})", err=True)
+    while True:
+        try:
+            click.echo(f"the worker runs (pid {state()[0]})", err=True)
+            return
+        except PassedBy as error:
+            process = process or start_worker(settings, stderr=None)  # one before may be ending
+            if process is not None and process.poll() is not None:
+                raise GatewayError("the worker ended at start", 1) from None
+            if time.monotonic() > deadline:
+                raise GatewayError(f"the worker did not start: {error}", 1) from None
+            time.sleep(0.05)
 
 
 @worker.command()
 def stop() -> None:
     """End the worker; queries under way are answered."""
-    outcome = client.request()
-    if outcome.state is None:
-        click.echo(outcome.why, err=True)
-        return
-    os.kill(outcome.state[0], signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while client.request().state is not None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    try:
+        os.kill(state()[0], signal.SIGTERM)
+    except PassedBy as error:
+        click.echo(str(error), err=True)
+        return
+    with suppress(PassedBy):
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            state()
     click.echo("the worker has ended", err=True)
 
 
@@ -73,18 +78,18 @@ def stop() -> None:
 @click.pass_context
 def status(ctx: click.Context) -> None:
     """Show the worker. Exit codes: 0 it runs, 1 it does not."""
-    outcome = client.request()
-    if outcome.state is None:
-        click.echo(outcome.why, err=True)
+    try:
+        pid, started, queries, refusal = state()
+    except PassedBy as error:
+        click.echo(str(error), err=True)
         ctx.exit(1)
-    pid, started, queries, refused = outcome.state
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])  # `proc_pid_statm(5)`
     click.echo(f"Worker: pid {pid}, since {since}")
     click.echo(f"Memory: {pages * os.sysconf('SC_PAGESIZE') / 2**20:.0f} MB")
     click.echo(f"Queries: {queries}")
-    if refused:
-        click.echo(printable(f"Last one refused: {refused}"))
+    if refusal:
+        click.echo(printable(f"Last one refused: {refusal}"))
 
 
 def start_after_query() -> None:
@@ -93,16 +98,8 @@ def start_after_query() -> None:
         return
     with suppress(AdapterError, OSError, AttributeError):  # a query is answered without one as well
         settings = load_config().settings.get("worker", {})
-        mode = client.mode_of(settings)
+        mode = mode_of(settings)
         if mode == "on" or (mode == "auto" and sys.stderr is not None and sys.stderr.isatty()):
             from adapter.worker.process import start_worker
 
             start_worker(settings)
-
-
-def be_worker() -> None:
-    """Be the worker: what ``adapter.worker.process`` runs in a process of its own."""
-    from adapter.cli.main import main
-    from adapter.worker.process import run_worker
-
-    run_worker(main)

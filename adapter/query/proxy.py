@@ -18,33 +18,28 @@ __all__ = ["PROXY_PREFIX", "complete_by_proxy", "proxy_target"]
 
 PROXY_PREFIX = "litellm_proxy/"
 
+KEY = "LITELLM_PROXY_API_KEY"
+"""LiteLLM's own variable."""
+
 
 def proxy_target(url: str, model: str) -> Target:
     """Return where a query to the proxy at ``url`` goes; the model goes there as it is typed.
 
-    Its key is ``$LITELLM_PROXY_API_KEY``, LiteLLM's own variable. Raises :class:`GatewayError` for
-    a URL that is none, and when ``$LITELLM_PROXY_API_BASE`` says that the key is another host's.
+    Its key is ``$LITELLM_PROXY_API_KEY``. Raises :class:`GatewayError` for a URL that is none, and
+    when ``$LITELLM_PROXY_API_BASE`` says that the key is another host's.
     """
     if fault := base_url_fault(url):
         raise GatewayError(f"--gateway: {fault[0].replace('base_url', 'the URL')}; {fault[1]}")
     base = os.environ.get("LITELLM_PROXY_API_BASE", "")
-    value = os.environ.get("LITELLM_PROXY_API_KEY", "").strip()
+    value = os.environ.get(KEY, "").strip()
     if value and base and _root(base) != _root(url):
         raise GatewayError(
-            f"LITELLM_PROXY_API_KEY is the key of {safe_url(base)} (LITELLM_PROXY_API_BASE), not "
-            f"of {safe_url(url)}: set both for the same proxy, or unset LITELLM_PROXY_API_BASE"
+            f"{KEY} is the key of {safe_url(base)} (LITELLM_PROXY_API_BASE), not of "
+            f"{safe_url(url)}: set both for the same proxy, or unset LITELLM_PROXY_API_BASE"
         )
-    key = ResolvedKey(
-        sendable("gateway", value or PLACEHOLDER_KEY, "$LITELLM_PROXY_API_KEY"),
-        "$LITELLM_PROXY_API_KEY",
-        "LITELLM_PROXY_API_KEY",
-        found=bool(value),
-    )
-    params = {
-        "model": f"{PROXY_PREFIX}{model}",
-        "api_base": f"{_root(url)}/v1",
-        "api_key": key.value,
-    }
+    secret = sendable("gateway", value or PLACEHOLDER_KEY, f"${KEY}")
+    key = ResolvedKey(secret, f"${KEY}", KEY, found=bool(value))
+    params = {"model": PROXY_PREFIX + model, "api_base": f"{_root(url)}/v1", "api_key": secret}
     return Target("gateway", url, model, key, params)
 
 
@@ -57,11 +52,10 @@ def complete_by_proxy(target: Target, **arguments: Any) -> Any:
 
     The client is ours, so that no header of OpenAI's goes to the proxy. Raises LiteLLM's errors.
     """
-    litellm = load_litellm()
-    arguments = {**arguments, **target.params}
+    arguments.update(target.params)
     bind_client(arguments, "completion", is_async=False)
     try:
-        result = litellm.completion(**arguments)
+        result = load_litellm().completion(**arguments)
     except BaseException as error:
         add_note(error, target)
         raise

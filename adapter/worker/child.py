@@ -15,17 +15,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 from adapter.worker import client
+from adapter.worker.client import PassedBy
 from adapter.worker.environment import Origin, installed_files
 
 __all__ = ["REFUSED", "SERVED", "STALE", "serve_connection"]
 
-SERVED, REFUSED, STALE = 0, 1, 2
-"""How a child ends: it answered; it did not; nobody can be served any more."""
+SERVED, REFUSED, STALE = b"S", b"R", b"E"
+"""How a child ends: it answered; it did not, for the reason that follows; nor can any other."""
 
 HELLO_SECONDS = 10.0
 """How long a command may take to say what it wants."""
@@ -36,51 +36,41 @@ _RIGHTS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "root", "ns/"
 
 
 def serve_connection(
-    connection: socket.socket, refusal: mmap, origin: Origin, main: Callable[[], object]
-) -> int:
-    """Answer one connection; return how this process ends. ``main`` is the command's.
-
-    Why it is not answered goes to the memory ``refusal``, too.
-    """
+    connection: socket.socket, worker: socket.socket, origin: Origin, main: Callable[[], object]
+) -> None:
+    """Answer one connection, and tell the ``worker`` how that ended. ``main`` is the command's."""
     pid, uid = client.credentials(connection)
     connection.settimeout(HELLO_SECONDS)
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 4, socket.MSG_CMSG_CLOEXEC)
     if uid != os.getuid() or not descriptors:  # it is told nothing, or asked for no query
-        return REFUSED
-    content, *streams = descriptors
-    with open(content, "rb") as file:
-        facts = marshal.load(file)
-
-    def refuse(why: str) -> None:
-        data = why.encode()[:1000]
-        refusal[: len(data) + 1] = data + b"\0"
-        connection.send(b"N" + data)
-
-    def leave(why: str) -> None:
-        signal.signal(signal.SIGIO, signal.SIG_IGN)  # the command hangs up, and this is no answer
-        refuse(why)
-        os._exit(REFUSED)
-
-    caller = _process(pid)
-    if origin.files != installed_files():
-        refuse("a package was installed after the worker started")
-        return STALE
-    if why := origin.difference(facts) or _take_rights(pid, caller):
-        refuse(why)
-        return REFUSED
-    connection.settimeout(None)
-    _end_with(connection)
-    os.chdir(f"/proc/{pid}/cwd")
-    os.umask(int(caller["Umask"], 8))
-    _ignore_signals(int(caller["SigIgn"], 16))
-    _take_over(facts, streams)
-    client.leave = leave
-    client.outcome = "through the worker"
-    connection.send(b"R")
-    code = _run(main)
-    signal.signal(signal.SIGIO, signal.SIG_IGN)  # the command ends as soon as it knows
-    connection.send(b"X%c" % (code & 0xFF))
-    return SERVED
+        return
+    end = REFUSED
+    try:
+        with open(descriptors[0], "rb") as file:
+            facts = marshal.load(file)
+        caller = _process(pid)
+        if origin.files != installed_files():
+            end = STALE
+            raise PassedBy("a package was installed after the worker started")
+        origin.compare(facts)
+        _take_rights(pid, caller)
+        connection.settimeout(None)
+        _end_with(connection)
+        os.chdir(f"/proc/{pid}/cwd")
+        os.umask(int(caller["Umask"], 8))
+        _ignore_signals(int(caller["SigIgn"], 16))
+        _take_over(facts, descriptors[1:])
+        client.outcome = client.THROUGH
+        connection.send(b"R")
+        code = _run(main)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # the command ends as soon as it knows
+        connection.send(b"X%c" % (code & 0xFF))
+        worker.send(SERVED)
+    except PassedBy as error:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        why = str(error).encode()[:1000]
+        worker.send(end + why)
+        connection.send(b"N" + why)
 
 
 def _process(pid: int) -> dict[str, str]:
@@ -92,23 +82,22 @@ def _process(pid: int) -> dict[str, str]:
     return state
 
 
-def _take_rights(pid: int, caller: Mapping[str, str]) -> str | None:
-    """Take the limits of the process ``pid``; return what it may do or see that this one may not.
+def _take_rights(pid: int, caller: Mapping[str, str]) -> None:
+    """Take the limits of the process ``pid``. A child can give itself limits, but no rights.
 
-    Or the reverse, in words. A child can give itself limits, but no rights.
+    Raises :class:`PassedBy` where it may do or see what this one may not, or the reverse.
     """
     own = _process(os.getpid())
     for name in sorted({*caller, *own}):
         if name.startswith(_RIGHTS) and caller.get(name) != own.get(name):
-            return f"the command has another {name} than the worker"
+            raise PassedBy(f"the command has another {name} than the worker")
     try:
         for name in dir(resource):
             if name.startswith("RLIMIT_"):
                 resource.setrlimit(limit := getattr(resource, name), resource.prlimit(pid, limit))
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, pid))
     except (OSError, ValueError):
-        return "the command has other limits than the worker"
-    return None
+        raise PassedBy("the command has other limits than the worker") from None
 
 
 def _end_with(connection: socket.socket) -> None:
@@ -118,7 +107,7 @@ def _end_with(connection: socket.socket) -> None:
     fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
     with suppress(BlockingIOError):
         if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-            os._exit(REFUSED)  # it went before
+            os._exit(0)  # it went before
 
 
 def _ignore_signals(ignored: int) -> None:
@@ -134,11 +123,9 @@ def _ignore_signals(ignored: int) -> None:
 def _take_over(facts: Mapping[str, Any], streams: Sequence[int]) -> None:
     """Make this process what the command's is, but for its number and its terminal's session."""
     os.setpgid(0, 0)
-    for number in (0, 1, 2):
-        os.close(number)
+    os.closerange(0, 3)
     for number, descriptor in zip(facts["streams"], streams, strict=True):
         os.dup2(descriptor, number)
-    for descriptor in streams:
         os.close(descriptor)
     os.environ.clear()
     os.environb.update(facts["environ"])
@@ -174,6 +161,8 @@ def _run(main: Callable[[], object]) -> int:
         main()
     except SystemExit as end:
         code = end.code
+    except PassedBy:
+        raise
     except BaseException:  # noqa: BLE001 - as the interpreter does
         sys.excepthook(*sys.exc_info())
         code = 1

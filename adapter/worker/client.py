@@ -15,20 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
-__all__ = [
-    "MODES",
-    "Outcome",
-    "credentials",
-    "environ",
-    "in_memory",
-    "interpreter",
-    "mode_of",
-    "query",
-    "request",
-    "socket_name",
-]
+    State = tuple[int, float, int, str]
+    T = TypeVar("T")
+
+__all__ = ["MODES", "THROUGH", "PassedBy", "environ", "in_memory", "mode_of", "query", "state"]
 
 MODES = ("auto", "on", "off")
 """``auto`` starts a worker only for a person at a terminal; both use one that runs."""
@@ -42,27 +34,24 @@ LOOKS = 8
 LOST = 7
 """The exit code when the process that answers a query ends in the middle of it."""
 
-outcome = "in this process"
-"""How the query of this process was answered, in words."""
+THROUGH = "through the worker"
 
-leave: Callable[[str], None] | None = None
-"""In a child of the worker: leaves a query to the command, before anything was read or said."""
+outcome = "in this process"
+"""How the query of this process was answered, in words: :data:`THROUGH`, or why not."""
 
 environ: dict[bytes, bytes] = dict(os.environb) if os.name == "posix" else {}
 """The variables that the command was started with."""
 
+_REASONS = {
+    "no worker runs": (FileNotFoundError, ConnectionRefusedError),
+    "the worker has ended, or cannot fork": (ConnectionResetError, BrokenPipeError),
+    "the worker does not answer": (TimeoutError, BlockingIOError),
+}
+"""What an error of the connection means."""
 
-class Outcome:
-    """What came of asking the worker: the ``code`` of a query, its ``state``, or ``why`` neither.
 
-    The state is its process, when it started (in seconds since 1970), how many queries it has
-    answered, and why it did not serve the last one that it refused.
-    """
-
-    def __init__(self, why: str = "", code: int | None = None, state: Any = None) -> None:
-        self.why = why
-        self.code = code
-        self.state: tuple[int, float, int, str] | None = state
+class PassedBy(Exception):  # noqa: N818 - no error: the query is answered all the same
+    """The worker does not take a query, for the reason in words; nothing was read or written."""
 
 
 def query(arguments: Sequence[str]) -> int | None:
@@ -71,10 +60,23 @@ def query(arguments: Sequence[str]) -> int | None:
     In that case nothing was written, and :data:`outcome` says why.
     """
     global outcome  # noqa: PLW0603 - one process has one query
-    off = environ.get(b"ADAPTER_WORKER") == b"off"
-    done = Outcome("ADAPTER_WORKER is off") if off else request(arguments)
-    outcome = f"in this process ({done.why})"
-    return done.code
+    streams = [number for number in (0, 1, 2) if os.path.lexists(f"/proc/self/fd/{number}")]
+    try:
+        if environ.get(b"ADAPTER_WORKER") == b"off":
+            raise PassedBy("ADAPTER_WORKER is off")
+        return _with_worker(lambda socket, child, _: _run(socket, child, arguments, streams))
+    except PassedBy as why:
+        outcome = f"in this process ({why})"
+        return None
+
+
+def state() -> State:
+    """Return the worker's process, when it started, how many queries it answered, and a refusal.
+
+    The time is in seconds since 1970; the refusal is the last one, in words, or empty. Raises
+    :class:`PassedBy`, which says why the worker does not tell.
+    """
+    return _with_worker(lambda socket, child, state: state)
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
@@ -83,66 +85,39 @@ def mode_of(settings: Mapping[str, Any]) -> str:
     return named if named in MODES else str(settings.get("mode", MODES[0]))
 
 
-def request(arguments: Sequence[str] | None = None) -> Outcome:
-    """Let the worker run a query with these ``arguments``; with ``None`` only ask for its state."""
-    opened: list[int] = []
+def _with_worker(use: Callable[[_socket.socket, int, State], T]) -> T:
+    """Return what ``use`` does with the worker's connection, the child behind it, and the state."""
     try:
-        return _request(arguments, opened)
-    except (FileNotFoundError, ConnectionRefusedError):
-        why = "no worker runs"
-    except (ConnectionResetError, BrokenPipeError):
-        why = "the worker has ended, or cannot fork"
-    except (TimeoutError, BlockingIOError):
-        why = "the worker does not answer"
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-    ) as error:  # or the system lacks something
-        why = f"the worker cannot be asked: {error}"
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-    return Outcome(why)
+        import _socket
+        import marshal
+
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            connection.settimeout(LOOK_SECONDS)
+            _connect(connection)
+            pid, user = credentials(connection)
+            if user != os.getuid():
+                raise OSError("it is another user's")
+            # only one that lives is sent descriptors: they would stay open while it is stopped
+            child, started, queries, refusal = marshal.loads(_receive(connection, pid))
+            return use(connection, child, (pid, started, queries, refusal))
+        finally:
+            connection.close()
+    except (OSError, ValueError, EOFError, AttributeError) as error:  # or the system lacks it
+        reasons = (why for why, errors in _REASONS.items() if isinstance(error, errors))
+        raise PassedBy(next(reasons, f"the worker cannot be asked: {error}")) from None
 
 
-def _request(arguments: Sequence[str] | None, opened: list[int]) -> Outcome:
-    import _socket
-    import marshal
-
-    streams = [number for number in (0, 1, 2) if os.path.lexists(f"/proc/self/fd/{number}")]
-    opened.append(os.open(runtime_folder(), os.O_PATH | os.O_NOFOLLOW))
-    folder = os.fstat(opened[0])
-    if folder.st_uid != os.getuid() or folder.st_mode & 0o170077 != 0o040000:
-        raise OSError("its folder is not a private folder of yours")
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+def _connect(connection: _socket.socket) -> None:
+    folder = os.open(runtime_folder(), os.O_PATH | os.O_NOFOLLOW)
     try:
-        connection.settimeout(LOOK_SECONDS)
+        info = os.fstat(folder)
+        if info.st_uid != os.getuid() or info.st_mode & 0o170077 != 0o040000:
+            raise OSError("its folder is not a private folder of yours")
         # by the open folder: that is the one which was looked at, and its path may be too long
-        connection.connect(f"/proc/self/fd/{opened[0]}/{socket_name()}")
-        worker, user = credentials(connection)
-        if user != os.getuid():
-            raise OSError("it is another user's")
-        # only one that lives is sent descriptors: they would stay open while it is stopped
-        child, *state = marshal.loads(_receive(connection, worker))
-        if arguments is None:
-            return Outcome(state=(worker, *state))
-        facts = {
-            "argv": [sys.argv[0], *arguments],
-            "environ": environ,
-            "streams": streams,
-            "first_path": sys.path[:1],
-            "executable": sys.executable,
-            "interpreter": interpreter(),
-        }
-        opened.append(in_memory(marshal.dumps(facts)))
-        rights = b"".join(n.to_bytes(4, sys.byteorder) for n in (opened[1], *streams))
-        connection.sendmsg([b"Q"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
-        answer = _receive(connection, child)
-        return _wait(connection, child) if answer == b"R" else Outcome(answer[1:].decode())
+        connection.connect(f"/proc/self/fd/{folder}/{socket_name()}")
     finally:
-        connection.close()
+        os.close(folder)
 
 
 def _receive(connection: _socket.socket, process: int) -> bytes:
@@ -152,20 +127,50 @@ def _receive(connection: _socket.socket, process: int) -> bytes:
     """
     for _ in range(LOOKS):
         try:
-            answer = connection.recv(65536)
+            if answer := connection.recv(65536):
+                return answer
+            raise ConnectionResetError
         except TimeoutError:
             with open(f"/proc/{process}/stat", "rb") as file:
                 if file.read().rpartition(b") ")[2][:1] != b"R":  # `proc_pid_stat(5)`
-                    break
-        else:
-            if not answer:
-                raise ConnectionResetError
-            return answer
+                    raise
     raise TimeoutError
 
 
-def _wait(connection: _socket.socket, child: int) -> Outcome:
-    """Let the process ``child`` answer the query, and return how it did.
+def _run(
+    connection: _socket.socket, child: int, arguments: Sequence[str], streams: Sequence[int]
+) -> int:
+    """Let the process ``child`` answer the query; return its exit code."""
+    import _socket
+    import marshal
+
+    facts = {
+        "argv": [sys.argv[0], *arguments],
+        "environ": environ,
+        "streams": streams,
+        "first_path": sys.path[:1],
+        "executable": sys.executable,
+        "interpreter": interpreter(),
+    }
+    with open(in_memory(marshal.dumps(facts)), "rb") as file:
+        rights = b"".join(n.to_bytes(4, sys.byteorder) for n in (file.fileno(), *streams))
+        connection.sendmsg([b"Q"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    answer = _receive(connection, child)
+    if answer == b"R":
+        answer = _wait(connection, child)
+    if answer[:1] == b"N":
+        raise PassedBy(answer[1:].decode())
+    if answer:
+        return answer[1]
+    from contextlib import suppress
+
+    with suppress(OSError):  # nobody reads it, and what was sent is not sent again
+        os.write(2, b"Error: the worker's process ended in the middle of the query\n")
+    return LOST
+
+
+def _wait(connection: _socket.socket, child: int) -> bytes:
+    """Return what the process ``child`` says at its end: nothing if it was killed.
 
     Ctrl-C and Ctrl-Z are passed on to it and all that it started. A signal that ends this process
     needs no passing on: the child ends with the connection.
@@ -173,44 +178,34 @@ def _wait(connection: _socket.socket, child: int) -> Outcome:
     import _signal  # type: ignore[import-not-found]  # what `signal` wraps in an enum
     import _socket
 
-    def tell(number: int) -> None:
+    def send(number: int) -> None:
         try:
             # not when it has ended: its number may be another's by now
             connection.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
         except BlockingIOError:
             os.killpg(child, number)
 
-    def interrupt(*_: object) -> None:
-        tell(_signal.SIGINT)
+    def pass_on(number: int, _: object) -> None:
+        if number == _signal.SIGINT:
+            return send(number)
+        send(_signal.SIGSTOP)
+        _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)  # and here until somebody says `fg`
+        _signal.signal(number, pass_on)
+        return send(_signal.SIGCONT)
 
-    def suspend(*_: object) -> None:
-        tell(_signal.SIGSTOP)
-        _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)
-        os.kill(os.getpid(), _signal.SIGTSTP)  # and here until somebody says `fg`
-        _signal.signal(_signal.SIGTSTP, suspend)
-        tell(_signal.SIGCONT)
-
-    before = {
-        number: _signal.signal(number, handler)
-        for number, handler in ((_signal.SIGINT, interrupt), (_signal.SIGTSTP, suspend))
-        if _signal.getsignal(number) not in (_signal.SIG_IGN, None)
-    }
+    before = {number: _signal.getsignal(number) for number in (_signal.SIGINT, _signal.SIGTSTP)}
+    handled = [n for n, handler in before.items() if handler not in (_signal.SIG_IGN, None)]
     connection.settimeout(None)
     try:
-        answer = connection.recv(2000)
+        for number in handled:
+            _signal.signal(number, pass_on)
+        return connection.recv(2000)
     except OSError:
-        answer = b""
-    for number, handler in before.items():
-        _signal.signal(number, handler)
-    if answer[:1] == b"N":
-        return Outcome(answer[1:].decode())
-    if answer[:1] == b"X":
-        return Outcome(code=answer[1])
-    from contextlib import suppress
-
-    with suppress(OSError):  # nobody reads it, and what was sent is not sent again
-        os.write(2, b"Error: the worker's process ended in the middle of the query\n")
-    return Outcome(code=LOST)
+        return b""
+    finally:
+        for number in handled:
+            _signal.signal(number, before[number])
 
 
 def credentials(connection: _socket.socket) -> tuple[int, int]:

@@ -15,82 +15,67 @@ from pathlib import Path
 from typing import Any
 
 from adapter.secrets.policy import is_secret
-from adapter.worker import client
+from adapter.worker.client import PassedBy, interpreter
 
 __all__ = ["Origin", "inherited", "installed_files", "recorded"]
 
-_EARLY = frozenset(
-    {
-        *("LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES"),
-        *("OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES"),
-    }
+_EARLY = (
+    *("LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES"),
+    *("OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES"),
 )
 """Variables that the interpreter and its libraries read before any Python code could look."""
 
 
-class _Recorder(dict[bytes, bytes]):
-    """The variables of ``os.environ`` while LiteLLM is imported; notes which others are read.
+class Origin(dict[bytes, bytes]):
+    """What the worker was started with; ``os.environ`` looks here while LiteLLM is imported.
 
-    Their values stand in ``source``, a file that is mapped, so that none that nobody asks for is
-    ever in this process's own memory. A secret is not given out; who has set one of that name is
-    not served.
+    Variables that the worker itself was not given stand in ``source``, a file that is mapped, so
+    that none that nobody asks for is ever in this process's own memory. ``reads`` are those that
+    the import asked for, ``writes`` those that it set.
     """
 
-    def __init__(self, variables: Mapping[bytes, bytes], source: mmap.mmap) -> None:
-        super().__init__(variables)
-        self.source = source
+    def __init__(self, source: mmap.mmap) -> None:
+        super().__init__(os.environb)
+        self._source = source
+        self._early = inherited(self)
+        self._interpreter = interpreter()
         self.reads: dict[bytes, bytes | None] = {}
+        self.writes: dict[str, str] = {}
+        self.files = installed_files()
 
     def __missing__(self, name: bytes) -> bytes:
         if name not in self.reads:
-            entry = re.search(b"\0%b=([^\0]*)" % re.escape(name), self.source)
-            secret = entry and is_secret((os.fsdecode(name),), os.fsdecode(entry[1]))
-            self.reads[name] = entry[1] if entry and not secret else None
-        value = self.reads[name]
-        if value is None:
+            entry = re.search(b"\0%b=([^\0]*)" % re.escape(name), self._source)
+            self.reads[name] = entry[1] if entry else None
+        if (value := self.reads[name]) is None:
             raise KeyError(name)
         return value
 
-
-class Origin:
-    """What the worker was started with; ``writes`` are the variables that LiteLLM's import set."""
-
-    def __init__(self, reads: Mapping[bytes, bytes | None]) -> None:
-        self.reads = reads
-        self.writes: dict[str, str] = {}
-        self.early = inherited(os.environb)
-        self.interpreter = client.interpreter()
-        self.files = installed_files()
-
-    def difference(self, facts: Mapping[str, Any]) -> str | None:
-        """Return what a caller has that differs, in words."""
+    def compare(self, facts: Mapping[str, Any]) -> None:
+        """Raise :class:`PassedBy` for a caller that has something else."""
         environ: Mapping[bytes, bytes] = facts["environ"]
-        at_start = {**self.reads, **self.early}
+        at_start = {**self.reads, **self._early}
         present = {**{name: environ.get(name) for name in self.reads}, **inherited(environ)}
         names = [n for n in {*at_start, *present} if at_start.get(n) != present.get(n)]
         if names:
-            return f"{os.fsdecode(min(names))} differs from when the worker started"
-        if facts["interpreter"] != self.interpreter:
-            return "the worker runs another Python, or with other options or folders"
-        return None
+            raise PassedBy(f"{os.fsdecode(min(names))} differs from when the worker started")
+        if facts["interpreter"] != self._interpreter:
+            raise PassedBy("the worker runs another Python, or with other options or folders")
 
 
 @contextmanager
 def recorded(descriptor: int) -> Iterator[Origin]:
-    """Let ``os.environ`` have the variables in the file ``descriptor``, and note which are read.
+    """Let ``os.environ`` have the variables in the file ``descriptor``, and record their use.
 
     The file holds ``\\0NAME=value\\0`` for each. When the block has ended, ``os.environ`` is empty.
     """
     environ: Any = os.environ
     variables = environ._data  # what is looked up there, by this object's every user
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
-        os.close(descriptor)
-        recorder = _Recorder(variables, source)
-        origin = Origin(recorder.reads)
-        environ._data = recorder
+    with open(descriptor, "rb"), mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
+        environ._data = origin = Origin(source)
         yield origin
-        written = dict(recorder.items() - variables.items())
-        origin.writes = {os.fsdecode(n): os.fsdecode(value) for n, value in written.items()}
+        written = origin.items() - variables.items()
+        origin.writes = {os.fsdecode(name): os.fsdecode(value) for name, value in written}
         environ.clear()
         environ._data = variables
         variables.clear()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import marshal
-import mmap
 import os
 import select
 import signal
@@ -17,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -27,8 +25,9 @@ from typing import Any, NoReturn
 
 from adapter._files import reason
 from adapter.gateway.runtime import private_folder
+from adapter.secrets.policy import is_secret
 from adapter.upstream.loading import import_litellm, set_again, set_command_defaults
-from adapter.worker.child import REFUSED, SERVED, STALE, serve_connection
+from adapter.worker.child import SERVED, STALE, serve_connection
 from adapter.worker.client import environ, in_memory, socket_name
 from adapter.worker.environment import inherited, recorded
 
@@ -39,17 +38,18 @@ IDLE_MINUTES = 10
 LOOK_SECONDS = 10.0
 """How often the worker looks whether its socket is still there."""
 
-ENTRY = "from adapter.cli.worker import be_worker; be_worker()"
+ENTRY = "import adapter.cli.main as cli, adapter.worker.process as p; p.run_worker(cli.main)"
+
 
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python sets ``LC_CTYPE`` to where there is no locale (PEP 538), and sets again."""
 
-_CHUNK = b'{"choices": [{"index": 0, "delta": {"content": "-"}, "finish_reason": "stop"}]}'
-_REPLIES = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: %b\n\n" % _CHUNK,
-    b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}",
-)
-"""Of a server that closes the connection after each."""
+_REPLY = b"""HTTP/1.1 200 OK\r
+Content-Type: text/event-stream\r
+\r
+data: {"choices": [{"index": 0, "delta": {"content": "-"}, "finish_reason": "stop"}]}
+
+"""
 
 
 def start_worker(
@@ -65,8 +65,10 @@ def start_worker(
     early = inherited(environ)
     if sys.flags.utf8_mode and early.get(b"LC_CTYPE") in _COERCED:
         del early[b"LC_CTYPE"]
+    # no secret: who has set a variable of such a name that LiteLLM's import reads is not served
+    entries = [e for e in environ.items() if not is_secret((os.fsdecode(e[0]),), os.fsdecode(e[1]))]
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    variables = in_memory(b"\0" + b"".join(b"%b=%b\0" % entry for entry in environ.items()))
+    variables = in_memory(b"\0" + b"".join(b"%b=%b\0" % entry for entry in entries))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         idle_seconds = 60 * float(settings.get("idle_minutes", IDLE_MINUTES))
@@ -88,7 +90,7 @@ def start_worker(
 
 
 def run_worker(main: Callable[[], object]) -> NoReturn:
-    """Be the worker that :func:`start` starts; ``main`` is the command's, which each child runs."""
+    """Be the worker that :func:`start_worker` starts; each child runs ``main``, the command's."""
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
     with recorded(int(variables)) as origin:
@@ -107,12 +109,8 @@ def run_worker(main: Callable[[], object]) -> NoReturn:
     except OSError as error:
         sys.exit(f"Error: {path}: {reason(error)}")
     os.dup2(1, 2)
-    serve_queries(
-        listener,
-        int(lock),
-        float(idle_seconds),
-        partial(serve_connection, origin=origin, main=main),
-    )
+    answer = partial(serve_connection, origin=origin, main=main)
+    serve_queries(listener, int(lock), float(idle_seconds), answer)
 
 
 def listen(name: str) -> socket.socket:
@@ -120,9 +118,8 @@ def listen(name: str) -> socket.socket:
     with suppress(FileNotFoundError):
         os.unlink(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    umask = os.umask(0o177)
+    os.umask(0o177)  # a child takes its caller's
     listener.bind(name)
-    os.umask(umask)
     listener.setblocking(False)
     listener.listen(128)
     return listener
@@ -132,36 +129,38 @@ def serve_queries(
     listener: socket.socket,
     lock: int,
     idle_seconds: float,
-    answer: Callable[[socket.socket, mmap.mmap], int],
+    answer: Callable[[socket.socket, socket.socket], None],
 ) -> NoReturn:
     """Fork a child for each connection, until this process is idle for too long or of no use.
 
     Then it ends, and its children go on. ``lock`` is a descriptor that they do not keep. ``answer``
-    is called in each with the connection and with memory to which it writes why it did not answer.
+    is called in each with the connection, and with one on which it says how it ended.
     """
-    name, refusal = listener.getsockname(), mmap.mmap(-1, mmap.PAGESIZE)
+    name, refusal = listener.getsockname(), ""
     place = os.stat(name)
     started, last, queries = time.time(), time.monotonic(), 0
-    ends, end = os.pipe2(os.O_CLOEXEC)  # a child writes how it ended
+    ends, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that an ended one is gone
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         while _is_at(name, place) and (left := last + idle_seconds - time.monotonic()) > 0:
-            ready, _, _ = select.select([ends, listener.fileno()], [], [], min(left, LOOK_SECONDS))
+            ready, _, _ = select.select([ends, listener], [], [], min(left, LOOK_SECONDS))
             if ends in ready:
-                codes = os.read(ends, 4096)
-                if STALE in codes:
+                ended = ends.recv(1001)
+                if ended[:1] == STALE:
                     break
-                if SERVED in codes:
-                    queries, last = queries + codes.count(SERVED), time.monotonic()
+                if ended == SERVED:
+                    queries, last = queries + 1, time.monotonic()
+                else:
+                    refusal = ended[1:].decode(errors="replace")
+                continue
             with suppress(OSError):  # none comes, or it cannot fork: no memory, too many processes
-                connection = listener.accept()[0]
+                connection, _ = listener.accept()
                 with connection:
                     pid = os.fork()
                     if pid == 0:
-                        _become_child(partial(answer, connection, refusal), end, listener, lock)
-                    why = refusal[:].partition(b"\0")[0].decode(errors="replace")
-                    connection.send(marshal.dumps((pid, started, queries, why)))
+                        _become_child(partial(answer, connection, end), listener, lock)
+                    connection.send(marshal.dumps((pid, started, queries, refusal)))
     finally:
         if _is_at(name, place):
             os.unlink(name)
@@ -174,35 +173,31 @@ def _is_at(name: str, place: os.stat_result) -> bool:
     return False
 
 
-def _become_child(
-    answer: Callable[[], int], end: int, listener: socket.socket, lock: int
-) -> NoReturn:
-    """Answer, and write to the descriptor ``end`` how that ended; nothing goes on as the worker."""
-    code = REFUSED
+def _become_child(answer: Callable[[], None], listener: socket.socket, lock: int) -> NoReturn:
+    """Answer, and end whatever happens: nothing goes on as the worker."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         listener.close()
         os.close(lock)
-        code = answer()
+        answer()
     except OSError:
         pass  # the command has gone
-    except BaseException:  # noqa: BLE001 - see above
-        traceback.print_exception(*sys.exc_info())
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        sys.excepthook(*sys.exc_info())
     finally:
-        os.write(end, bytes([code]))
         os._exit(0)
 
 
 def _prepare(main: Callable[[], object]) -> None:
     """Import and build what each query would else do anew, which takes longer than all the rest.
 
-    A child makes some queries and tells which modules they took, and which pydantic models, most of
+    A child makes a query and tells which modules it took, and which pydantic models, most of
     which are built when they are first used. Its connections and threads go with it.
     """
     reading, writing = os.pipe()
     if os.fork() == 0:
         try:
-            _make_queries(main)
+            _make_query(main)
             built = {name for name, model in _models().items() if model.__pydantic_complete__}
             with open(writing, "wb") as file:
                 marshal.dump((list(sys.modules), built), file)
@@ -231,17 +226,16 @@ def _models() -> dict[str, Any]:
     return {f"{model.__module__}:{model.__qualname__}": model for model in models}
 
 
-def _make_queries(main: Callable[[], object]) -> None:
-    """Ask a server of this process's own: one answer that is streamed, and one error."""
+def _make_query(main: Callable[[], object]) -> None:
+    """Ask a server of this process's own, which streams an answer."""
     os.dup2(1, 2)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
-        for reply in _REPLIES:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(reply)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(_REPLY)
 
     Thread(target=answer, daemon=True).start()
     os.environ.update(
@@ -250,7 +244,6 @@ def _make_queries(main: Callable[[], object]) -> None:
         NO_PROXY="*",
         OPENAI_BASE_URL=f"http://127.0.0.1:{listener.getsockname()[1]}/v1",
     )
-    for _ in _REPLIES:
-        sys.argv[1:] = ["-m", "local/m", "--timeout", "10", "-u", "-v", "-"]
-        with suppress(SystemExit):
-            main()
+    sys.argv[1:] = ["-m", "local/m", "--timeout", "10", "-u", "-v", "-"]
+    with suppress(SystemExit):
+        main()
