@@ -1,4 +1,4 @@
-"""Stand before LiteLLM's proxy: check who asks a gateway and what, and hide keys in answers."""
+"""An application before LiteLLM's proxy: checks each request, removes keys from answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from adapter.secrets.scrubber import ScrubbedBytes, Scrubber
 __all__ = ["PUBLIC", "Guard"]
 
 PUBLIC = frozenset({"/health/liveliness", "/health/liveness"})
-"""Paths that anybody may GET, for probes. They say that the gateway lives, and nothing else."""
+"""Paths that anybody may GET, for probes. They tell that the gateway runs, and nothing else."""
 
 _SCHEMES = (b"bearer ", b"basic ")
 """What LiteLLM takes off a header before it reads the rest as the key itself."""
@@ -83,7 +83,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            scope = self._checked(scope)
+            scope = self._check(scope)
             body: bytes | None = b""
             if scope["type"] == "http":
                 body = await read_body(scope, receive, self._settings.max_request_bytes)
@@ -94,17 +94,17 @@ class Guard:
         except RequestRefusedError as error:
             await _send_error(scope["type"], error.status, str(error), send)
             return
-        send = _scrubbed(send, self._scrubber)
+        send = _without_keys(send, self._scrubber)
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
         else:
             await _answer(self._app, scope, body, receive, _with_retry_after(send))
 
-    def _checked(self, scope: Message) -> Message:
-        """Return ``scope`` as LiteLLM gets it, or raise :class:`RequestRefusedError`."""
+    def _check(self, scope: Message) -> Message:
+        """Return the scope for LiteLLM. Raises :class:`RequestRefusedError`, as without a key."""
         if self._settings.local_only and not _is_from_here(scope["headers"]):
             raise RequestRefusedError(403, "this gateway answers its own machine only")
-        # LiteLLM goes by the place; how long a comparison takes tells nothing of the key
+        # in constant time each: how long a comparison takes must not tell the key
         has_key = self._key is not None and any(
             compare_digest(value, self._key) for value in _credentials(scope)
         )
@@ -112,7 +112,7 @@ class Guard:
         if self._key is not None and not has_key and not is_public:
             why = "this gateway needs its key: Authorization: Bearer $(adapter serve --key)"
             raise RequestRefusedError(401, why)
-        # what LiteLLM compresses could not be searched for keys
+        # a key in an answer that LiteLLM compresses could not be found
         headers = [(k.lower(), v) for k, v in scope["headers"] if k.lower() != b"accept-encoding"]
         if self._settings.routes is not None:
             if not self._routes.fullmatch(scope["path"]):
@@ -121,7 +121,7 @@ class Guard:
                     'routes = "all" in [plugin.litellm.gateway] opens all of LiteLLM\'s routes'
                 )
                 raise RequestRefusedError(404, why)
-            if self._key is not None and has_key:  # where it stood, LiteLLM might not find it
+            if self._key is not None and has_key:  # LiteLLM might not look where the client put it
                 headers = [h for h in headers if h[0] not in _KEY_HEADERS]
                 headers.append((b"authorization", b"Bearer " + self._key))
         return {**scope, "headers": headers}
@@ -149,7 +149,7 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
         while (await receive())["type"] != "http.disconnect":
             pass
         left.set()
-        if not is_complete:  # what goes on after an answer may go on
+        if not is_complete:  # what LiteLLM does after an answer may go on
             answer.cancel()
 
     answer = asyncio.ensure_future(app(scope, next_message, pass_on))
@@ -157,7 +157,7 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
     try:
         await answer
     except asyncio.CancelledError:
-        if not left.is_set():  # it is this task that ends, as at the end of the gateway
+        if not left.is_set():  # this task was cancelled, as at the end of the gateway
             raise
     finally:
         answer.cancel()
@@ -165,7 +165,7 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
 
 
 def _is_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Return whether a request is of this machine and not of a web page of another site."""
+    """Return whether a request comes from this machine and from no other site's web page."""
     decoded = [(name.lower(), value.decode("latin-1")) for name, value in headers]
     for header, pattern in ((b"host", _AUTHORITY), (b"origin", _ORIGIN)):
         for match in (pattern.fullmatch(value) for name, value in decoded if name == header):
@@ -208,11 +208,11 @@ def _with_retry_after(send: Send) -> Send:
 
     async def pass_on(message: Message) -> None:
         if message["type"] == "http.response.start":
-            named = {name.lower(): value for name, value in message["headers"]}
+            headers = {name.lower(): value for name, value in message["headers"]}
             waits = [
-                (name, named[b"llm_provider-" + name])
+                (name, headers[b"llm_provider-" + name])
                 for name in (b"retry-after", b"retry-after-ms")
-                if b"llm_provider-" + name in named and name not in named
+                if b"llm_provider-" + name in headers and name not in headers
             ]
             message = {**message, "headers": [*message["headers"], *waits]}
         await send(message)
@@ -220,11 +220,11 @@ def _with_retry_after(send: Send) -> Send:
     return pass_on
 
 
-def _scrubbed(send: Send, scrubber: Scrubber) -> Send:
-    """Return ``send`` without keys: LiteLLM's routes for models show headers, servers echo keys.
+def _without_keys(send: Send, scrubber: Scrubber) -> Send:
+    """Return a ``send`` that removes keys, which servers echo and LiteLLM's lists of models show.
 
-    An answer whose length is told is searched as a whole, since it may change; a stream piece by
-    piece.
+    An answer with a ``Content-Length`` is searched as a whole, since its length may change, and a
+    stream piece by piece.
     """
     start: Message | None = None  # of an answer whose length is not known yet
     whole = bytearray()

@@ -1,4 +1,4 @@
-"""Check what a gateway is asked: its routes, the size of a request, the fields that it may hold."""
+"""Check a gateway's requests: their routes, their size, and the fields that they may hold."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class RequestRefusedError(Exception):
 def route_pattern(routes: Iterable[str]) -> re.Pattern[str]:
     """Return what the paths of ``ROUTES`` and of ``routes`` match.
 
-    They are written as Starlette's: ``{name}`` stands for a part without a slash, ``{name:path}``
+    Routes are written as Starlette's: ``{name}`` stands for a part without a slash, ``{name:path}``
     for any.
     """
     patterns = []
@@ -147,9 +147,9 @@ async def check_fields(
 ) -> None:
     """Raise :class:`RequestRefusedError` for a request that says where its call is to go.
 
-    That are the fields named in ``refused``, in the query and the headers, too, and values that
-    name a variable of the gateway's (``os.environ/VAR``), which LiteLLM puts in its place.
-    ``json_only`` says that a body which is no form must be a JSON object.
+    Refused are the fields in ``refused``, also in the query and the headers, and values that name
+    a variable of the gateway's (``os.environ/VAR``), which LiteLLM puts in its place.
+    With ``json_only`` a body that is no form must be a JSON object.
     """
     query = scope.get("query_string", b"").decode("latin-1")
     content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
@@ -203,15 +203,15 @@ def _json_fields(body: bytes, json_only: bool) -> list[tuple[str, Any]]:
 
 
 def _parts(value: Any, decode: bool) -> Iterator[Any]:
-    """Yield ``value`` and everything in it; with ``decode`` also what is in texts that are JSON."""
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
+    """Yield ``value`` and all its parts; with ``decode`` also those of texts that are JSON."""
+    queue = [value]
+    while queue:
+        part = queue.pop()
         yield part
         if isinstance(part, dict):
-            waiting += part.values()
+            queue += part.values()
         elif isinstance(part, list):
-            waiting += part
+            queue += part
         elif decode and isinstance(part, str) and part.lstrip().startswith(("{", "[")):
             with suppress(ValueError, RecursionError):
-                waiting.append(json.loads(part))
+                queue.append(json.loads(part))

@@ -1,4 +1,4 @@
-"""Make what a gateway's process is given: LiteLLM's configuration, its environment, its master key.
+"""Make the configuration, the environment and the master key of a gateway's process.
 
 A provider's key is a variable of that process; the configuration only refers to it.
 """
@@ -102,7 +102,7 @@ class ProxyConfig:
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """What stands before the proxy is told.
+    """Settings of the guard before the proxy.
 
     ``local_only`` says that only this machine may ask; ``master_key_only`` that every request must
     carry the master key; ``secrets`` are taken out of answers and logs. ``routes`` are answered
@@ -144,19 +144,19 @@ def proxy_config(config: Config) -> ProxyConfig:
 
 
 def _credentials(provider: Provider, variables: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Return a provider's key and headers as LiteLLM is told them; secrets go to ``variables``.
+    """Return a provider's key and headers for LiteLLM; secrets go to ``variables``.
 
     Raises :class:`MissingKeyError`.
     """
 
-    def reference(secret: str) -> str:
+    def reference(value: str) -> str:
         variable = f"GATEWAY_KEY_{len(variables) + 1}"
-        variables[variable] = str(secret)
+        variables[variable] = str(value)
         return reference_to(variable)
 
     key, headers = provider.resolve_key().value, provider.headers()
-    hidden = {h for h, v in headers.items() if isinstance(v, Secret) or is_secret((h,), v)}
-    return reference(key), {h: reference(v) if h in hidden else v for h, v in headers.items()}
+    secret = {h for h, v in headers.items() if isinstance(v, Secret) or is_secret((h,), v)}
+    return reference(key), {h: reference(v) if h in secret else v for h, v in headers.items()}
 
 
 def proxy_environment(
@@ -169,8 +169,8 @@ def proxy_environment(
     settings = json.dumps(
         [dict(config.settings), [dict(p.extras) for p in config.providers]], default=str
     )
-    dropped = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    prefixes = (*NOT_INHERITED, *(() if "redis" in settings else ("REDIS_",)))
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
     environ.update({k: v for k in config.references() if (v := config.getenv(k))})
     log = {"LITELLM_LOG": os.environ["LITELLM_LOG"]} if "LITELLM_LOG" in os.environ else {}
     return {**environ, **OWN_SETTINGS, **log, **variables, "CONFIG_FILE_PATH": str(yaml_path)}
@@ -183,7 +183,7 @@ def guard_settings(
     own: Mapping[str, Any] = MappingProxyType({}),
     limits: Mapping[str, int] = MappingProxyType({}),
 ) -> GuardSettings:
-    """Return what the guard before a proxy on ``content`` and ``environ`` is told.
+    """Return the settings of the guard before a proxy on ``content`` and ``environ``.
 
     ``own`` is the table ``[plugin.litellm.gateway]``, ``limits`` are of replies, by base.
     """
@@ -228,17 +228,17 @@ def fingerprint(config: Config, salt: str) -> str:
     nothing of a key.
     """
     providers = [
-        [p.name, p.base_url, p.default_model, p.key_source, p.extras, _known_secrets(p)]
+        [p.name, p.base_url, p.default_model, p.key_source, p.extras, _secrets_of(p)]
         for p in config.providers
     ]
-    named = [(name, config.getenv(name)) for name in config.references()]
+    variables = [(name, config.getenv(name)) for name in config.references()]
     versions = [version(name) for name in ("gptme-litellm", "litellm", "openai")]
-    parts = [providers, config.settings, config.models, named, versions]
+    parts = [providers, config.settings, config.models, variables, versions]
     text = json.dumps(parts, sort_keys=True, default=str)
     return blake2b(text.encode(), key=salt.encode(), digest_size=32).hexdigest()
 
 
-def _known_secrets(provider: Provider) -> list[str] | None:
+def _secrets_of(provider: Provider) -> list[str] | None:
     """Return a provider's key and headers; ``None`` where it has none, or reading it might ask."""
     if provider.asks_for_key:
         return None

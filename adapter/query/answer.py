@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What came of the text and the tool calls until now."""
+        """The text and the tool calls so far."""
         return "".join(self._texts)
 
     def pieces(self, chunks: Iterable[Any]) -> Iterator[str]:
@@ -47,7 +47,7 @@ class Answer:
         A chunk has OpenAI's shape: a whole response with a ``message``, or a streamed part with a
         ``delta``. Of several choices the first counts.
         """
-        collected = []
+        texts = []
         calls: dict[int, Any] = {}
         numbers = ToolCalls()
         for chunk in chunks:
@@ -57,11 +57,11 @@ class Answer:
                 numbers.number(call)
                 _add_call(calls, call)
             if self._whole:
-                collected.append(part.content or "")
+                texts.append(part.content or "")
             elif part.content:
                 yield from self._keep(*self._tags.take(part.content))
         if self._whole:
-            yield from self._keep(*self._split("".join(collected)))
+            yield from self._keep(*self._split("".join(texts)))
         else:
             yield from self._keep(*self._tags.end())
         yield from self._keep("", self._call_lines(calls))
@@ -83,9 +83,9 @@ class Answer:
         self._on_thinking(text)
 
     def _add(self, chunk: Any) -> Any:
-        """Take what is in ``chunk``; return its message or delta, ``None`` where it has none."""
+        """Add ``chunk``; return its message or delta, ``None`` where it has none."""
         if (usage := getattr(chunk, "usage", None)) is not None:
-            self.usage = _told(_plain(usage))
+            self.usage = _usage_of_server(_plain(usage))
         choice = chunk.choices[0] if chunk.choices else None
         if choice is None or getattr(choice, "index", 0) not in (0, None):
             return None
@@ -148,14 +148,14 @@ def _add_call(calls: dict[int, Any], part: Any) -> None:
         function.arguments = (function.arguments or "") + (more.arguments or "")
 
 
-def _told(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return ``usage``, ``None`` for the zeros of LiteLLM where a server told none."""
+def _usage_of_server(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return ``usage``, or ``None`` for the zeros that LiteLLM puts where a server told none."""
     counts = [(usage or {}).get(name) for name in ("prompt_tokens", "completion_tokens")]
     return usage if any(counts) else None
 
 
 def _plain(value: Any) -> dict[str, Any] | None:
-    """Return LiteLLM's object as dictionaries and lists, ``None`` for what is no JSON object."""
+    """Return LiteLLM's object as a dictionary, ``None`` where it is no JSON object."""
     if callable(getattr(value, "model_dump", None)):
         value = value.model_dump(mode="json", exclude_none=True)
     plain = json.loads(json.dumps(value, default=vars))

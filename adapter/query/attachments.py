@@ -46,7 +46,7 @@ def _part(name: str) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": name}}
     data = _read_stdin() if name == "-" else _read(name)
     # a name that is not valid UTF-8 holds surrogates, which no request can carry
-    shown = "stdin" if name == "-" else printable(os.path.basename(name))
+    label = "stdin" if name == "-" else printable(os.path.basename(name))
     name = printable(name)
     if not data:
         raise ConfigError(f"--attach {name}: it is empty")
@@ -54,10 +54,10 @@ def _part(name: str) -> dict[str, Any]:
         raise ConfigError(f"--attach {name}: larger than {MAX_BYTES:,} bytes")
     kind = _kind(data)
     if kind is None:
-        return {"type": "text", "text": f"{shown}:\n\n{_text(name, data)}"}
+        return {"type": "text", "text": f"{label}:\n\n{_text(name, data)}"}
     url = f"data:{kind};base64,{b64encode(data).decode()}"
     if kind == "application/pdf":
-        return {"type": "file", "file": {"filename": shown, "file_data": url}}
+        return {"type": "file", "file": {"filename": label, "file_data": url}}
     return {"type": "image_url", "image_url": {"url": url}}
 
 

@@ -26,52 +26,52 @@ class ThinkTags:
 
     def __init__(self) -> None:
         self.after_thinking = False
-        """Whether there was thinking, which may have come apart from the text."""
-        self._held = ""
+        """Whether there was thinking, be it in the text or in a field of its own."""
+        self._buffer = ""
         self._inside = False
         self._text_began = False
 
     def take(self, piece: str) -> tuple[str, str]:
-        """Return what is thinking, and what is text, of all that can be told by now."""
+        """Return the thinking and the text that can be told apart by now."""
         if self._text_began:
             return "", piece
-        self._held += piece
+        self._buffer += piece
         thinking = ""
         while True:
             if self._inside:
                 thinking += self._take_thinking()
                 if self._inside:
                     return thinking, ""
-            start = self._held.lstrip()
+            start = self._buffer.lstrip()
             tag = next((tag for tag in _TAGS if start.startswith(tag)), None)
             if tag is None:
-                if len(self._held) <= MOST_BLANK and any(t.startswith(start) for t in _TAGS):
+                if len(self._buffer) <= MOST_BLANK and any(t.startswith(start) for t in _TAGS):
                     return thinking, ""  # blank, or what may be the beginning of a tag
                 return thinking, self._begin_text()
-            self._held, self._inside = start.removeprefix(tag), True
+            self._buffer, self._inside = start.removeprefix(tag), True
 
     def end(self) -> tuple[str, str]:
-        """Return what is left: thinking that was not closed, or text."""
+        """Return the rest: thinking that was not closed, or text."""
         if not self._inside:
             return "", self._begin_text()
         self.after_thinking = True
-        return self._held, ""
+        return self._buffer, ""
 
     def _take_thinking(self) -> str:
-        """Return what is held up to the closing tag, or to what may be its beginning."""
-        closing = _CLOSING.search(self._held)
+        """Return the buffer up to the closing tag, or to what may be the beginning of one."""
+        closing = _CLOSING.search(self._buffer)
         if closing is not None:
             self._inside, self.after_thinking = False, True
             cut, rest = closing.span()
         else:
-            begins = self._held.rfind("<", -_LONGEST)
-            cut = rest = len(self._held) if begins < 0 else begins
-        thinking, self._held = self._held[:cut], self._held[rest:]
+            begins = self._buffer.rfind("<", -_LONGEST)
+            cut = rest = len(self._buffer) if begins < 0 else begins
+        thinking, self._buffer = self._buffer[:cut], self._buffer[rest:]
         return thinking
 
     def _begin_text(self) -> str:
         self._text_began = True
-        text, self._held = self._held, ""
+        text, self._buffer = self._buffer, ""
         return text.lstrip() if self.after_thinking else text
 
 
@@ -81,7 +81,7 @@ def split_thinking(text: str) -> tuple[str, str]:
     All before a lone closing tag is thinking, unless the tag is quoted.
     """
     tags = ThinkTags()
-    thinking, shown = map("".join, zip(tags.take(text), tags.end(), strict=True))
-    if not thinking and (closing := _LONE_CLOSING.search(shown)):
-        return shown[: closing.start()].strip(), shown[closing.end() :]
-    return thinking, shown
+    thinking, rest = map("".join, zip(tags.take(text), tags.end(), strict=True))
+    if not thinking and (closing := _LONE_CLOSING.search(rest)):
+        return rest[: closing.start()].strip(), rest[closing.end() :]
+    return thinking, rest
