@@ -196,7 +196,7 @@ def stop_gateway(gateway: Gateway) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind here, not in the child: a taken port shows at once, and cannot change hands."""
+    """Return a bound socket for the child, so that nobody else can take the port meanwhile."""
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=128)
@@ -210,7 +210,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _check_port(port: int) -> None:
-    """Refuse a port that a gateway has on any address: its files are named after the port."""
+    """Raise :class:`GatewayError` for a gateway's port on any address: files are named after it."""
     own = next((g for g in running() if g.port == port), None)
     if own is not None:
         raise GatewayError(
