@@ -28,7 +28,7 @@ import json, os, resource, select, sys, time
 from functools import partial
 from adapter.worker.child import serve_connection
 from adapter.worker.client import in_memory, socket_name
-from adapter.worker.environment import recorded
+from adapter.worker.environment import record_variables
 from adapter.worker.process import listen, serve_queries
 
 def main():
@@ -44,7 +44,7 @@ def main():
     )
     print(json.dumps(found))
 
-with recorded(in_memory(b"\\0")) as origin:
+with record_variables(in_memory(b"\\0")) as origin:
     pass
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]

@@ -41,10 +41,10 @@ RESERVED = {
 
 def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
     """Answer a query; return the exit code."""
-    if client.outcome == client.THROUGH:
+    if client.outcome == client.BY_WORKER:
         worker = load_config().settings.get("worker", {})
         if client.mode_of(worker) == "off":
-            raise client.PassedBy("[plugin.litellm.worker] mode is off")
+            raise client.NoWorkerError("[plugin.litellm.worker] mode is off")
     schema = _check(options)
     params = parse_parameters(options.options)
     prompt = _read_prompt(words, "-" in options.attachments)

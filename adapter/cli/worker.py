@@ -15,7 +15,7 @@ from adapter._text import printable
 from adapter.cli.options import config_option, load
 from adapter.config.loading import load_config
 from adapter.errors import AdapterError, GatewayError
-from adapter.worker.client import PassedBy, mode_of, state
+from adapter.worker.client import NoWorkerError, mode_of, state
 
 __all__ = ["start_after_query", "worker"]
 
@@ -49,7 +49,7 @@ def start() -> None:
         try:
             click.echo(f"the worker runs (pid {state()[0]})", err=True)
             return
-        except PassedBy as error:
+        except NoWorkerError as error:
             process = process or start_worker(settings, stderr=None)  # one before may be ending
             if process is not None and process.poll() is not None:
                 raise GatewayError("the worker ended at start", 1) from None
@@ -64,10 +64,10 @@ def stop() -> None:
     deadline = time.monotonic() + STOP_SECONDS
     try:
         os.kill(state()[0], signal.SIGTERM)
-    except PassedBy as error:
+    except NoWorkerError as error:
         click.echo(str(error), err=True)
         return
-    with suppress(PassedBy):
+    with suppress(NoWorkerError):
         while time.monotonic() < deadline:
             time.sleep(0.02)
             state()
@@ -80,7 +80,7 @@ def status(ctx: click.Context) -> None:
     """Show the worker. Exit codes: 0 it runs, 1 it does not."""
     try:
         pid, started, queries, refusal = state()
-    except PassedBy as error:
+    except NoWorkerError as error:
         click.echo(str(error), err=True)
         ctx.exit(1)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter.worker import client
-from adapter.worker.client import PassedBy
+from adapter.worker.client import NoWorkerError
 from adapter.worker.environment import Origin, installed_files
 
 __all__ = ["REFUSED", "SERVED", "STALE", "serve_connection"]
@@ -51,7 +51,7 @@ def serve_connection(
         caller = _process(pid)
         if origin.files != installed_files():
             end = STALE
-            raise PassedBy("a package was installed after the worker started")
+            raise NoWorkerError("a package was installed after the worker started")
         origin.compare(facts)
         _take_rights(pid, caller)
         connection.settimeout(None)
@@ -60,13 +60,13 @@ def serve_connection(
         os.umask(int(caller["Umask"], 8))
         _ignore_signals(int(caller["SigIgn"], 16))
         _take_over(facts, descriptors[1:])
-        client.outcome = client.THROUGH
+        client.outcome = client.BY_WORKER
         connection.send(b"R")
         code = _run(main)
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # the command ends as soon as it knows
         connection.send(b"X%c" % (code & 0xFF))
         worker.send(SERVED)
-    except PassedBy as error:
+    except NoWorkerError as error:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         why = str(error).encode()[:1000]
         worker.send(end + why)
@@ -85,19 +85,19 @@ def _process(pid: int) -> dict[str, str]:
 def _take_rights(pid: int, caller: Mapping[str, str]) -> None:
     """Take the limits of the process ``pid``. A child can give itself limits, but no rights.
 
-    Raises :class:`PassedBy` where it may do or see what this one may not, or the reverse.
+    Raises :class:`NoWorkerError` where it may do or see what this one may not, or the reverse.
     """
     own = _process(os.getpid())
     for name in sorted({*caller, *own}):
         if name.startswith(_RIGHTS) and caller.get(name) != own.get(name):
-            raise PassedBy(f"the command has another {name} than the worker")
+            raise NoWorkerError(f"the command has another {name} than the worker")
     try:
         for name in dir(resource):
             if name.startswith("RLIMIT_"):
                 resource.setrlimit(limit := getattr(resource, name), resource.prlimit(pid, limit))
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, pid))
     except (OSError, ValueError):
-        raise PassedBy("the command has other limits than the worker") from None
+        raise NoWorkerError("the command has other limits than the worker") from None
 
 
 def _end_with(connection: socket.socket) -> None:
@@ -161,7 +161,7 @@ def _run(main: Callable[[], object]) -> int:
         main()
     except SystemExit as end:
         code = end.code
-    except PassedBy:
+    except NoWorkerError:
         raise
     except BaseException:  # noqa: BLE001 - as the interpreter does
         sys.excepthook(*sys.exc_info())

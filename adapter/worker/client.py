@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     State = tuple[int, float, int, str]
     T = TypeVar("T")
 
-__all__ = ["MODES", "THROUGH", "PassedBy", "environ", "in_memory", "mode_of", "query", "state"]
+__all__ = ["BY_WORKER", "NoWorkerError", "environ", "in_memory", "mode_of", "query", "state"]
 
 MODES = ("auto", "on", "off")
 """``auto`` starts a worker only for a person at a terminal; both use one that runs."""
@@ -34,10 +34,10 @@ LOOKS = 8
 LOST = 7
 """The exit code when the process that answers a query ends in the middle of it."""
 
-THROUGH = "through the worker"
+BY_WORKER = "through the worker"
 
 outcome = "in this process"
-"""How the query of this process was answered, in words: :data:`THROUGH`, or why not."""
+"""How the query of this process was answered, in words: :data:`BY_WORKER`, or why not."""
 
 environ: dict[bytes, bytes] = dict(os.environb) if os.name == "posix" else {}
 """The variables that the command was started with."""
@@ -50,7 +50,7 @@ _REASONS = {
 """What an error of the connection means."""
 
 
-class PassedBy(Exception):  # noqa: N818 - no error: the query is answered all the same
+class NoWorkerError(Exception):
     """The worker does not take a query, for the reason in words; nothing was read or written."""
 
 
@@ -63,9 +63,9 @@ def query(arguments: Sequence[str]) -> int | None:
     streams = [number for number in (0, 1, 2) if os.path.lexists(f"/proc/self/fd/{number}")]
     try:
         if environ.get(b"ADAPTER_WORKER") == b"off":
-            raise PassedBy("ADAPTER_WORKER is off")
+            raise NoWorkerError("ADAPTER_WORKER is off")
         return _with_worker(lambda socket, child, _: _run(socket, child, arguments, streams))
-    except PassedBy as why:
+    except NoWorkerError as why:
         outcome = f"in this process ({why})"
         return None
 
@@ -74,7 +74,7 @@ def state() -> State:
     """Return the worker's process, when it started, how many queries it answered, and a refusal.
 
     The time is in seconds since 1970; the refusal is the last one, in words, or empty. Raises
-    :class:`PassedBy`, which says why the worker does not tell.
+    :class:`NoWorkerError`, which says why the worker does not tell.
     """
     return _with_worker(lambda socket, child, state: state)
 
@@ -105,7 +105,7 @@ def _with_worker(use: Callable[[_socket.socket, int, State], T]) -> T:
             connection.close()
     except (OSError, ValueError, EOFError, AttributeError) as error:  # or the system lacks it
         reasons = (why for why, errors in _REASONS.items() if isinstance(error, errors))
-        raise PassedBy(next(reasons, f"the worker cannot be asked: {error}")) from None
+        raise NoWorkerError(next(reasons, f"the worker cannot be asked: {error}")) from None
 
 
 def _connect(connection: _socket.socket) -> None:
@@ -159,7 +159,7 @@ def _run(
     if answer == b"R":
         answer = _wait(connection, child)
     if answer[:1] == b"N":
-        raise PassedBy(answer[1:].decode())
+        raise NoWorkerError(answer[1:].decode())
     if answer:
         return answer[1]
     from contextlib import suppress
@@ -194,18 +194,18 @@ def _wait(connection: _socket.socket, child: int) -> bytes:
         _signal.signal(number, pass_on)
         return send(_signal.SIGCONT)
 
-    before = {number: _signal.getsignal(number) for number in (_signal.SIGINT, _signal.SIGTSTP)}
-    handled = [n for n, handler in before.items() if handler not in (_signal.SIG_IGN, None)]
+    handlers = {number: _signal.getsignal(number) for number in (_signal.SIGINT, _signal.SIGTSTP)}
+    numbers = [n for n, handler in handlers.items() if handler not in (_signal.SIG_IGN, None)]
     connection.settimeout(None)
     try:
-        for number in handled:
+        for number in numbers:
             _signal.signal(number, pass_on)
         return connection.recv(2000)
     except OSError:
         return b""
     finally:
-        for number in handled:
-            _signal.signal(number, before[number])
+        for number in numbers:
+            _signal.signal(number, handlers[number])
 
 
 def credentials(connection: _socket.socket) -> tuple[int, int]:

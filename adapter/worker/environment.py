@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from adapter.secrets.policy import is_secret
-from adapter.worker.client import PassedBy, interpreter
+from adapter.worker.client import NoWorkerError, interpreter
 
-__all__ = ["Origin", "inherited", "installed_files", "recorded"]
+__all__ = ["Origin", "installed_files", "record_variables", "startup_variables"]
 
 _EARLY = (
     *("LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES"),
@@ -37,7 +37,7 @@ class Origin(dict[bytes, bytes]):
     def __init__(self, source: mmap.mmap) -> None:
         super().__init__(os.environb)
         self._source = source
-        self._early = inherited(self)
+        self._early = startup_variables(self)
         self._interpreter = interpreter()
         self.reads: dict[bytes, bytes | None] = {}
         self.writes: dict[str, str] = {}
@@ -52,19 +52,19 @@ class Origin(dict[bytes, bytes]):
         return value
 
     def compare(self, facts: Mapping[str, Any]) -> None:
-        """Raise :class:`PassedBy` for a caller that has something else."""
+        """Raise :class:`NoWorkerError` for a caller that has something else."""
         environ: Mapping[bytes, bytes] = facts["environ"]
         at_start = {**self.reads, **self._early}
-        present = {**{name: environ.get(name) for name in self.reads}, **inherited(environ)}
+        present = {**{name: environ.get(name) for name in self.reads}, **startup_variables(environ)}
         names = [n for n in {*at_start, *present} if at_start.get(n) != present.get(n)]
         if names:
-            raise PassedBy(f"{os.fsdecode(min(names))} differs from when the worker started")
+            raise NoWorkerError(f"{os.fsdecode(min(names))} differs from when the worker started")
         if facts["interpreter"] != self._interpreter:
-            raise PassedBy("the worker runs another Python, or with other options or folders")
+            raise NoWorkerError("the worker runs another Python, or with other options or folders")
 
 
 @contextmanager
-def recorded(descriptor: int) -> Iterator[Origin]:
+def record_variables(descriptor: int) -> Iterator[Origin]:
     """Let ``os.environ`` have the variables in the file ``descriptor``, and record their use.
 
     The file holds ``\\0NAME=value\\0`` for each. When the block has ended, ``os.environ`` is empty.
@@ -81,7 +81,7 @@ def recorded(descriptor: int) -> Iterator[Origin]:
         variables.clear()
 
 
-def inherited(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def startup_variables(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the variables that a worker is started with, and that its callers must share."""
     return {
         name: value

@@ -29,7 +29,7 @@ from adapter.secrets.policy import is_secret
 from adapter.upstream.loading import import_litellm, set_again, set_command_defaults
 from adapter.worker.child import SERVED, STALE, serve_connection
 from adapter.worker.client import environ, in_memory, socket_name
-from adapter.worker.environment import inherited, recorded
+from adapter.worker.environment import record_variables, startup_variables
 
 __all__ = ["listen", "run_worker", "serve_queries", "start_worker"]
 
@@ -44,12 +44,8 @@ ENTRY = "import adapter.cli.main as cli, adapter.worker.process as p; p.run_work
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python sets ``LC_CTYPE`` to where there is no locale (PEP 538), and sets again."""
 
-_REPLY = b"""HTTP/1.1 200 OK\r
-Content-Type: text/event-stream\r
-\r
-data: {"choices": [{"index": 0, "delta": {"content": "-"}, "finish_reason": "stop"}]}
-
-"""
+_CHUNK = b'{"choices": [{"index": 0, "delta": {"content": "-"}, "finish_reason": "stop"}]}'
+_REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: %b\n\n" % _CHUNK
 
 
 def start_worker(
@@ -62,7 +58,7 @@ def start_worker(
     """
     folder = private_folder()
     path = str(folder / socket_name())
-    early = inherited(environ)
+    early = startup_variables(environ)
     if sys.flags.utf8_mode and early.get(b"LC_CTYPE") in _COERCED:
         del early[b"LC_CTYPE"]
     # no secret: who has set a variable of such a name that LiteLLM's import reads is not served
@@ -93,7 +89,7 @@ def run_worker(main: Callable[[], object]) -> NoReturn:
     """Be the worker that :func:`start_worker` starts; each child runs ``main``, the command's."""
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
-    with recorded(int(variables)) as origin:
+    with record_variables(int(variables)) as origin:
         if not getattr(sys.flags, "safe_path", False):
             del sys.path[0]
         set_command_defaults()
@@ -139,27 +135,27 @@ def serve_queries(
     name, refusal = listener.getsockname(), ""
     place = os.stat(name)
     started, last, queries = time.time(), time.monotonic(), 0
-    ends, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reports, child_side = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that an ended one is gone
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         while _is_at(name, place) and (left := last + idle_seconds - time.monotonic()) > 0:
-            ready, _, _ = select.select([ends, listener], [], [], min(left, LOOK_SECONDS))
-            if ends in ready:
-                ended = ends.recv(1001)
-                if ended[:1] == STALE:
+            ready, _, _ = select.select([reports, listener], [], [], min(left, LOOK_SECONDS))
+            if reports in ready:
+                report = reports.recv(1001)
+                if report[:1] == STALE:
                     break
-                if ended == SERVED:
+                if report == SERVED:
                     queries, last = queries + 1, time.monotonic()
                 else:
-                    refusal = ended[1:].decode(errors="replace")
+                    refusal = report[1:].decode(errors="replace")
                 continue
             with suppress(OSError):  # none comes, or it cannot fork: no memory, too many processes
                 connection, _ = listener.accept()
                 with connection:
                     pid = os.fork()
                     if pid == 0:
-                        _become_child(partial(answer, connection, end), listener, lock)
+                        _become_child(partial(answer, connection, child_side), listener, lock)
                     connection.send(marshal.dumps((pid, started, queries, refusal)))
     finally:
         if _is_at(name, place):
