@@ -1,4 +1,4 @@
-"""A child of the worker: looks whether it may stand for the command, and becomes it."""
+"""A child of the worker: checks that it may run the query of a command, and runs it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from adapter.worker.environment import Origin, installed_files
 __all__ = ["REFUSED", "SERVED", "STALE", "serve_connection"]
 
 SERVED, REFUSED, STALE = b"S", b"R", b"E"
-"""How a child ends: it answered; it did not, for the reason that follows; nor can any other."""
+"""A child's report: it answered; it did not, for the reason that follows; nor will any other."""
 
 HELLO_SECONDS = 10.0
-"""How long a command may take to say what it wants."""
+"""How long a command may take to send its query."""
 
 _RIGHTS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "root", "ns/")
 """How those lines of ``/proc/PID/status`` (``proc_pid_status(5)``) and those links in ``/proc/PID``
@@ -38,11 +38,11 @@ _RIGHTS = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "root", "ns/"
 def serve_connection(
     connection: socket.socket, worker: socket.socket, origin: Origin, main: Callable[[], object]
 ) -> None:
-    """Answer one connection, and tell the ``worker`` how that ended. ``main`` is the command's."""
+    """Answer one connection, and report to the ``worker``. ``main`` is the command's."""
     pid, uid = client.credentials(connection)
     connection.settimeout(HELLO_SECONDS)
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 4, socket.MSG_CMSG_CLOEXEC)
-    if uid != os.getuid() or not descriptors:  # it is told nothing, or asked for no query
+    if uid != os.getuid() or not descriptors:  # not this user's, or one that asks for the state
         return
     end = REFUSED
     try:
@@ -121,7 +121,7 @@ def _ignore_signals(ignored: int) -> None:
 
 
 def _take_over(facts: Mapping[str, Any], streams: Sequence[int]) -> None:
-    """Make this process what the command's is, but for its number and its terminal's session."""
+    """Give this process the streams, variables, arguments and module path of the command's."""
     os.setpgid(0, 0)
     os.closerange(0, 3)
     for number, descriptor in zip(facts["streams"], streams, strict=True):
@@ -155,7 +155,7 @@ def _open_stream(number: int, model: TextIOWrapper) -> TextIOWrapper:
 
 
 def _run(main: Callable[[], object]) -> int:
-    """Run the command to the end, as its own process would end; return its exit code."""
+    """Run the command, and what the interpreter does at its end; return the exit code."""
     code: Any = 0
     try:
         main()

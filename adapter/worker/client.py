@@ -47,7 +47,7 @@ _REASONS = {
     "the worker has ended, or cannot fork": (ConnectionResetError, BrokenPipeError),
     "the worker does not answer": (TimeoutError, BlockingIOError),
 }
-"""What an error of the connection means."""
+"""The meaning of the connection's errors."""
 
 
 class NoWorkerError(Exception):

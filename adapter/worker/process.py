@@ -86,7 +86,7 @@ def start_worker(
 
 
 def run_worker(main: Callable[[], object]) -> NoReturn:
-    """Be the worker that :func:`start_worker` starts; each child runs ``main``, the command's."""
+    """Run as the worker, until it ends; each child runs ``main``, the command's."""
     path, lock, variables, idle_seconds = sys.argv[1:]
     gc.disable()  # an import makes many objects and no garbage
     with record_variables(int(variables)) as origin:
@@ -110,7 +110,7 @@ def run_worker(main: Callable[[], object]) -> NoReturn:
 
 
 def listen(name: str) -> socket.socket:
-    """Return the socket ``name`` in the working directory, which this user alone may ask."""
+    """Return the socket ``name`` in the working directory, which this user alone may connect to."""
     with suppress(FileNotFoundError):
         os.unlink(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -129,8 +129,8 @@ def serve_queries(
 ) -> NoReturn:
     """Fork a child for each connection, until this process is idle for too long or of no use.
 
-    Then it ends, and its children go on. ``lock`` is a descriptor that they do not keep. ``answer``
-    is called in each with the connection, and with one on which it says how it ended.
+    Then it ends, and its children go on. ``lock`` is a descriptor that they do not keep. Each calls
+    ``answer`` with the connection, and with one to this process for its report.
     """
     name, refusal = listener.getsockname(), ""
     place = os.stat(name)
@@ -223,7 +223,7 @@ def _models() -> dict[str, Any]:
 
 
 def _make_query(main: Callable[[], object]) -> None:
-    """Ask a server of this process's own, which streams an answer."""
+    """Send a query to a server in this process, which streams an answer."""
     os.dup2(1, 2)
     listener = socket.create_server(("127.0.0.1", 0))
 
