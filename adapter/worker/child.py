@@ -68,7 +68,7 @@ def serve_connection(
         worker.send(SERVED)
     except NoWorkerError as error:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
-        why = str(error).encode()[:1000]
+        why = str(error).encode(errors="replace")[:1000]
         worker.send(end + why)
         connection.send(b"N" + why)
 

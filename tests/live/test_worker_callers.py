@@ -65,6 +65,11 @@ def test_other_encodings_are_not_served(worker: SmallWorker, name: str) -> None:
     assert found == f"in this process ({name} differs from when the worker started)"
 
 
+def test_a_variable_whose_name_is_not_utf_8_is_told(worker: SmallWorker) -> None:
+    found = worker.ask(env={os.fsdecode(b"LC_\xff"): "x"})
+    assert found == "in this process (LC_? differs from when the worker started)"
+
+
 def test_streams_are_as_the_interpreter_would_make_them(tmp_path: Path) -> None:
     with small_worker(tmp_path, PYTHONIOENCODING="latin-1", PYTHONUNBUFFERED="1") as worker:
         found = worker.ask()
