@@ -54,23 +54,43 @@ def _check(text: str) -> None:
         raise SystemExit(f"a call was not answered: {text!r}")
 
 
+def _is_at_rest(cpu: float) -> bool:
+    """Return whether this process took next to no CPU time since it had taken ``cpu`` seconds."""
+    return time.process_time() - cpu < SETTLE_SECONDS / 5
+
+
+def _settle() -> None:
+    """Wait until LiteLLM's threads have written the log of the calls before."""
+    cpu = -1.0
+    while not _is_at_rest(cpu):
+        cpu = time.process_time()
+        time.sleep(SETTLE_SECONDS)
+
+
+async def _settle_async() -> None:
+    cpu = -1.0
+    while not _is_at_rest(cpu):
+        cpu = time.process_time()
+        await asyncio.sleep(SETTLE_SECONDS)
+
+
 def _once(call: Call) -> dict[str, float]:
     _check(call())
-    time.sleep(SETTLE_SECONDS)
+    _settle()
     cpu, wall = time.process_time(), time.perf_counter()
     _check(call())
     wall = time.perf_counter() - wall
-    time.sleep(SETTLE_SECONDS)
+    _settle()
     return {"wall": wall, "cpu": time.process_time() - cpu}
 
 
 async def _once_async(call: AsyncCall) -> dict[str, float]:
     _check(await call())
-    await asyncio.sleep(SETTLE_SECONDS)
+    await _settle_async()
     cpu, wall = time.process_time(), time.perf_counter()
     _check(await call())
     wall = time.perf_counter() - wall
-    await asyncio.sleep(SETTLE_SECONDS)
+    await _settle_async()
     return {"wall": wall, "cpu": time.process_time() - cpu}
 
 
