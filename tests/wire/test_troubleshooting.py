@@ -14,7 +14,15 @@ import pytest
 from adapter import load_config, translate
 from tests.command import provider, run
 from tests.conftest import ROOT
-from tests.recorder import ANSWER, Recorder, Reply, Request, recording_server, write_certificate
+from tests.recorder import (
+    ANSWER,
+    Recorder,
+    Reply,
+    Request,
+    chat_chunk,
+    recording_server,
+    write_certificate,
+)
 from tests.snippets import blocks_of
 
 PAGE = blocks_of(ROOT / "docs" / "troubleshooting.md")
@@ -171,6 +179,41 @@ def test_verbose_says_who_ran_a_query(server: Recorder, write: Callable[..., Pat
 
     (block,) = shown("The first answer is slow")
     assert re.sub(r"\d+\.\d s", "0.0 s", said) == block.strip()
+
+
+@pytest.mark.parametrize(
+    ("delta", "code", "number"),
+    [({"reasoning_content": "Let me see."}, 7, 0), ({"content": "The answer is"}, 0, 1)],
+)
+def test_too_few_tokens_are_as_shown_and_more_help(
+    delta: dict[str, str], code: int, number: int, server: Recorder, write: Callable[..., Path]
+) -> None:
+    cut = chat_chunk({"role": "assistant", **delta}) + chat_chunk({}, "length")
+    server.script = lambda request: None if "max_tokens" in request.body else Reply(200, cut)
+    write(provider(server.base_url, "vllm", default_model=MODEL))
+
+    ended = run("-m", "vllm", "Hello")
+
+    block = shown("The answer is empty, or ends in the middle")[number]
+    assert told(ended.err, server.origin, "http://localhost:8000") == block.strip()
+    assert ended.code == code
+    assert run("-m", "vllm", "-o", "max_tokens", "4096", "Hello").out == f"{ANSWER}\n"
+
+
+def test_a_prompt_that_is_too_long_is_as_shown_and_a_fallback_helps(
+    server: Recorder, other_server: Recorder, write: Callable[..., Path]
+) -> None:
+    words = "This model's maximum context length is 8192 tokens. However, your messages resulted in"
+    body = {"error": {"message": f"{words} 9000 tokens.", "code": "context_length_exceeded"}}
+    server.script = lambda _: Reply(400, body)
+    tables = provider(server.base_url, "vllm", default_model=MODEL)
+    write(tables + provider(other_server.base_url, "groq", default_model=MODEL))
+
+    failed = run("-m", "vllm", "Hello")
+
+    (block,) = shown("The prompt is too long")
+    assert told(failed.err, server.origin, "http://localhost:8000") == block.strip()
+    assert run("-m", "vllm", "--fallback", "groq", "Hello").out == f"{ANSWER}\n"
 
 
 def test_a_rate_limit_is_as_shown_and_a_fallback_helps(
