@@ -16,7 +16,7 @@ from typing import Any
 
 from adapter.secrets.scrubber import scrub
 from adapter.upstream.limits import RESPONSE_BYTES, limit_body, limit_time
-from adapter.upstream.network import tls, usable_proxies
+from adapter.upstream.network import exempt_this_machine, tls, usable_proxies
 
 __all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
 
@@ -131,6 +131,7 @@ def http_handler(
 
     if isinstance(ssl_verify, str):
         tls(ssl_verify)
+    exempt_this_machine(base_url)
     limit = max_bytes or RESPONSE_BYTES
     with usable_proxies():
         if is_async:

@@ -27,6 +27,7 @@ __all__ = [
     "address_of",
     "connect_advice",
     "contacted_host",
+    "exempt_this_machine",
     "proxy_of",
     "repair_no_proxy",
     "tls",
@@ -106,6 +107,21 @@ def usable_proxies() -> Iterator[None]:
         raise ProxyError(
             f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
         ) from None
+
+
+def exempt_this_machine(base_url: str) -> None:
+    """Add the host of ``base_url`` to ``NO_PROXY`` if it is this machine, and would be proxied.
+
+    A proxy elsewhere gets key and prompt, and cannot reach this machine by that name. LiteLLM's
+    clients (httpx for calls, aiohttp for those of an event loop) have only the variable in common.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    host = address_of(base_url)[0]
+    if is_this_machine(host) and getproxies() and not proxy_bypass(host):
+        value = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        for variable in ("no_proxy", "NO_PROXY"):  # an empty one of small letters hides the other
+            os.environ[variable] = f"{value},{host}" if value else host
 
 
 def repair_no_proxy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,3 +102,32 @@ def test_a_session_of_the_callers_is_used_and_is_not_closed(
 
     assert server.requests[0].headers["x-session"] == "the caller's"
     assert not session.is_closed
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize("others", ["", "elsewhere.example"])
+def test_calls_to_this_machine_go_through_no_proxy(
+    server: Recorder,
+    other_server: Recorder,
+    host: str,
+    others: str,
+    write: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It cannot reach this machine, and would get key and prompt."""
+    port = server.origin.rpartition(":")[2]
+    write(provider(f"http://{host}:{port}/v1", api_key_env="P_KEY", default_model="m"))
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, others)
+    monkeypatch.setenv("HTTP_PROXY", other_server.origin)
+
+    adapter.completion("p", messages=MESSAGES)
+    asyncio.run(adapter.acompletion("p", messages=MESSAGES))
+    adapter.responses(model="p", input="q")
+    adapter.router().completion(model="p", messages=MESSAGES)
+
+    assert not other_server.requests
+    assert [r.key for r in server.requests] == [KEY] * 4
+    write(provider(f"http://of-{port}.test/v1", api_key_env="P_KEY", default_model="m"))
+    adapter.completion("p", messages=MESSAGES)
+    assert len(other_server.requests) == 1
