@@ -21,7 +21,8 @@ from adapter.providers.parallel import map_concurrently, run_within
 from adapter.secrets.secret import Secret
 from adapter.upstream import network
 from adapter.upstream.exceptions import ErrorDetails, error_status, error_words
-from adapter.upstream.limits import ENCODINGS, limit_body
+from adapter.upstream.http import RedirectRefusedError, origin_of, refuse_other_hosts
+from adapter.upstream.limits import ENCODINGS, ResponseTooLargeError, limit_body
 
 if TYPE_CHECKING:
     import httpx
@@ -71,8 +72,8 @@ def models_of(
     """Return the ids of the provider's models in the server's order, asking it now.
 
     All pages of a list are read. ``timeout`` is in seconds, of each wait and of the whole list;
-    ``keyless`` sends no key. A redirect to another scheme, host or port is not followed: it would
-    take the key there. This machine is not asked through a proxy. Raises
+    ``keyless`` sends no key. A redirect to another host is not followed: it would take the key
+    there. This machine is not asked through a proxy. Raises
     :class:`MissingKeyError`, :class:`CertificateError`, :class:`ProxyError`, and
     :class:`ListingError` with the command's exit code for what the server answers.
     """
@@ -86,11 +87,15 @@ def models_of(
 
     def read() -> list[str]:
         headers.update(provider.headers())
-        with _client(provider, headers, timeout) as client:
+        with _client(provider, headers, timeout, target) as client:
             return _all_pages(client, f"{api_base(provider.base_url)}/models", target)
 
     try:
         return run_within(timeout, read)
+    except ResponseTooLargeError:
+        raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes") from None
+    except httpx.TooManyRedirects:
+        raise _malformed(target, f"over {MAX_REDIRECTS} redirects") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         # h11 tells what is no HTTP and what is cut by one class
         if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith("illegal"):
@@ -99,9 +104,19 @@ def models_of(
         raise ListingError(str(failure), failure.exit_code, None) from None
 
 
-def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx.Client:
+def _client(
+    provider: Provider, headers: httpx.Headers, timeout: float, target: Target
+) -> httpx.Client:
     """Return an HTTP client that goes the way of the provider's completions."""
     import httpx
+
+    def check(response: httpx.Response) -> None:
+        try:
+            refuse_other_hosts(response)
+        except RedirectRefusedError:
+            goal = response.url.join(response.headers["location"])
+            raise _redirected(target, response.status_code, str(goal)) from None
+        limit_body(response, MAX_BYTES)
 
     network.repair_no_proxy()
     direct = is_this_machine(network.address_of(provider.base_url)[0])
@@ -114,21 +129,25 @@ def _client(provider: Provider, headers: httpx.Headers, timeout: float) -> httpx
             timeout=timeout,
             verify=verify,
             trust_env=not direct,
-            event_hooks={"response": [lambda response: limit_body(response, MAX_BYTES + 2**20)]},
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            event_hooks={"response": [check]},
         )
 
 
 def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
     """Return the ids of all pages; a page without a new id is the last one."""
     ids: dict[str, None] = {}
-    left = MAX_BYTES
+    size = 0
     page: httpx.URL | str | None = url
     while page is not None:
-        response, body = _get(client, page, left, target)
-        left -= len(body)
+        response = client.get(page)
+        size += len(response.content)
+        if size > MAX_BYTES:
+            raise ResponseTooLargeError(MAX_BYTES)
         data = None
         with suppress(ValueError, RecursionError):
-            data = json.loads(body)
+            data = json.loads(response.content)
         _check_error(data, response.status_code, target)
         page_ids = _ids_in(data)
         if page_ids is None:
@@ -138,34 +157,6 @@ def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
         ids.update(dict.fromkeys(page_ids))
         page = None if is_last else _next_page(response, data)
     return list(ids)
-
-
-def _get(
-    client: httpx.Client, url: httpx.URL | str, most: int, target: Target
-) -> tuple[httpx.Response, bytes]:
-    """Return the reply to a GET request, and its body of at most ``most`` bytes."""
-    request = client.build_request("GET", url)
-    for _ in range(MAX_REDIRECTS):
-        response = client.send(request, stream=True)
-        try:
-            following = response.next_request
-            if following is None:
-                body = bytearray()
-                for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > most:
-                        raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes")
-                return response, bytes(body)
-        finally:
-            response.close()
-        if _origin(following.url) != _origin(request.url):
-            raise _redirected(target, response.status_code, str(following.url))
-        request = following
-    raise _failure(target, response.status_code, f"over {MAX_REDIRECTS} redirects")
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 def _malformed(
@@ -220,7 +211,7 @@ def _next_page(response: httpx.Response, data: Any) -> httpx.URL | None:
     url = response.url
     if link := response.links.get("next", {}).get("url"):
         following = url.join(link)
-        return following if _origin(following) == _origin(url) else None
+        return following if origin_of(following) == origin_of(url) else None
     if not isinstance(data, dict):
         return None
     for field, parameter in PAGE_TOKENS.items():

@@ -18,7 +18,16 @@ from adapter.secrets.scrubber import scrub
 from adapter.upstream.limits import RESPONSE_BYTES, limit_body, limit_time
 from adapter.upstream.network import exempt_this_machine, tls, usable_proxies
 
-__all__ = ["RedirectRefusedError", "Scope", "close_ended", "guard_client", "http_handler", "scope"]
+__all__ = [
+    "RedirectRefusedError",
+    "Scope",
+    "close_ended",
+    "guard_client",
+    "http_handler",
+    "origin_of",
+    "refuse_other_hosts",
+    "scope",
+]
 
 MOST_CLIENTS = 1000
 """How many clients a scope keeps; then all are forgotten, and closed once no call uses them."""
@@ -169,7 +178,7 @@ def _guard_own(client: Any, limit: int) -> None:
     """Refuse redirects to another host, and limit what servers may send to an httpx client."""
 
     def check(response: Any) -> None:
-        _refuse_other_hosts(response)
+        refuse_other_hosts(response)
         limit_body(response, limit)
 
     async def check_async(response: Any) -> None:
@@ -186,18 +195,19 @@ def guard_client(client: Any, base_url: str) -> None:
     """
     import httpx
 
-    _guarded_origins.add(_origin(httpx.URL(base_url)))
+    _guarded_origins.add(origin_of(httpx.URL(base_url)))
     hook = _refuse_calls_async if hasattr(client, "aclose") else _refuse_calls
     hooks = client.event_hooks
     if hook not in hooks.get("response", ()):
         client.event_hooks = {**hooks, "response": [*hooks.get("response", ()), hook]}
 
 
-def _origin(url: Any) -> Origin:
+def origin_of(url: Any) -> Origin:
+    """Return scheme, host and port of an httpx URL."""
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _refuse_other_hosts(response: Any) -> None:
+def refuse_other_hosts(response: Any) -> None:
     """Raise :class:`RedirectRefusedError` for a redirect to another host; an httpx response hook.
 
     To the same scheme, host and port a redirect is followed, and from http to https on one host.
@@ -209,17 +219,17 @@ def _refuse_other_hosts(response: Any) -> None:
         target = url.join(response.headers["location"])
     except Exception:  # noqa: BLE001 - no URL: httpx says so itself, next
         return
-    began, goes = _origin(url), _origin(target)
+    began, goes = origin_of(url), origin_of(target)
     upgraded = (began, goes) == (("http", began[1], 80), ("https", began[1], 443))
     if began != goes and not upgraded:
         raise RedirectRefusedError(f"a redirect to {target.host} is not followed")
 
 
 def _refuse_calls(response: Any) -> None:
-    """Apply :func:`_refuse_other_hosts` to calls of ours that go through the caller's client."""
+    """Apply :func:`refuse_other_hosts` to calls of ours that go through the caller's client."""
     request = response.request
-    if _origin(request.url) in _guarded_origins and _is_call(request):
-        _refuse_other_hosts(response)
+    if origin_of(request.url) in _guarded_origins and _is_call(request):
+        refuse_other_hosts(response)
 
 
 async def _refuse_calls_async(response: Any) -> None:
