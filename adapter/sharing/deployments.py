@@ -97,6 +97,7 @@ def rank(deployment: Deployment) -> float:
     return inf if deployment.order is None else deployment.order
 
 
+@dataclass(repr=False)
 class Entry:
     """One entry on its way to a :class:`Deployment`.
 
@@ -106,23 +107,17 @@ class Entry:
     :class:`RefusedError` where it cannot be said what the entry calls.
     """
 
-    def __init__(
-        self,
-        entry: Any,
-        credentials: Mapping[str, Mapping[str, Any]],
-        environ: Mapping[str, str],
-        later: Mapping[str, str],
-        compatible: bool,
-    ) -> None:
-        if not isinstance(entry, Mapping):
+    entry: Any
+    credentials: Mapping[str, Mapping[str, Any]]
+    environ: Mapping[str, str]
+    later: Mapping[str, str]
+    compatible: bool
+    _notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.entry, Mapping):
             raise RefusedError("the entry is not a mapping; LiteLLM does not start with it")
-        self._entry = entry
-        self._credentials = credentials
-        self._environ = environ
-        self._later = later
-        self._compatible = compatible
-        self._notes: list[str] = []
-        name = entry.get("model_name")
+        name = self.entry.get("model_name")
         if (variable := referenced_variable(name)) is not None:
             name = self._resolved("model_name", variable)
         if not isinstance(name, str) or not name:
@@ -136,7 +131,7 @@ class Entry:
         params, name = self._params, self._name
         prefix, model = self._split_model()
         row = self._row(prefix, model)
-        info = self._entry.get("model_info")
+        info = self.entry.get("model_info")
         info = info if isinstance(info, Mapping) else {}
         base_url = self._base_url(row)
         model = self._model_id(row, model)
@@ -170,15 +165,15 @@ class Entry:
 
     def _completed(self) -> dict[str, Any]:
         """Return the parameters as LiteLLM completes them before it uses them."""
-        written = self._entry.get("litellm_params")
+        written = self.entry.get("litellm_params")
         if not isinstance(written, Mapping) or not written.get("model"):
             what = "litellm_params.model is missing; LiteLLM does not start with such an entry"
             raise RefusedError(what)
         params = {str(key): value for key, value in written.items()}
         for limit in ("rpm", "tpm"):  # Router._create_deployment moves them
-            if self._entry.get(limit) is not None:
-                params.setdefault(limit, self._entry[limit])
-        credentials = self._credentials
+            if self.entry.get(limit) is not None:
+                params.setdefault(limit, self.entry[limit])
+        credentials = self.credentials
         credential = params.get("litellm_credential_name")
         if isinstance(credential, str):
             if credential not in credentials:
@@ -196,7 +191,7 @@ class Entry:
         """Return the value a reference has now: our files say URLs and models, not variables."""
         if not is_variable(variable):
             raise RefusedError(f"{what}: {_NO_VARIABLE}")
-        value = self._environ.get(variable, "").strip()
+        value = self.environ.get(variable, "").strip()
         if not value:
             raise RefusedError(f"{what} is ${variable}, which is not set: set it and import again")
         self._notes.append(f"its {what} is the value that ${variable} has now")
@@ -237,7 +232,7 @@ class Entry:
         conventional = default_variable(self._name.partition("/")[0])
         if not is_variable(variable) and variable != conventional:
             raise RefusedError(f"api_key: {_NO_VARIABLE}")  # it may be a key, pasted there
-        if variable in self._later and variable not in self._environ:
+        if variable in self.later and variable not in self.environ:
             before = "before environment_variables sets it"
             self._notes.append(f"LiteLLM resolves os.environ/{variable} {before}")
         return variable
@@ -249,7 +244,7 @@ class Entry:
             if main == "OPENAI_API_KEY":
                 self._notes.append("no key: LiteLLM would have sent $OPENAI_API_KEY there")
             return None
-        variable = next((n for n in row.keys if main and self._later.get(n)), None)
+        variable = next((n for n in row.keys if main and self.later.get(n)), None)
         return variable or (None if row.key_optional else main)
 
     # ---- the model string
@@ -310,7 +305,7 @@ class Entry:
         row = COMPATIBLE_BASES.get(prefix)
         if row is None:
             raise RefusedError(why)
-        if not self._compatible:
+        if not self.compatible:
             base = row.base_url or f"its api_base{row.path or row.suffix}"
             refusal = RefusedError(f"{why}; --compatible takes it by {base}")
             refusal.compatible = True
@@ -338,9 +333,9 @@ class Entry:
     # ---- the base
 
     def _base_url(self, row: OpenAICompatible) -> str:
-        base, later = self._base, self._later
+        base, later = self._base, self.later
         if (variable := referenced_variable(base)) is not None:
-            unset = not self._environ.get(variable, "").strip()
+            unset = not self.environ.get(variable, "").strip()
             if unset and row.base_url and row.prefix not in OWN_HOST_ONLY:
                 what = f"its api_base is ${variable}, which is not set: LiteLLM's own base for"
                 self._notes.append(f"{what} {row.prefix} stands in its place")

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from itertools import count
 from pathlib import Path
@@ -142,16 +142,18 @@ def export(
     return Export("\n".join(lines) + "\n", tuple(dict.fromkeys(exporter.notes)))
 
 
+@dataclass(repr=False)
 class _Exporter:
     """Writes providers and settings; each secret that is not written has a variable of its own."""
 
-    def __init__(self, config: Config, include_secrets: bool, reference_all: bool) -> None:
-        self.notes: list[str] = []
-        self._config = config
-        self._include_secrets = include_secrets
-        self._reference_all = reference_all
-        named = [p.key_variable for p in config.providers if not p.api_key]
-        self._secrets: dict[str, object] = dict.fromkeys((*named, *config.references()))
+    config: Config
+    include_secrets: bool
+    reference_all: bool
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        named = [p.key_variable for p in self.config.providers if not p.api_key]
+        self._secrets: dict[str, object] = dict.fromkeys((*named, *self.config.references()))
 
     def provider(
         self, provider: Provider, models: Iterable[str], able: Mapping[str, Mapping[str, Any]]
@@ -210,7 +212,7 @@ class _Exporter:
         variable = provider.key_variable
         note = f"the key of provider {provider.name!r}"
         if provider.api_key:
-            if self._include_secrets:
+            if self.include_secrets:
                 return str(provider.api_key)
             wanted = exportable_name(default_variable(provider.name))
             variable = self._variable(wanted, provider.api_key)
@@ -220,11 +222,11 @@ class _Exporter:
             source = f"{provider.key_source}, which LiteLLM does not read"
             self.notes.append(f"set {variable}: {note} is {source}")
         elif (
-            self._reference_all
+            self.reference_all
             or provider.api_key_env
             or lookup(variable, None, provider.env) is not None
         ):
-            self._note_unset(variable, "default-key" if self._reference_all else "")
+            self._note_unset(variable, "default-key" if self.reference_all else "")
         else:
             return PLACEHOLDER_KEY
         return reference_to(variable)
@@ -241,7 +243,7 @@ class _Exporter:
 
     def _note_unset(self, variable: str, placeholder: str = "") -> None:
         """Note where LiteLLM, which reads plain variables only, would not find a key."""
-        value = self._config.getenv(variable)
+        value = self.config.getenv(variable)
         if value is not None and os.environ.get(variable, "").strip() == value:
             return
         why = f"LiteLLM reads neither GPTME_{variable} nor [env]" if value else "it is not set"
@@ -265,7 +267,7 @@ class _Exporter:
             self.notes.append(f"set {variable}: {'.'.join(at)} was not written")
             return reference_to(variable)
 
-        return value if self._include_secrets else map_leaves(name, value, path)
+        return value if self.include_secrets else map_leaves(name, value, path)
 
 
 def _dump(value: Any) -> list[str]:
