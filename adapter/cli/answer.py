@@ -84,9 +84,9 @@ def _check(options: Options) -> dict[str, Any] | None:
     forms = {"json": options.as_json, "extract": options.extract, "render": options.render}
     asked = [f"--{name}" for name, is_asked in forms.items() if is_asked]
     source = options.schema_multi if options.schema is None else options.schema
-    if source is not None and asked != ["--json"]:
+    if len(asked) == 1 and source is not None and asked != ["--json"]:
         asked.insert(0, "--schema")  # the answer is JSON then: no code block, and no Markdown
-    if options.schema is not None and options.schema_multi is not None:
+    elif len(asked) < 2 and options.schema is not None and options.schema_multi is not None:
         asked = ["--schema", "--schema-multi"]
     if len(asked) > 1:
         raise click.UsageError(f"{asked[0]} and {asked[1]} exclude each other")
