@@ -17,10 +17,9 @@ from unittest import mock
 from adapter import embedded
 from adapter.call.resolution import resolve
 from adapter.cli.main import run
-from adapter.config.files import MAX_INTEGER_BITS, MAX_VALUES
+from adapter.config.files import MAX_INTEGER_BITS, MAX_VALUES, OUR_TABLES
 from adapter.config.loading import Config, expire_looks, load_config
 from adapter.config.provider import Provider
-from adapter.config.rules import OUR_TABLES
 from adapter.errors import AdapterError, ConfigError, Problem
 from adapter.gateway import lifecycle as gateway
 from adapter.gateway import settings as gateway_settings

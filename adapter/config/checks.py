@@ -1,7 +1,8 @@
 """Check a configuration: every problem and warning, with its fix.
 
-:func:`check_document` has the rules about one file, :func:`check_merged` those about all of them
-together. Each problem names file, line, provider, field and fix, and shows no key.
+:data:`RULES` is one table of what each value must be. :func:`check_document` has the rules about
+one file, :func:`check_merged` those about all of them together. Each problem names file, line,
+provider, field and fix, and shows no key.
 """
 
 from __future__ import annotations
@@ -9,29 +10,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapter._files import write_access
 from adapter._tables import merge
 from adapter._text import did_you_mean
-from adapter.config.files import OURS, PROVIDERS, Document
+from adapter.config.files import OUR_TABLES, OURS, PROVIDERS, Document
 from adapter.config.provider import FIELDS, base_url_fault, is_private_host, name_fault
-from adapter.config.rules import NAMES, RULES, matches
 from adapter.errors import Problem
 from adapter.keys.precedence import default_variable, sources_in
 from adapter.keys.sources import KEY_SETTINGS
 from adapter.secrets.references import is_variable, referenced_variable, variable_of
 
-__all__ = [
-    "KEY_PREFIX",
-    "RESERVED",
-    "Entry",
-    "check_document",
-    "check_merged",
-]
+__all__ = ["KEY_PREFIX", "RESERVED", "Entry", "check_document", "check_merged"]
 
 RESERVED = {
     "model": "default_model",
@@ -55,21 +49,115 @@ EXAMPLE = 'e.g. [[providers]] name = "groq", base_url = "https://api.groq.com/op
 _BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+class Kind(NamedTuple):
+    """What a value may be, in words, and whether one is that."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+_TABLE = Kind("a table", lambda v: isinstance(v, dict))
+_TEXT = Kind("a string", lambda v: isinstance(v, str))
+_SCALAR = Kind("a string to be used", lambda v: isinstance(v, str | int | float))
+_SWITCH = Kind("true or false", lambda v: isinstance(v, bool))
+_AMOUNT = Kind("a number above 0", lambda v: _is_number(v) and v > 0)
+_BYTES = Kind("a whole number above 0", lambda v: _is_number(v) and isinstance(v, int) and v > 0)
+_PATH = Kind(
+    "an absolute path", lambda v: isinstance(v, str) and os.path.isabs(os.path.expanduser(v))
+)
+_COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bool(v.strip())))
+_ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
+_MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
+_NOTHING = Kind("left out: it has no effect", lambda v: False)
+_CLIENT = Kind('"openai" or "hosted_vllm"', lambda v: v in ("openai", "hosted_vllm"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+class Rule(NamedTuple):
+    """Of which kind the value at ``path`` must be, where there is one; ``*`` is any name.
+
+    In ``fix``, ``{path}`` and ``{name}`` are the whole path and its last name.
+    """
+
+    path: str
+    kind: Kind
+    fix: str
+    warning: bool = False
+
+
+_ALIASES = "plugin.litellm.router_settings.model_group_alias"
+_GATEWAY = "plugin.litellm.gateway"
+_PARAMS = "plugin.litellm.providers.*"
+
+RULES = (
+    Rule("env", _TABLE, 'write [env] and NAME = "value" under it'),
+    Rule("env.*", _SCALAR, 'write {name} = "value"', warning=True),  # gptme takes the table
+    Rule("models", _TABLE, 'write [models] and default = "provider/model" under it'),
+    Rule("models.default", _TEXT, 'write default = "provider/model"'),
+    Rule("plugin", _TABLE, "write [plugin.litellm]"),
+    Rule("plugin.litellm", _TABLE, "write [plugin.litellm]"),
+    *(Rule(f"plugin.litellm.{table}", _TABLE, "write [{path}]") for table in OUR_TABLES),
+    Rule(_ALIASES, _TABLE, "write [{path}]"),
+    Rule("plugin.litellm.models.*", _TABLE, "write [{path}]"),
+    Rule("plugin.litellm.models.*.mode", _TEXT, 'write mode = "chat", or the like'),
+    Rule("plugin.litellm.worker.mode", _MODE, 'write mode = "auto", "on" or "off"'),
+    Rule("plugin.litellm.worker.idle_minutes", _AMOUNT, "write minutes, like idle_minutes = 10"),
+    Rule(f"{_GATEWAY}.routes", _ROUTES, 'write routes = "all", or ["/v1/files"]'),
+    Rule(f"{_GATEWAY}.max_request_bytes", _BYTES, "write it like max_request_bytes = 67108864"),
+    Rule(_PARAMS, _TABLE, "write [{path}]"),
+    Rule(f"{_PARAMS}.max_response_bytes", _BYTES, "write it like max_response_bytes = 268435456"),
+    Rule(f"{_PARAMS}.extra_headers", _TABLE, 'write extra_headers = { NAME = "$VAR" }'),
+    Rule(f"{_PARAMS}.extra_headers.*", _TEXT, 'write {name} = "..."'),
+    Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
+    Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
+    Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
+    Rule(f"{_PARAMS}.stream", _NOTHING, "say it with each call (--no-stream)", warning=True),
+    Rule(f"{_PARAMS}.extra_query", _TABLE, 'write extra_query = { NAME = "value" }'),
+    # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
+    Rule(f"{_PARAMS}.custom_llm_provider", _CLIENT, 'use "hosted_vllm", or leave it out'),
+)
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "plugin.litellm": OUR_TABLES,
+    "plugin.litellm.worker": ("mode", "idle_minutes"),
+    "plugin.litellm.gateway": ("routes", "max_request_bytes"),
+}
+"""Table -> the names that it may hold; another one has no effect."""
+
+
+def _matches(
+    value: Any, pattern: Sequence[str], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each path in ``value`` that ``pattern`` fits, with what stands there."""
+    if not pattern:
+        yield path, value
+    elif isinstance(value, dict):
+        for name in value if pattern[0] == "*" else {pattern[0]} & value.keys():
+            yield from _matches(value[name], pattern[1:], (*path, name))
+
+
 def check_document(document: Document) -> Iterator[Problem]:
     """Yield what is wrong in one file taken by itself."""
     for rule in RULES:
-        for path, value in matches(document.data, rule.path.split(".")):
+        for path, value in _matches(document.data, rule.path.split(".")):
             if not rule.kind.fits(value):
                 shown = _dotted(path)
                 fix = rule.fix.replace("{path}", shown).replace("{name}", path[-1])
                 message = f"{shown} must be {rule.kind.words}"
                 yield _problem(document, path, message, fix, rule.warning)
     for table, names in NAMES.items():
-        for path, _ in matches(document.data, [*table.split("."), "*"]):
+        for path, _ in _matches(document.data, [*table.split("."), "*"]):
             if path[-1] not in names:
                 message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
                 yield _problem(document, path, message, f"known are {', '.join(names)}", True)
-    for path, params in matches(document.data, [*PROVIDERS, "*"]):
+    for path, params in _matches(document.data, [*PROVIDERS, "*"]):
         if isinstance(params, dict):
             yield from _check_params(document, path, params)
             if "api_key_cmd" in params and (fault := write_access(document.path)):
@@ -276,7 +364,7 @@ def _check_names(document: Document, entries: Mapping[str, Entry]) -> Iterator[P
     wrong = [
         path
         for table in fixes
-        for path, _ in matches(document.data, [*OURS, table, "*"])
+        for path, _ in _matches(document.data, [*OURS, table, "*"])
         if _provider_of(path) not in entries
     ]
     few = len(entries) * len(wrong) <= MOST_COMPARED

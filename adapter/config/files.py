@@ -26,8 +26,10 @@ __all__ = [
     "FILE_NAMES",
     "MAX_INTEGER_BITS",
     "OURS",
+    "OUR_TABLES",
     "PROVIDERS",
     "SECRETS_FILE",
+    "SECTIONS",
     "Document",
     "config_paths",
     "documents",
@@ -42,6 +44,12 @@ __all__ = [
 OURS = ("plugin", "litellm")
 PROVIDERS = (*OURS, "providers")
 """The tables of what is ours, which gptme leaves alone."""
+
+SECTIONS = ("router_settings", "litellm_settings", "general_settings")
+"""LiteLLM's own section names, passed through from ``[plugin.litellm]``."""
+
+OUR_TABLES = ("providers", "models", *SECTIONS, "worker", "gateway")
+"""The tables ``[plugin.litellm]`` may hold."""
 
 SECRETS_FILE = "config.local.toml"
 

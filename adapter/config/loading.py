@@ -16,9 +16,8 @@ from typing import Any
 from adapter._locks import ForkSafeLock
 from adapter._tables import leaves, merge, value_at
 from adapter.config.checks import Entry, check_document, check_merged
-from adapter.config.files import OURS, PROVIDERS, Document, config_paths, read_document
+from adapter.config.files import OUR_TABLES, OURS, PROVIDERS, Document, config_paths, read_document
 from adapter.config.provider import FIELDS, Provider
-from adapter.config.rules import OUR_TABLES
 from adapter.errors import ConfigError, Problem, UnknownProviderError
 from adapter.keys.precedence import lookup
 from adapter.secrets.references import is_variable, referenced_variable

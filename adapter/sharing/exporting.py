@@ -23,9 +23,9 @@ from adapter._tables import map_leaves
 from adapter._text import printable
 from adapter.call.router_settings import RefusedSetting, refused_settings
 from adapter.call.translation import MAX_BYTES, OWN_ATTEMPTS, deployments, params_for
+from adapter.config.files import SECTIONS
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.config.rules import SECTIONS
 from adapter.keys.precedence import (
     PLACEHOLDER_KEY,
     default_variable,

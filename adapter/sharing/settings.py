@@ -9,8 +9,7 @@ from math import isfinite
 from typing import Any
 
 from adapter.call.router_settings import refused_settings
-from adapter.config.files import MAX_INTEGER_BITS
-from adapter.config.rules import SECTIONS
+from adapter.config.files import MAX_INTEGER_BITS, SECTIONS
 from adapter.secrets.policy import has_secret
 from adapter.secrets.references import referenced_variable
 from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapter.config.files import OUR_TABLES
 from adapter.config.provider import FIELDS
-from adapter.config.rules import OUR_TABLES
 from adapter.editing.edits import remove_provider, set_provider
 from adapter.editing.toml_text import changed
 from tests.fuzzing import (

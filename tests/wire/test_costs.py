@@ -97,7 +97,6 @@ READING = {
         "adapter.config.checks",
         "adapter.config.files",
         "adapter.config.loading",
-        "adapter.config.rules",
     ),
     *("adapter.config.provider", "adapter.keys.precedence", "adapter.keys.sources"),
     *("adapter.secrets.policy", "adapter.secrets.references", "adapter.secrets.scrubber"),

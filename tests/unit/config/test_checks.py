@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import Config, ConfigError, Problem, load_config
-from adapter.config.rules import OUR_TABLES
+from adapter.config.files import OUR_TABLES
 from adapter.keys.sources import KEY_SETTINGS
 
 Write = Callable[..., Path]

@@ -24,9 +24,8 @@ from adapter.call.drop_ins import FUNCTIONS
 from adapter.cli.main import cli
 from adapter.config import rules
 from adapter.config.checks import RESERVED
-from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES, SECTIONS
 from adapter.config.provider import FIELDS
-from adapter.config.rules import SECTIONS
 from adapter.errors import ExitCode
 from adapter.keys.sources import COMMAND_SECONDS, KEY_SETTINGS
 from tests.conftest import ROOT
