@@ -22,8 +22,7 @@ import adapter
 from adapter import load_config
 from adapter.call.drop_ins import FUNCTIONS
 from adapter.cli.main import cli
-from adapter.config import rules
-from adapter.config.checks import RESERVED
+from adapter.config.checks import RESERVED, RULES
 from adapter.config.files import FILE_NAMES, MAX_BYTES, MAX_DEPTH, MAX_VALUES, SECTIONS
 from adapter.config.provider import FIELDS
 from adapter.errors import ExitCode
@@ -200,7 +199,7 @@ def test_the_errors_page_leaves_no_problem_out() -> None:
     assert len(wanted) > 25
     assert len(wanted - ran) <= 1, sorted(wanted - ran)
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
-    for rule in rules.RULES:
+    for rule in RULES:
         path = re.escape(rule.path).replace(r"\*", r"[^ `]+")
         assert re.search(f"`(warning: )?{path} must be {re.escape(rule.kind.words)}`", page), rule
 
