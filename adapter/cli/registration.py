@@ -227,14 +227,13 @@ def discover_servers(dry_run: bool) -> None:
         click.echo(f"no model server of this machine answers on its usual port{besides}", err=True)
         return
     names_in_use = {provider.name for provider in config.providers}
-    for server in servers:
-        models = ", ".join(server.models[:3]) + (", ..." if len(server.models) > 3 else "")
-        click.echo(printable(f"{server.name}: {server.base_url} ({models or 'no models'})"))
+    for server, models in servers:
+        shown = ", ".join(models[:3]) + (", ..." if len(models) > 3 else "")
+        click.echo(printable(f"{server.name}: {server.base_url} ({shown or 'no models'})"))
         names = (f"{server.name}-{n}" if n > 1 else server.name for n in count(1))
         name = next(n for n in names if n not in names_in_use)
         names_in_use.add(name)
-        model = server.models[0] if server.models else None
-        new = Provider(name, server.base_url, default_model=model)
+        new = replace(server, name=name, default_model=models[0] if models else None)
         why = "" if name == server.name else f" (the name {server.name} is taken)"
         if dry_run or not on_terminal():
             words = ["adapter", "providers", "add", name, "--base-url", server.base_url]

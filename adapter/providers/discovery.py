@@ -6,9 +6,9 @@ httpx sends the requests, as LiteLLM's do, and is imported when one is sent: it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from adapter.call.failures import explain, explain_details, where
 from adapter.call.translation import Target, api_base
@@ -27,7 +27,7 @@ from adapter.upstream.limits import ENCODINGS, ResponseTooLargeError, limit_body
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ListingError", "LocalServer", "discover", "find_local", "models_of"]
+__all__ = ["ListingError", "discover", "find_local", "models_of"]
 
 TIMEOUT_SECONDS = 10.0
 
@@ -56,14 +56,6 @@ class ListingError(AdapterError):
         self.status = status
         self.is_json = is_json
         super().__init__(message)
-
-
-class LocalServer(NamedTuple):
-    """A server that answers on this machine, with the ids of its models."""
-
-    name: str
-    base_url: str
-    models: list[str]
 
 
 def models_of(
@@ -247,22 +239,20 @@ def discover(
     return models, errors
 
 
-def find_local(config: Config, ports: Mapping[str, int] | None = None) -> Iterator[LocalServer]:
-    """Yield the servers that answer on their usual loopback ports and are not configured yet.
+def find_local(config: Config) -> Iterator[tuple[Provider, list[str]]]:
+    """Yield the servers that answer on their usual loopback ports, with their models.
 
-    All are asked at once, for a second at most, and none is sent a key. ``ports`` stand in for the
-    usual ones.
+    All are asked at once, for a second at most, and none is sent a key. What is configured already
+    is left out.
     """
     candidates: dict[str, Provider] = {}
-    for name in LOCAL if ports is None else [name for name in LOCAL if name in ports]:
-        base_url = PRESETS[name].base_url if ports is None else f"http://localhost:{ports[name]}/v1"
-        if base_url not in {p.base_url for p in candidates.values()}:
-            candidates[name] = Provider(name, base_url)
+    for name in LOCAL:  # of two with one port the first counts
+        candidates.setdefault(PRESETS[name].base_url, PRESETS[name])
     configured = {_server(p.base_url) for p in config.providers}
     replies, _ = discover(candidates.values(), timeout=1.0, keyless=True)
-    for name, models in replies.items():
-        if _server(candidates[name].base_url) not in configured:
-            yield LocalServer(name, candidates[name].base_url, models)
+    for server in candidates.values():
+        if server.name in replies and _server(server.base_url) not in configured:
+            yield server, replies[server.name]
 
 
 def _server(base_url: str) -> tuple[str, int]:

@@ -445,38 +445,48 @@ def test_remove_of_nobody(write: Write) -> None:
 # ---- discover
 
 
-def test_servers_on_this_machine(server: Recorder) -> None:
+@pytest.fixture
+def port(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The port on which ``server`` is found as Ollama; all other usual ones are closed."""
     port = int(server.origin.rpartition(":")[2])
-    (found,) = find_local(Config(), {"ollama": port, "vllm": 1})
-    assert found == ("ollama", f"http://localhost:{port}/v1", ["m"])
+    for name in LOCAL:
+        base_url = f"http://localhost:{port if name == 'ollama' else 1}/v1"
+        monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], base_url=base_url))
+    return port
+
+
+def names_of_local(config: Config) -> list[str]:
+    return [provider.name for provider, _ in find_local(config)]
+
+
+def test_servers_on_this_machine(server: Recorder, port: int) -> None:
+    ((found, models),) = find_local(Config())
+    assert (found.name, found.base_url) == ("ollama", f"http://localhost:{port}/v1")
+    assert models == ["m"]
     assert "authorization" not in server.only.headers
 
 
-def test_servers_that_are_configured_are_not_offered(server: Recorder, write: Write) -> None:
-    port = int(server.origin.rpartition(":")[2])
+def test_servers_that_are_configured_are_not_offered(write: Write, port: int) -> None:
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://127.0.0.1:{port}/v1/"\n')
-    assert list(find_local(load_config(), {"ollama": port})) == []
+    assert names_of_local(load_config()) == []
 
 
 @pytest.mark.parametrize("host", ["LOCALHOST", "[::1]", "127.0.0.1", "127.1.2.3", "a.localhost"])
-def test_this_machine_has_many_names(server: Recorder, write: Write, host: str) -> None:
-    port = int(server.origin.rpartition(":")[2])
+def test_this_machine_has_many_names(write: Write, port: int, host: str) -> None:
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:{port}/v1"\n')
-    assert list(find_local(load_config(), {"ollama": port})) == []
+    assert names_of_local(load_config()) == []
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://{host}:1/v1"\n')
-    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+    assert names_of_local(load_config()) == ["ollama"]
     write(f'[[providers]]\nname = "mine"\nbase_url = "http://elsewhere:{port}/v1"\n')
-    assert [f.name for f in find_local(load_config(), {"ollama": port})] == ["ollama"]
+    assert names_of_local(load_config()) == ["ollama"]
 
 
-def test_a_proxy_is_not_asked_for_this_machine(
-    server: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("port")
+def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "")
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    port = int(server.origin.rpartition(":")[2])
-    assert [f.name for f in find_local(Config(), {"ollama": port})] == ["ollama"]
+    assert names_of_local(Config()) == ["ollama"]
 
 
 def test_what_discover_prints_can_be_pasted(
