@@ -206,7 +206,7 @@ def _first_error(output: list[str]) -> str:
     """Return llama.cpp's first error (``0.00.047.224 E srv  load_model: text``), else the end."""
     errors = (re.match(r"[\d.]+ E (?:\w+ +)?\S+: (.+)", line) for line in output)
     first = next((error[1] for error in errors if error), None)
-    return printable(first or next(filter(None, reversed(output)), "it ended without a word"))
+    return printable(first or next(filter(None, reversed(output)), "it ended without a message"))
 
 
 def _end(process: Popen[bytes]) -> None:

@@ -7,7 +7,7 @@
     ├── MissingModelError        exit 2   no model was named and none could be chosen
     ├── EmbeddedError            exit 2   the embedded model is not installed or does not load
     ├── GatewayError             exit 2   a gateway or the worker cannot start, or cannot be used
-    ├── MissingKeyError          exit 3   a provider names a key variable that is not set
+    ├── MissingKeyError          exit 3   the source of a provider's key gives no key
     └── UnknownProviderError     exit 4   a provider was asked for by a name nobody configured
 
 LiteLLM's own exceptions are not part of the tree: they reach the caller unchanged in type.
@@ -67,11 +67,11 @@ class ExitCode(IntEnum):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong in a configuration file, and how to put it right.
+    """One thing that is wrong in a configuration file, and how to fix it.
 
-    ``line`` is counted from 1 and ``None`` where the file has no line to point at. A
-    ``warning`` is reported but never stops anything. As text it begins with ``warning: ``, so
-    that it can be told from an error in the same list; formatted, it has no such label.
+    ``line`` is counted from 1, and ``None`` if there is no line to point at. A ``warning`` is
+    reported, but does not stop anything. As text it begins with ``warning: ``, which tells it from
+    an error in the same list.
     """
 
     path: str
@@ -90,13 +90,13 @@ class Problem(NamedTuple):
 
 
 class AdapterError(Exception):
-    """Base of every error this package raises; ``exit_code`` is what the command exits with."""
+    """Base of every error that this package raises. ``exit_code`` is the command's exit code."""
 
     exit_code: int = ExitCode.ERROR
 
 
 class ConfigError(AdapterError):
-    """The configuration cannot be used. ``problems`` holds all of them, not only the first."""
+    """The configuration cannot be used. ``problems`` has every problem, not only the first."""
 
     exit_code: int = ExitCode.USAGE
 
@@ -108,7 +108,7 @@ class ConfigError(AdapterError):
 
 
 class MissingModelError(AdapterError):
-    """No model was named and none could be chosen; the message shows how to choose one."""
+    """No model was named, and there is no default. The message says how to set one."""
 
     exit_code = ExitCode.USAGE
 
@@ -130,7 +130,7 @@ class GatewayError(AdapterError):
 
 
 class MissingKeyError(AdapterError):
-    """A provider's ``api_key_env`` names a variable that is unset or empty."""
+    """The configured source of a provider's key gives none, such as a variable that is not set."""
 
     exit_code = ExitCode.AUTHENTICATION
 
@@ -146,7 +146,7 @@ class MissingKeyError(AdapterError):
 
 
 class UnknownProviderError(AdapterError):
-    """No provider of that name is configured; the message names the nearest, or how to add it."""
+    """No provider of that name is configured. The message names a similar one, or how to add it."""
 
     exit_code = ExitCode.NOT_FOUND
 

@@ -60,7 +60,7 @@ def configuration(folder: Path) -> str:
         found = list(unreadable(folder)) if heading == "A file" else []
         found += [problem for content in contents for problem in problems(content, folder)]
         rows = {code(("warning: " if p.warning else "") + p.message): code(p.fix) for p in found}
-        parts.append(f"### {heading}\n\n" + table(("said", "fix"), rows.items()))
+        parts.append(f"### {heading}\n\n" + table(("message", "fix"), rows.items()))
     return "\n\n".join(parts)
 
 
@@ -69,7 +69,7 @@ def exceptions() -> str:
     classes = [getattr(errors, name) for name in errors.__all__]
     ours = [c for c in classes if inspect.isclass(c) and issubclass(c, AdapterError)]
     return table(
-        ("exception", "exit code", ""),
+        ("exception", "exit code", "when"),
         [
             (
                 f"[`{c.__name__}`](api.md#adapter.{c.__name__})",
@@ -99,12 +99,12 @@ def calls() -> str:
         what = code(said.what.removeprefix(failures.where(where)).lstrip(": "))
         what += " to a call without a key" if where is keyless else ""
         rows.append((str(said.exit_code), what, code(said.fix) if said.fix else ""))
-    return table(("exit code", "said", "fix"), rows)
+    return table(("exit code", "message", "fix"), rows)
 
 
 def listed(found: Iterable[AdapterError]) -> str:
     return table(
-        ("exit code", "said"),
+        ("exit code", "message"),
         [(str(e.exit_code), code(str(e).replace("\n", ";\n"))) for e in found],
     )
 
@@ -114,38 +114,40 @@ TEXT = """\
 
 <!-- Made by `python docs/generate_errors.py`. -->
 
-Every message names what happened, where, and what to do. None shows a key. `adapter config check`
-says all that is wrong in the files at once, `adapter providers test NAME` tries a provider step by
-step.
+Every message says what happened, where, and what to do. No message shows a key. `adapter config
+check` reports everything that is wrong in the files at once. `adapter providers test NAME` tries a
+provider step by step.
 
 ## Exit codes
 
 {exit_codes}
 
-In 4 the path is that of a URL. 7 is also any failure after part of the answer was printed.
+The path in code 4 is the path of a URL. Code 7 also stands for any failure after part of the answer
+was printed. Code 1 has a special meaning in these commands:
 
-Of several commands, 1 says something of its own: `config import` left something out, `config export
---discover` did not get a server's list of models, `serve --status` found no gateway, `models` or
-`providers test` had several providers that fail in different ways.
+- `config import` left something out.
+- `config export --discover` did not get a server's list of models.
+- `serve --status` found no gateway.
+- `models` or `providers test` had several providers that fail in different ways.
 
 ## In Python
 
 {exceptions}
 
-What a server answers, and what goes wrong on the way there, arrives as LiteLLM's own exception,
-with a note (PEP 678) that names the provider, its base URL and where its key came from.
+A server's error, or a failure on the way there, raises LiteLLM's own exception. Its note (PEP 678)
+names the provider, its base URL and where its key came from.
 
 ## A call that failed
 
-The command begins with the provider, its base URL and where its key came from, as in
-`provider 'groq' (https://api.groq.com/openai/v1, key $GROQ_API_KEY) answered 401: ...`, where
-`...` is what the server said, with keys taken out. Then:
+The message begins with the provider, its base URL and where its key came from:
+`provider 'groq' (https://api.groq.com/openai/v1, key $GROQ_API_KEY) answered 401: ...`. The `...`
+is what the server said, with keys removed. The table shows how the message goes on:
 
 {calls}
 
-An answer without text, or against `--schema`, is 7. After part of an answer was printed, each of
-these is 7 and ends with `the answer above is not complete`. A model that neither a provider nor
-LiteLLM knows is 4:
+An answer without text, or one that does not match `--schema`, gives exit code 7. After part of an
+answer was printed, each of these failures gives 7, and its message ends with
+`the answer above is not complete`. A model that neither a provider nor LiteLLM knows gives 4:
 
 ```console
 $ adapter -m grok/openai/gpt-oss-120b "Explain quantum computing"
@@ -156,8 +158,8 @@ none (did you mean 'groq'?)
 
 ## The command line
 
-Usage, and what else is refused before anything is sent. Here `groq` is configured, and stdin is
-empty.
+The command refuses these before it sends anything. In the examples, `groq` is configured and stdin
+is empty.
 
 {typed}
 
@@ -179,8 +181,8 @@ empty.
 
 ## The configuration
 
-What `adapter config check` prints, and every command that reads the files, with the file and line
-before it. A warning stops nothing.
+`adapter config check`, and every command that reads the files, prints these messages with the file
+and line before them. A warning does not stop a command.
 
 {configuration}
 """
@@ -202,7 +204,7 @@ def text() -> str:
             exit_codes=table(("code", "meaning"), [(str(c), c.meaning) for c in ExitCode]),
             exceptions=exceptions(),
             calls=calls(),
-            typed=table(("typed", "exit code", "said"), rows),
+            typed=table(("command", "exit code", "message"), rows),
             keys=listed(keys(folder)),
             models=listed(models()),
             environment=listed(environment(folder)),

@@ -28,34 +28,34 @@ MARK = "<!-- Made by `python docs/generate_howto.py` from config_examples/{file}
 
 SECTIONS = {
     "Start": ("Start it", ""),
-    "Key": ("The key", "It is made at "),
-    "Model": ("Its models", "They are listed at "),
+    "Key": ("The key", "Create it at "),
+    "Model": ("Its models", "See the list at "),
 }
 """Field of a header -> the section's heading, and what comes before an address alone."""
 
 STEPS = """\
-tries it step by step, from the key to a completion of one token, and says what to do about the
-first step that fails. The usual errors:"""
+This tries the provider step by step, from the key to a completion of one token. It says what to do
+about the first step that fails. The usual errors:"""
 
 INDEX = """\
 # How-to
 
 {mark}
 
-A page for each service and server that `config_examples/` has a file for: where its key comes from,
-how to configure and start it, how to ask it something, and what its errors mean.
+There is a page for each service and server with a file in `config_examples/`. It says where the key
+comes from, how to configure and start the provider, how to send a query, and what the errors mean.
 
 {table}
 
-A local server needs no key; the variable is for one that was started with a key. `adapter providers
-discover` looks for the servers on this machine. Any other OpenAI-compatible server is added by its
+A local server needs no key. Its variable is for a server that was started with a key. `adapter
+providers discover` looks for servers on this machine. Add any other OpenAI-compatible server by its
 base URL:
 
 ```bash
 adapter providers add my-server --base-url http://localhost:9000/v1
 ```
 
-`adapter providers add NAME` knows the base URL, and the variable of the key, of these names:
+`adapter providers add NAME` knows the base URL and the key's variable of these names:
 {names}.
 """
 
@@ -105,7 +105,7 @@ NOTES: Mapping[str, Note] = {
 """Provider -> an error that is its own, as its documentation describes it."""
 
 SEE_ALSO: Mapping[str, str] = {
-    "litellm-proxy": "A query can also go to a proxy that is no provider, with "
+    "litellm-proxy": "You can also send a query to a proxy that you have not configured, with "
     "[`--gateway URL`](../sharing.md#any-litellm-proxy).",
 }
 """Provider -> what stands after its queries."""
@@ -126,7 +126,7 @@ def shorter(provider: Provider) -> str:
     same = [k.name for k in PRESETS.values() if k.base_url == provider.base_url]
     if provider.name in same or not same:
         return ""
-    return f" `adapter providers add {same[0]}` is the same under a shorter name."
+    return f" `adapter providers add {same[0]}` does the same with a shorter name."
 
 
 def explained(provider: Provider, details: ErrorDetails, key: str | None = "k") -> Failure:
@@ -208,7 +208,7 @@ def page(example: Example) -> str:
     (provider,) = example.providers
     name = provider.name
     parts += ["## Configure it", "The base URL: " + next(blocks(example.fields["Base URL"], bases))]
-    written = f"writes this provider to gptme's configuration.{shorter(provider)} By hand:"
+    written = f"This writes the provider to gptme's configuration.{shorter(provider)} By hand:"
     parts += [code(adding(provider)), written]
     parts += [configured, "## Ask it something"]
     parts += [code(tries[0], tries[0].replace(name, f"{name}/{provider.default_model}", 1))]

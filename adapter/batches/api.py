@@ -64,12 +64,13 @@ class BatchOptions(TypedDict, total=False):
 
 
 def batch(input: str, output: str, **options: Unpack[BatchOptions]) -> BatchSummary:
-    """Ask each request of the file ``input`` once, and write the answers to ``output``.
+    """Send each request of the file ``input`` once, and write the answers to ``output``.
 
-    The same call resumes what another one left. Returns what became of it; ``exit_code`` is 0 where
-    all lines are answered, 1 where some are in the errors file, and above where ``ended`` says why
-    the run did. Raises :class:`ConfigError` with all that is wrong in the input, before anything
-    is sent, :class:`AdapterError` where another run writes ``output``. Inside an event loop, use
+    ``options`` are those of ``adapter batch``, with underscores. If a run ended early, the same
+    call continues it. Returns a summary; its ``exit_code`` is 0 if all lines are answered, 1 if
+    some are in the errors file, and higher if the run ended early, for the reason in ``ended``.
+    Raises :class:`ConfigError` with everything that is wrong in the input, before anything is
+    sent, and :class:`AdapterError` if another run writes to ``output``. Inside an event loop, use
     :func:`abatch`.
     """
     with Run(input, output, options) as run:
@@ -77,9 +78,9 @@ def batch(input: str, output: str, **options: Unpack[BatchOptions]) -> BatchSumm
 
 
 async def abatch(input: str, output: str, **options: Unpack[BatchOptions]) -> BatchSummary:
-    """Do what :func:`batch` does, in the event loop that runs.
+    """Do what :func:`batch` does, in the running event loop.
 
-    Cancelled, it drops what is in flight; the same call goes on.
+    If it is cancelled, it drops the requests in flight. The same call continues the batch.
     """
     run = await asyncio.to_thread(Run, input, output, options)
     with run:
@@ -122,7 +123,7 @@ class Run:
         if files.output == files.errors or any(
             source.is_same_as(path) for path in (files.output, files.errors)
         ):
-            raise ConfigError("INPUT, OUTPUT and --errors must be three files")
+            raise ConfigError("INPUT, OUTPUT and --errors must be three different files")
         index, self.destinations = check(
             source,
             recipe,
@@ -170,7 +171,9 @@ class Run:
 
         def stop() -> None:
             if self.summary.ended is None:
-                sys.stderr.write("adapter: waiting for what is in flight; Ctrl-C again drops it\n")
+                sys.stderr.write(
+                    "adapter: waiting for the requests in flight; press Ctrl-C again to drop them\n"
+                )
                 self._engine.interrupt()
             elif task is not None:
                 task.cancel()

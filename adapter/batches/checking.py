@@ -107,7 +107,7 @@ class Destination:
         value = self.extras.get(name)
         if value is None or (isinstance(value, int | float) and value > 0):
             return value
-        raise ConfigError(f"provider {self.name!r}: {name} is no number above 0")
+        raise ConfigError(f"provider {self.name!r}: {name} is not a number above 0")
 
 
 class _Destinations:
@@ -147,7 +147,7 @@ class _Destinations:
 def why_not_direct(resolution: Resolution) -> str | None:
     """Return why the requests of a model cannot be posted as they stand, ``None`` if they can."""
     if resolution.provider is None:
-        return "is LiteLLM's to call"
+        return "is called by LiteLLM only"
     if resolution.mode == "responses":
         return 'has mode = "responses"'
     extras = resolution.provider.extras

@@ -171,8 +171,8 @@ class Engine:
 
     def _refuse_changed(self, changed: dict[int, None]) -> None:
         """Raise :class:`ConfigError` for lines whose ``custom_id`` was asked something else."""
-        message = "its custom_id was asked with another request before"
-        fix = "restore it, give it another custom_id, or begin anew with another OUTPUT"
+        message = "an earlier run sent another request with this custom_id"
+        fix = "restore it, give it another custom_id, or start over with another OUTPUT"
         numbers = [self._index.numbers[position] for position in changed][:1000]
         if numbers:
             raise ConfigError(Problem(self._source.path, n, None, message, fix) for n in numbers)
@@ -184,14 +184,14 @@ class Engine:
             position = self._index.find(hash_of(custom_id))
             if position is not None:
                 if self._index.states[position] == DONE:
-                    raise ConfigError(f"{path}: custom_id {custom_id!r} stands in the files twice")
+                    raise ConfigError(f"{path}: custom_id {custom_id!r} is in the files twice")
                 self._index.states[position] = DONE
                 positions.append(position)
         return positions
 
     def interrupt(self) -> None:
         """End the run once what is in flight has ended."""
-        self._end(ExitCode.INTERRUPTED, "interrupted; the same command goes on")
+        self._end(ExitCode.INTERRUPTED, "interrupted; run the same command to continue")
 
     def _end(self, code: int, why: str) -> None:
         if not self._stopped.is_set():
@@ -222,7 +222,7 @@ class Engine:
             self._end(
                 ExitCode.AUTHENTICATION,
                 f"{', '.join(refused)} refused the key (401 or 403), so no more lines were sent "
-                "there; correct it, and go on with the same command and --retry-failed",
+                "there; correct the key, then run the same command with --retry-failed",
             )
         if self.summary.ended is None and self._files.size(self._files.errors):
             self.summary.exit_code = ExitCode.ERROR
@@ -244,7 +244,7 @@ class Engine:
                 index.ids[position],
                 index.requests[position],
             ):
-                raise ConfigError(f"{self._source.path}:{line}: the file has changed meanwhile")
+                raise ConfigError(f"{self._source.path}:{line}: the file changed during the run")
             yield position, request
 
     async def _feed(self, number: int, transport: Transport) -> None:
@@ -262,7 +262,7 @@ class Engine:
             if running:
                 await asyncio.wait(running)
         except (ConfigError, InputError) as error:
-            self._end(ExitCode.USAGE, f"{error}; restore it, and the same command goes on")
+            self._end(ExitCode.USAGE, f"{error}; restore it, then run the same command to continue")
             if running:
                 await asyncio.wait(running)
         finally:  # there are some where this was cancelled
@@ -284,10 +284,10 @@ class Engine:
                 await self._record(position, request, outcome)
                 self._count(lane, outcome)
         except AdapterError as error:  # a disk that is full, no process that makes calls
-            self._end(error.exit_code, f"{error}; once that is mended the same command goes on")
+            self._end(error.exit_code, f"{error}; fix that, then run the same command to continue")
         except Exception as error:  # noqa: BLE001 - raised again at the end of the run
             self._unexpected = self._unexpected or error
-            self._end(ExitCode.ERROR, "an error of the program")
+            self._end(ExitCode.ERROR, "an internal error")
         finally:
             self._taken.discard(position)
             self._flush()
@@ -386,6 +386,7 @@ class Engine:
         if self._in_a_row == limits.max_failures:
             self._end(
                 outcome.exit_code,
-                f"{self._in_a_row} lines in a row failed, the last so: {outcome.failure}; go on "
-                "with the same command, and --retry-failed for those (--max-failures 0: never end)",
+                f"{self._in_a_row} lines in a row failed, the last with: {outcome.failure}; run "
+                "the same command to continue, with --retry-failed to send the failed lines again "
+                "(--max-failures 0 never ends a run)",
             )

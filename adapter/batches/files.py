@@ -77,7 +77,9 @@ class Files:
             self._open(self.journal)
             fcntl.flock(self._handles[self.journal], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AdapterError(f"another run is writing {self.output}: wait for its end") from None
+            raise AdapterError(
+                f"another run is writing {self.output}: wait until it ends"
+            ) from None
         except OSError as error:
             raise _failed(self.journal, error) from None
         try:
@@ -109,14 +111,16 @@ class Files:
             except ValueError:
                 previous = None
             if not isinstance(previous, dict) or previous.get("format") != _FORMAT:
-                raise ConfigError(f"{self.journal} is no journal of a batch: name another OUTPUT")
+                raise ConfigError(
+                    f"{self.journal} is not the journal of a batch: name another OUTPUT"
+                )
             if previous != header:
                 raise ConfigError(f"{self.output} was begun with --errors {previous['errors']}")
             return
         for path in (self.output, self.errors):
             if os.fstat(self._handles[path]).st_size:
                 raise ConfigError(
-                    f"{path} is there already and not of a batch that can be resumed "
+                    f"{path} already exists and does not belong to a batch that can be resumed "
                     f"({self.journal} is missing): name another file, or remove it"
                 )
         os.ftruncate(handle, 0)
@@ -153,7 +157,7 @@ class Files:
                     yield str(json.loads(line)["custom_id"])
                 except (ValueError, LookupError, TypeError, RecursionError):
                     raise ConfigError(
-                        f"{path}:{number}: no line of a batch: was the file changed?"
+                        f"{path}:{number}: not a line of a batch; was the file changed?"
                     ) from None
 
     def set_errors_aside(self) -> None:

@@ -107,7 +107,7 @@ class Recipe:
         if isinstance(record, bytes):
             record = _json(record)
         if not isinstance(record, dict):
-            raise InputError("the line is no JSON object", "write one object a line")
+            raise InputError("the line is not a JSON object", "write one object per line")
         request = self._filled(number, record) if self.prompt else _batch_line(number, record)
         body = request.body
         if self.model and "model" not in body:
@@ -146,13 +146,15 @@ class Recipe:
 def _batch_line(number: int, record: dict[str, Any]) -> Request:
     custom_id, url, body = (record.get(name) for name in ("custom_id", "url", "body"))
     if not isinstance(custom_id, str) or not custom_id:
-        raise InputError("custom_id is missing", 'write "custom_id": "...", another one a line')
+        raise InputError(
+            "custom_id is missing", 'write "custom_id": "...", a different one in each line'
+        )
     if record.get("method", "POST") != "POST":
         raise InputError("method is not POST", 'write "method": "POST"')
     if url not in URLS:
-        raise InputError(f"unknown url {url!r}", f"known are {', '.join(URLS)}")
+        raise InputError(f"unknown url {url!r}", f"use one of: {', '.join(URLS)}")
     if not isinstance(body, dict):
-        raise InputError("body is no JSON object", 'write "body": {"model": "...", ...}')
+        raise InputError("body is not a JSON object", 'write "body": {"model": "...", ...}')
     return Request(number, custom_id, url, body)
 
 
@@ -160,11 +162,11 @@ def _check_body(request: Request) -> None:
     body = request.body
     if refused := sorted(REFUSED & body.keys()):
         raise InputError(
-            f"{refused[0]} cannot stand in a body: a key goes to its provider's base_url alone",
+            f"{refused[0]} is not allowed in a body: a key goes to its provider's base_url only",
             "name a configured provider in model",
         )
     if body.get("stream"):
-        raise InputError("stream is not for a batch", "remove it")
+        raise InputError("stream is not supported in a batch", "remove it")
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise InputError("the body names no model", "add it, or name one with -m")
     if (needed := URLS[request.url]) not in body:
@@ -184,7 +186,7 @@ def _json(line: bytes) -> Any:
 
 
 def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 class Source:

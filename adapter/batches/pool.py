@@ -64,7 +64,9 @@ class Pool:
         """Have a request made by the worker that has the fewest."""
         while not self._in_flight:
             if not self._replacing:
-                raise AdapterError("all that made the calls has ended, and does not start again")
+                raise AdapterError(
+                    "every process that makes calls has ended, and none starts again"
+                )
             await asyncio.wait(self._replacing)
         worker = min(self._in_flight, key=self._in_flight.__getitem__)
         self._in_flight[worker] += 1
@@ -81,7 +83,7 @@ class Pool:
             task = asyncio.create_task(self._replace(worker))
             self._replacing.add(task)
             task.add_done_callback(self._replacing.discard)
-        message = "the process that made the call ended before the answer was there"
+        message = "the process that made the call ended before the answer arrived"
         return Outcome(
             exit_code=ExitCode.PROVIDER_FAILED,
             code="process_died",

@@ -21,13 +21,15 @@ PLAIN_SECONDS = 10.0
 
 @dataclass
 class BatchSummary:
-    """What became of a batch.
+    """The result of a run of a batch.
 
-    ``lines`` are those of the input; ``earlier`` of them were answered or had failed before this
-    run, which answered ``answered``, wrote ``failed`` to the errors file and sent ``requests``
-    requests. ``cost`` is in US dollars, of the answers whose price LiteLLM knows; ``seconds`` is
-    the time from the first request on. ``ended`` says why the run ended before all lines were
-    asked, and how to go on; ``exit_code`` is the command's.
+    ``output`` and ``errors`` are the paths of the two files. ``lines`` is the number of lines in
+    the input, and ``earlier`` the number that were answered or had failed before this run. This run
+    got ``answered`` answers, wrote ``failed`` lines to the errors file and sent ``requests``
+    requests. ``input_tokens`` and ``output_tokens`` are the servers' counts. ``cost`` is in US
+    dollars, for the answers whose price LiteLLM knows. ``seconds`` is the time since the first
+    request. If the run ended before all lines were sent, ``ended`` says why and how to continue.
+    ``exit_code`` is the exit code of the command.
     """
 
     output: str
@@ -47,20 +49,20 @@ class BatchSummary:
 
     @property
     def left(self) -> int:
-        """How many lines are neither answered nor failed."""
+        """The number of lines that are neither answered nor failed."""
         return self.lines - self.earlier - self.answered - self.failed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the summary as a dictionary for JSON."""
         table = {name: value for name, value in asdict(self).items() if name != "_began"}
         return {**table, "left": self.left, "exit_code": int(self.exit_code)}
 
     def begin(self) -> None:
-        """Count the seconds from now on: what makes the calls is ready."""
+        """Start to count the seconds, once everything is ready to make calls."""
         self._began = time.monotonic()
 
     def passed(self) -> float:
-        """Return the seconds since it began."""
+        """Return the seconds since :meth:`begin`."""
         return time.monotonic() - self._began
 
     def progress(self) -> str:
@@ -87,7 +89,7 @@ class BatchSummary:
             f"  answers: {self.output}",
         ]
         if self.failed:
-            lines.append(f"  failures: {self.errors} (--retry-failed asks them again)")
+            lines.append(f"  failures: {self.errors} (--retry-failed sends them again)")
         if self.ended:
             lines.append(f"ended: {self.ended}")
         return printable("\n".join(lines))

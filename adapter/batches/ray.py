@@ -54,8 +54,8 @@ def portable(config: Config, names: Iterable[str]) -> dict[str, Any]:
         for path, value in leaves(params[provider.name]):
             if isinstance(value, Secret):
                 raise ConfigError(
-                    f"provider {provider.name!r}: {'.'.join(path)} is written out, so it cannot go "
-                    'to another machine: name a variable of the nodes, as in "$VAR"'
+                    f"provider {provider.name!r}: {'.'.join(path)} holds a secret, which cannot "
+                    'go to another machine: name a variable of the nodes, as in "$VAR"'
                 )
     plugin = {"providers": params, "models": dict(config.models)}
     aliases = config.settings.get("router_settings", {}).get("model_group_alias")

@@ -59,8 +59,8 @@ def drop_in(name: str) -> Callable[..., Any]:
     made.__signature__ = _Signature(function.signature)  # type: ignore[attr-defined]  # PEP 362
     made.__doc__ = (
         f"``litellm.{name}`` for gptme's providers: same arguments, result and exceptions.\n\n"
-        "``model`` may be a provider's name or ``provider/model``; any other goes to LiteLLM\n"
-        "untouched. Arguments given here win over the configuration."
+        "``model`` may be a provider's name or ``provider/model``. Any other model goes to\n"
+        "LiteLLM untouched. Arguments of the call win over the configuration."
     )
     return made
 

@@ -24,10 +24,10 @@ LOCAL_KEY = "ollama"
 class Resolution(NamedTuple):
     """What a model string means.
 
-    ``provider`` is ``None`` when the string is LiteLLM's to understand (``model`` is then the
-    string itself) and for the embedded model, whose server starts only when it is used.
-    ``model`` is the model id as the server receives it, and ``mode`` what the configuration says
-    of it (``[plugin.litellm.models."NAME/ID"]``), ``None`` where it says nothing.
+    ``model`` is the model id as the server receives it. ``provider`` is ``None`` for a model of
+    LiteLLM's, whose ``model`` is the string itself, and for the embedded model, whose server starts
+    only when it is used. ``mode`` is that of ``[plugin.litellm.models."NAME/ID"]``, ``None`` if the
+    configuration sets none.
     """
 
     provider: Provider | None
@@ -39,10 +39,12 @@ class Resolution(NamedTuple):
 def resolve(model: str | None = None, config: Config | None = None) -> Resolution:
     """Return what ``model`` means under ``config`` (default: the user's configuration).
 
-    ``None`` chooses a default, see :func:`choose_model`. Raises :class:`MissingModelError` for a
-    provider's bare name when it has no ``default_model``, :class:`UnknownProviderError` for the
-    bare name of a known provider that is not configured, and :class:`ConfigError` when
-    ``local/...`` is used and no base URL is set.
+    ``None`` means the default model: ``$GPTME_MODEL`` or ``$MODEL``, else ``[models] default``,
+    else the only provider with a ``default_model``, else the embedded model if it is installed and
+    no provider is configured (the first two as in gptme 0.35). Raises :class:`MissingModelError` if
+    there is no such model, or for a provider's bare name without a ``default_model``;
+    :class:`UnknownProviderError` for the bare name of a known provider that is not configured; and
+    :class:`ConfigError` for ``local/...`` if no base URL is set.
     """
     config = load_config() if config is None else config
     if not model:
@@ -80,7 +82,7 @@ def _provider_model(model: str, config: Config) -> Resolution | None:
         return None
     if rest:
         return _with_mode(named, rest, config)
-    raise MissingModelError(f"{model!r} ends where the model id should begin: {name}/MODEL")
+    raise MissingModelError(f"{model!r} names no model: write {name}/MODEL")
 
 
 def _alias(name: str, config: Config) -> str | None:

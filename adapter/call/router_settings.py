@@ -33,10 +33,10 @@ def refused_settings(
     """Yield the ``settings`` that a Router with the arguments ``names`` does not take."""
     for name, value in settings.items():
         if name not in names:
-            why = f"is no setting of LiteLLM's Router{did_you_mean(name, names)}"
+            why = f"is not a setting of LiteLLM's Router{did_you_mean(name, names)}"
             yield RefusedSetting((name,), why, "remove it, or correct the name")
         elif name == "routing_strategy" and not _is_strategy(value):
-            why = f"is {value!r}, which is no strategy of LiteLLM's"
+            why = f"is {value!r}, which is not one of LiteLLM's strategies"
             known = ", ".join(sorted(ROUTING_STRATEGIES))
             yield RefusedSetting((name,), why, f"write one of {known}")
 
@@ -63,7 +63,9 @@ def resolve_settings(
         resolved = config.getenv(variable) if is_variable(variable) else None
         if resolved is None:
             # what is no variable's name may be a key
-            shown = f"${variable}" if is_variable(variable) else "no variable's name"
+            shown = (
+                f"${variable}" if is_variable(variable) else "what is not the name of a variable"
+            )
             why = f"refers to {shown}, which is not set"
             unset.append(RefusedSetting(path, why, "set it, or remove the setting"))
         return resolved

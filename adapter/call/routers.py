@@ -22,11 +22,13 @@ __all__ = ["router"]
 def router(*, providers: Iterable[str] | None = None, **kwargs: Any) -> litellm.Router:
     """Return a ``litellm.Router`` over all configured providers, or over those named.
 
-    Each is reachable as ``name`` (its default model) and ``name/<model id>``. ``kwargs`` are the
-    Router's own and win over ``[plugin.litellm.router_settings]``; a ``model_list`` among them is
-    used instead, each ``litellm_params.model`` in it translated. What of the configured settings
-    LiteLLM's proxy would not pass on to its Router is left out with a :class:`UserWarning`, and
-    ``os.environ/VAR`` in them is resolved. Keys are read now. Raises what
+    The router offers each provider as ``name`` (its default model) and ``name/<model id>``.
+    ``kwargs`` are the Router's own arguments and win over ``[plugin.litellm.router_settings]``. A
+    ``model_list`` among them replaces the providers; each ``litellm_params.model`` in it is
+    translated. ``os.environ/VAR`` in the configured settings is resolved. Settings that LiteLLM's
+    proxy would not pass on to its Router are left out with a :class:`UserWarning`.
+
+    Reads the keys now, and imports LiteLLM, which takes seconds. Raises what
     :func:`adapter.model_list` raises.
     """
     config = load_config()

@@ -65,9 +65,10 @@ class Target:
 def translate(model: str | None = None, config: Config | None = None) -> dict[str, Any]:
     """Return LiteLLM's parameters for a model, as for ``litellm.completion(**translate(m), ...)``.
 
-    ``{"model": "openai/<id>", "api_base": ..., "api_key": ..., **extras}`` for a provider of ours,
-    ``{"model": model}`` for what only LiteLLM knows. ``embedded`` starts its server.
-    The key is read now. Raises what :func:`adapter.resolve` and ``Provider.resolve_key`` raise.
+    Returns ``{"model": "openai/<id>", "api_base": ..., "api_key": ..., **extras}`` for a configured
+    provider, and ``{"model": model}`` for a model that only LiteLLM knows. ``embedded`` starts its
+    server. Reads the key now. Raises what :func:`adapter.resolve` and ``Provider.resolve_key``
+    raise.
     """
     resolution = resolve(model, config)
     target = target_of(resolution)
@@ -152,10 +153,10 @@ def model_list(
 ) -> list[dict[str, Any]]:
     """Return LiteLLM Router deployments for the configured providers, or for those named.
 
-    Per provider an entry ``name`` (its default model, where it has one) and a wildcard ``name/*``,
-    which takes any model id. Keys are read now. Raises :class:`MissingKeyError` when a provider's
-    key variable is not set (name the providers to leave it out) and
-    :class:`UnknownProviderError` for a name nobody configured.
+    Each provider has an entry ``name`` (its default model, if it has one) and a wildcard ``name/*``
+    that takes any model id. Reads the keys now. Raises :class:`MissingKeyError` if a provider's key
+    variable is not set (to leave that provider out, name the others), and
+    :class:`UnknownProviderError` for a name that is not configured.
     """
     config = load_config() if config is None else config
     chosen = config.providers if providers is None else [config.provider(n) for n in providers]

@@ -5,10 +5,10 @@ from __future__ import annotations
 __all__ = ["COMMANDS", "FLAGS", "first_word", "is_query"]
 
 COMMANDS = {
-    "batch": ("adapter.cli.batch", "batch", "Answer a file of requests, once each."),
+    "batch": ("adapter.cli.batch", "batch", "Answer each request of a file once."),
     "completion": ("adapter.cli.completing", "completion", "Print a shell's completion script."),
     "config": ("adapter.cli.config", "config", "Check, export and import the configuration."),
-    "env": ("adapter.cli.programs", "env", "Print the variables of the gateway that runs."),
+    "env": ("adapter.cli.programs", "env", "Print the variables of the running gateway."),
     "keys": ("adapter.cli.keys", "keys", "Keep keys in the OS keyring."),
     "models": ("adapter.cli.models", "models", "List the models of your servers."),
     "providers": (
@@ -17,7 +17,7 @@ COMMANDS = {
         "Show, add, remove, find and test providers.",
     ),
     "query": ("adapter.cli.query", "query", "Send a prompt. This is the default command."),
-    "run": ("adapter.cli.programs", "run", "Run a program on a gateway of your providers."),
+    "run": ("adapter.cli.programs", "run", "Run a program with a gateway to your providers."),
     "serve": ("adapter.cli.serve", "serve", "Run the providers as a LiteLLM gateway."),
     "worker": ("adapter.cli.worker", "worker", "Keep LiteLLM imported for quick queries."),
 }

@@ -80,7 +80,7 @@ def answer(ctx: click.Context, words: tuple[str, ...], options: Options) -> int:
 
 
 def _check(options: Options) -> dict[str, Any] | None:
-    """Return the schema; raise where options exclude each other."""
+    """Return the schema; raise where options cannot be used together."""
     forms = {"json": options.as_json, "extract": options.extract, "render": options.render}
     asked = [f"--{name}" for name, is_asked in forms.items() if is_asked]
     source = options.schema_multi if options.schema is None else options.schema
@@ -89,7 +89,7 @@ def _check(options: Options) -> dict[str, Any] | None:
     elif len(asked) < 2 and options.schema is not None and options.schema_multi is not None:
         asked = ["--schema", "--schema-multi"]
     if len(asked) > 1:
-        raise click.UsageError(f"{asked[0]} and {asked[1]} exclude each other")
+        raise click.UsageError(f"{asked[0]} and {asked[1]} cannot be used together")
     if source is None:
         return None
     from adapter.query.schemas import load_schema
@@ -123,7 +123,9 @@ def _read_prompt(words: tuple[str, ...], attached: bool) -> str | None:
         if data := b"".join(pieces):
             from adapter.query.attachments import text_of
 
-            piped = text_of(data, "stdin: not text in UTF-8; -a - attaches images and PDF files")
+            piped = text_of(
+                data, "stdin is not UTF-8 text; use -a - to attach an image or a PDF file"
+            )
     # arguments that are not valid UTF-8 hold surrogates, which no request can carry
     prompt = " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     parts = [part for part in (prompt, piped) if part.strip()]
@@ -291,7 +293,7 @@ def _code_in(text: str) -> str:
 
     if (code := first_block(text)) is not None:
         return code
-    click.echo("adapter: the answer has no code block; this is all of it", err=True)
+    click.echo("adapter: the answer has no code block, so all of it is printed", err=True)
     return text
 
 
@@ -299,10 +301,10 @@ def _usage(query: Query, target: Target | None, answer: Answer) -> str:
     usage = answer.usage or {}
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
-        return "adapter: the server told no usage"
+        return "adapter: the server reported no usage"
     text = f"{counts[0]} tokens in, {counts[1]} out"
     if answer.usage_is_estimate:
-        return f"adapter: about {text}, as counted here: the server told no usage"
+        return f"adapter: about {text}, counted here: the server reported no usage"
     if query.gateway is None:
         from adapter.query.prices import cost
 

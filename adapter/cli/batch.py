@@ -20,40 +20,46 @@ COUNT = click.IntRange(0)
 @click.command()
 @click.argument("input", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
-@click.option("--errors", metavar="FILE", help="Where failures go. [default: OUTPUT.errors.jsonl]")
-@model_option("For lines that name no model. [env: ADAPTER_MODEL]")
+@click.option(
+    "--errors", metavar="FILE", help="Write failures here. [default: OUTPUT.errors.jsonl]"
+)
+@model_option("The model of lines that name none. [env: ADAPTER_MODEL]")
 @click.option(
     "--prompt",
     metavar="TEXT",
-    help="INPUT is CSV, JSONL of plain records or Parquet; {FIELD} stands for a field of a record.",
+    help="The prompt for each record of INPUT (CSV, JSONL or Parquet). {FIELD} is a field of it.",
 )
-@click.option("-s", "--system", metavar="TEXT", help="System message, with --prompt.")
+@click.option("-s", "--system", metavar="TEXT", help="System message. Needs --prompt.")
 @parameters_option(
-    "A field for bodies that lack it, as in -o temperature 0. JSON is parsed. Repeatable."
+    "Add a field to bodies that lack it, as in -o temperature 0. JSON is parsed. Repeatable."
 )
-@click.option("--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check it.")
-@click.option("--limit", type=POSITIVE, metavar="N", help="Only the first N lines.")
+@click.option(
+    "--schema", metavar="FILE|JSON", help="Ask for JSON of this schema, and check the answers."
+)
+@click.option("--limit", type=POSITIVE, metavar="N", help="Use only the first N lines.")
 @click.option("--in-order", is_flag=True, help="Write answers in the order of INPUT.")
-@click.option("--dry-run", is_flag=True, help="Check everything, ask nothing; say what goes where.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything and show what goes where, but send nothing."
+)
 @click.option(
     "--concurrency",
     type=POSITIVE,
     default=64,
     show_default=True,
     metavar="N",
-    help="Requests in flight to each provider.",
+    help="Requests in flight per provider.",
 )
 @click.option(
     "--rpm",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="Requests a minute to each provider. [default: its rpm in the configuration]",
+    help="Requests per minute and provider. [default: rpm in the configuration]",
 )
 @click.option(
     "--tpm",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="Tokens a minute to each provider. [default: its tpm in the configuration]",
+    help="Tokens per minute and provider. [default: tpm in the configuration]",
 )
 @click.option(
     "--retries",
@@ -61,14 +67,14 @@ COUNT = click.IntRange(0)
     default=4,
     show_default=True,
     metavar="N",
-    help="Try a request again where that may help, with growing waits.",
+    help="Try a request again if that may help, with growing waits.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0, 1e9, min_open=True),
     default=600.0,
     metavar="SECONDS",
-    help="Give up a request after this time. [default: 600]",
+    help="Give up on a request after this time. [default: 600]",
 )
 @click.option(
     "--max-failures",
@@ -76,7 +82,7 @@ COUNT = click.IntRange(0)
     default=20,
     show_default=True,
     metavar="N",
-    help="End after N failed lines in a row; 0 never does.",
+    help="End after N failed lines in a row. 0 never ends.",
 )
 @click.option(
     "--max-refusals",
@@ -84,27 +90,31 @@ COUNT = click.IntRange(0)
     default=1,
     show_default=True,
     metavar="N",
-    help="Send no more to a provider after N answers of 401 or 403; 0 goes on.",
+    help="Stop using a provider after N answers of 401 or 403. 0 never stops.",
 )
 @click.option(
-    "--no-repeat", is_flag=True, help="Send nothing twice; what is not sure is `unknown`."
+    "--no-repeat",
+    is_flag=True,
+    help="Send nothing twice. A line without a sure result is `unknown`.",
 )
-@click.option("--retry-failed", is_flag=True, help="Ask again what failed.")
+@click.option("--retry-failed", is_flag=True, help="Send the failed lines again.")
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Processes that make the calls. [default: one a core; with --direct 1]",
+    help="Processes that make the calls. [default: one per core; 1 with --direct]",
 )
-@click.option("--direct", is_flag=True, help="Post each body as it stands, without LiteLLM.")
+@click.option("--direct", is_flag=True, help="Post each body unchanged, without LiteLLM.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where calls are made: here, or by actors of a Ray cluster.",
+    help="Make the calls here, or by actors of a Ray cluster.",
 )
-@click.option("--address", metavar="ADDRESS", help="Of the Ray cluster. [default: one made here]")
+@click.option(
+    "--address", metavar="ADDRESS", help="Address of the Ray cluster. [default: a new one here]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @config_option
 @click.pass_context
@@ -117,10 +127,10 @@ def batch(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Ask each request of INPUT once, and write the answers to OUTPUT.
+    """Send each request of INPUT once, and write the answers to OUTPUT.
 
-    INPUT has OpenAI's batch lines, as a file, gzipped, or - for stdin. The same command goes on
-    where another run ended.
+    INPUT is a file of OpenAI's batch lines, which may be gzipped, or - for stdin. If a run ends
+    early, run the same command again: it continues where that run ended.
     """
     from adapter.batches.api import Run
     from adapter.cli.answer import parse_parameters

@@ -28,19 +28,19 @@ def config() -> None:
     type=click.Choice(["litellm"]),
     default="litellm",
     show_default=True,
-    help="What to write: a config.yaml for the LiteLLM Proxy.",
+    help="Format of the file: a config.yaml for the LiteLLM Proxy.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 @click.option("--discover", "discovering", is_flag=True, help="List each server's own models.")
 @click.option(
     "--reference-all",
     is_flag=True,
-    help="Write os.environ/VAR for each provider, also where VAR is not set here.",
+    help="Write os.environ/VAR for each provider, even if VAR is not set here.",
 )
 @click.option(
     "--include-secrets",
     is_flag=True,
-    help="Write keys that stand in the configuration, to a file of mode 0600 (needs -o).",
+    help="Also write the keys in the configuration, to a file with mode 0600 (needs -o).",
 )
 @config_option
 @click.pass_context
@@ -55,8 +55,8 @@ def export_config(
 ) -> None:
     """Write the providers, or those named, as a LiteLLM config.yaml.
 
-    Keys are written as os.environ/VAR; what to set is said on stderr. Exit code 1: a server did
-    not list its models (--discover), and the file has the other entries.
+    The file refers to keys as os.environ/VAR. stderr names the variables to set. Exit code 1:
+    a server did not list its models (--discover); the file has all other entries.
     """
     from adapter.cli.output import diff_text
     from adapter.editing.writing import write_file
@@ -65,7 +65,7 @@ def export_config(
 
     del kind  # there is one so far
     if include_secrets and output is None:
-        raise click.UsageError("--include-secrets writes to a file only: give -o FILE")
+        raise click.UsageError("--include-secrets needs a file to write to: add -o FILE")
     loaded = load()
     if output is not None and os.path.realpath(output) in map(os.path.realpath, loaded.paths):
         raise click.UsageError(f"-o {output} is the configuration itself")
@@ -105,13 +105,13 @@ def export_config(
 @click.option(
     "--compatible",
     is_flag=True,
-    help="Take entries of other APIs (ollama/, anthropic/, gemini/, azure/, ...) by their maker's "
-    "OpenAI-compatible one.",
+    help="Import entries of other APIs (ollama/, anthropic/, gemini/, azure/, ...) through their "
+    "maker's OpenAI-compatible API.",
 )
 @click.option(
     "--include-secrets",
     is_flag=True,
-    help="Write keys that stand in SOURCE to config.local.toml, mode 0600.",
+    help="Write the keys in SOURCE to config.local.toml, with mode 0600.",
 )
 @config_option
 @click.pass_context
@@ -127,10 +127,10 @@ def import_config(
     """Turn a LiteLLM config.yaml into [[providers]].
 
     SOURCE may also be opencode.json, aichat's or Continue's config.yaml, crush.json or llm's
-    extra-openai-models.yaml: a file is known by its content.
+    extra-openai-models.yaml. The command recognizes a file by its content.
 
-    Exit codes: 0 all of it was imported, 1 some was left out (stderr says what and why), 2 nothing
-    was written: the file cannot be read, or a provider that differs would be overwritten.
+    Exit codes: 0 if everything was imported, 1 if something was left out (stderr says what and
+    why), 2 if nothing was written, since the file cannot be read or would overwrite a provider.
     """
     from adapter.cli.output import report_diffs
     from adapter.config.files import config_paths, shared_file
@@ -142,8 +142,8 @@ def import_config(
     read = os.path.realpath(target) in map(os.path.realpath, paths)
     if include_secrets and (alone or not read):
         raise click.UsageError(
-            "--include-secrets writes to config.local.toml, which is not read with --config, nor "
-            "beside a file that is not read by itself"
+            "--include-secrets writes to config.local.toml, which is read only beside gptme's own "
+            "files: leave out --config and --to"
         )
     loaded = load_or_new(None if read else target)
     plan = plan_import(source, loaded, compatible=compatible)
@@ -156,7 +156,7 @@ def import_config(
     lines += [f"left out: {line}" for line in left_out]
     if plan.compatible:
         take = f"adapter config import {click.format_filename(source)} --compatible"
-        lines.append(f"by an OpenAI-compatible API, {plan.compatible} of these: {take}")
+        lines.append(f"to import {plan.compatible} of these by an OpenAI-compatible API: {take}")
     for line in lines:
         click.echo(one_line(line), err=True)
     new = any(written.diffs.values()) or not plan.providers
@@ -166,9 +166,9 @@ def import_config(
 @config.command("check")
 @config_option
 def check_config() -> None:
-    """Check all files: every problem and warning, with its fix.
+    """Check all files, and print every problem and warning with its fix.
 
-    Exit code 2 when something has to be corrected, 0 when there are warnings at most.
+    Exit code 2 if something must be corrected, 0 if there are only warnings or nothing at all.
     """
     from adapter.config.loading import load_config
     from adapter.sharing.checks import check_default_model, check_router_settings
@@ -184,7 +184,7 @@ def check_config() -> None:
 @config.command("path")
 @config_option
 def show_paths() -> None:
-    """Show which files are read, in order: later ones win; of the others, why not."""
+    """Show which files are read and why the others are not, in order: later files win."""
     from adapter.config.files import config_paths, gptme_folder, read_document
     from adapter.errors import Problem
 

@@ -28,7 +28,7 @@ def keys() -> None:
 @keys.command("set")
 @click.argument("name", shell_complete=providers_word)
 @click.option(
-    "--replace", is_flag=True, help="Remove other sources of the key, which would come first."
+    "--replace", is_flag=True, help="Remove other sources of the key, which would take precedence."
 )
 @dry_run_option
 @config_option
@@ -36,8 +36,8 @@ def keys() -> None:
 def set_key(ctx: click.Context, name: str, replace: bool, dry_run: bool) -> None:
     """Put the key of provider NAME into the keyring.
 
-    It is asked for without showing it, or read from stdin's first line. While the provider has a
-    source that comes before the keyring, nothing is stored; on a terminal, the command offers to
+    The command asks for the key without showing it, or reads the first line of stdin. It stores
+    nothing while another source takes precedence over the keyring. On a terminal it offers to
     remove that source.
     """
     from adapter.providers.registration import keys_before_keyring, set_keyring
@@ -128,9 +128,9 @@ def key_from_stdin(name: str) -> Secret:
     try:
         key = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise click.UsageError("stdin holds no UTF-8 text, so no key") from None
+        raise click.UsageError("stdin is not UTF-8 text, so it cannot be a key") from None
     if not key:
-        raise click.UsageError("stdin holds no key")
+        raise click.UsageError("stdin contains no key")
     return sendable(name, key, "stdin")
 
 
@@ -143,4 +143,4 @@ def key_typed(name: str, question: str) -> Secret | None:
         except MissingKeyError as error:
             click.echo(f"Error: {error}", err=True)
         except UnicodeDecodeError:
-            click.echo("Error: that is no UTF-8 text, so no key", err=True)
+            click.echo("Error: that is not UTF-8 text, so it cannot be a key", err=True)

@@ -37,7 +37,7 @@ class DefaultGroup(LazyGroup):
                 prompt = shlex.join(args[first:])
                 raise click.UsageError(
                     f"there is no command {word!r}: did you mean `{meant}`? "
-                    f"As a prompt, it is: adapter query {prompt}"
+                    f"To send it as a prompt: adapter query {prompt}"
                 )
             args = ["query", *args]
         return super().parse_args(ctx, args)

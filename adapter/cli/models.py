@@ -50,8 +50,8 @@ def models() -> None:
 
     \b
       adapter models             all servers
-      adapter models groq        one of them, as `adapter models list groq`
-      adapter models default     the model when none is named
+      adapter models groq        one server, like `adapter models list groq`
+      adapter models default     the model that is used when you name none
     """
 
 
@@ -61,10 +61,10 @@ def models() -> None:
 @config_option
 @click.pass_context
 def list_models(ctx: click.Context, provider: str | None, as_json: bool) -> None:
-    """List the models of all servers, or of one PROVIDER; a star marks the default.
+    """List the models of all servers, or of one PROVIDER. A star marks the default.
 
-    Exit code: that of the failure when one provider is asked, 1 when some of several do not
-    answer; the others are listed all the same.
+    Exit code: for one provider, that of its failure. For several, 1 if some of them do not
+    answer; the command lists the models of the others.
     """
     from adapter.providers.discovery import discover
     from adapter.providers.model_cache import cache_models
@@ -99,9 +99,9 @@ def list_models(ctx: click.Context, provider: str | None, as_json: bool) -> None
 @dry_run_option
 @config_option
 def default_model(model: str | None, dry_run: bool) -> None:
-    """Show the model that is used when none is named, or set it.
+    """Show or set the model that is used when you name none.
 
-    It is gptme's `[models] default`, before which the variables GPTME_MODEL and MODEL count.
+    This is gptme's `[models] default`. The variables GPTME_MODEL and MODEL take precedence.
     """
     from adapter.call.resolution import choose_model, resolve
     from adapter.providers.registration import set_default_model
@@ -116,7 +116,7 @@ def default_model(model: str | None, dry_run: bool) -> None:
         config = load()
     elif config.default_model is None:
         click.echo(
-            f"[models] default is not set; without -m it is {choose_model(config)}", err=True
+            f"[models] default is not set; without -m the model is {choose_model(config)}", err=True
         )
         return
     else:
@@ -124,4 +124,4 @@ def default_model(model: str | None, dry_run: bool) -> None:
     for warning in check_default_model(config):
         click.echo(str(warning), err=True)
     if (used := choose_model(config)) != config.default_model:
-        click.echo(printable(f"note: GPTME_MODEL or MODEL comes first: {used}"), err=True)
+        click.echo(printable(f"note: GPTME_MODEL or MODEL takes precedence: {used}"), err=True)

@@ -23,8 +23,7 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
     "--model",
     metavar="PROVIDER[/MODEL]",
     shell_complete=models_word,
-    help="Tell a program that is known here (aider, codex, gptme, llm, opencode, claude) to ask "
-    "this model.",
+    help="The model that COMMAND asks, if it is aider, codex, gptme, llm, opencode or claude.",
 )
 @click.option(
     "--gateway-for",
@@ -55,11 +54,13 @@ def run(
       adapter run -m groq -- aider
       adapter run -- python app.py
 
-    A gateway that runs (adapter serve) is used; else one is started, and ends with COMMAND.
-    COMMAND gets no key of a provider, only the gateway's. The exit code is that of COMMAND.
+    COMMAND uses the gateway that runs (adapter serve), or a new one that ends with it. COMMAND
+    gets the gateway's key, and no key of a provider. The exit code is that of COMMAND.
     """
     if install and (model or providers):
-        raise click.UsageError("--install starts no gateway: it goes without -m and --gateway-for")
+        raise click.UsageError(
+            "--install starts no gateway, so -m and --gateway-for cannot be used with it"
+        )
     from adapter.programs import run as programs
 
     if install:
@@ -77,15 +78,15 @@ def run(
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option("--unset", is_flag=True, help="Print what takes the variables away again.")
+@click.option("--unset", is_flag=True, help="Print the commands that unset the variables.")
 @config_option
 def env(as_json: bool, unset: bool) -> None:
-    """Print the variables with which a program finds the gateway that runs.
+    """Print the variables that lead a program to the gateway that runs.
 
     \b
       eval "$(adapter env)"
 
-    They hold the gateway's key.
+    One of them is the gateway's key.
     """
     from adapter.programs.env import GIVEN, environment, find_gateway
 

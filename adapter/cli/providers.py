@@ -108,7 +108,7 @@ def _row(provider: Provider, aliases: Mapping[str, Mapping[str, str]]) -> dict[s
     }
 
 
-@providers.command("show", short_help="Show all there is to say about one provider.")
+@providers.command("show", short_help="Show everything about one provider.")
 @click.argument("name", shell_complete=providers_word)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, without keys.")
 @config_option
@@ -218,13 +218,13 @@ def test_providers(ctx: click.Context, names: tuple[str, ...], every: bool, as_j
 
     config = load()
     if names and every:
-        raise click.UsageError("name providers, or give --all")
+        raise click.UsageError("name a provider, or use --all")
     tested = [config.provider(n) for n in dict.fromkeys(names)] if names else [*config.providers]
     if not tested:
         raise click.UsageError("no provider is configured: adapter providers add groq")
     if len(tested) > 1 and not names and not every:
         listed = ", ".join(p.name for p in tested)
-        raise click.UsageError(f"name one, or give --all: {listed}")
+        raise click.UsageError(f"name one of these, or use --all: {listed}")
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not as_json
     results = _run_tests(tested, live)
     if as_json:

@@ -39,7 +39,7 @@ class Options(NamedTuple):
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     # said this way round for nan, which is neither above nor below anything
     if value is not None and not 0 < value <= LONGEST_TIMEOUT:
-        raise click.BadParameter(f"{value:g} is not a number of seconds to wait")
+        raise click.BadParameter(f"{value:g} is not a valid number of seconds")
     return value
 
 
@@ -56,20 +56,20 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     type=float,
     callback=_check_timeout,
     metavar="SECONDS",
-    help="Give up when the server is silent for this long. [default: 600]",
+    help="Give up if the server sends nothing for this time. [default: 600]",
 )
 @click.option(
     "--gateway",
     envvar="LITELLM_PROXY_API_BASE",
     metavar="URL",
-    help="Ask this LiteLLM proxy, with the key in $LITELLM_PROXY_API_KEY. "
+    help="Send the query to this LiteLLM proxy, with the key in $LITELLM_PROXY_API_KEY. "
     "[env: LITELLM_PROXY_API_BASE]",
 )
 @click.option(
     "--no-gateway",
     is_flag=True,
     envvar="ADAPTER_NO_GATEWAY",
-    help="Ask no proxy, whatever $LITELLM_PROXY_API_BASE says. [env: ADAPTER_NO_GATEWAY]",
+    help="Use no proxy, even if $LITELLM_PROXY_API_BASE is set. [env: ADAPTER_NO_GATEWAY]",
 )
 @click.option(
     "-a",
@@ -83,40 +83,43 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
 @click.option(
     "--schema",
     metavar="FILE|JSON|FIELDS",
-    help="Ask for JSON of this schema, and check it. FIELDS are like 'name, age int: in years'.",
+    help="Ask for JSON of this schema, and check the answer. FIELDS are like "
+    "'name, age int: in years'.",
 )
 @click.option(
     "--schema-multi",
     metavar="FILE|JSON|FIELDS",
-    help="Ask for any number of such objects, as a list named items.",
+    help="Like --schema, for a list of such objects, named items.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole response as JSON.")
-@click.option("-x", "--extract", is_flag=True, help="Print the first code block only.")
-@click.option("--render", is_flag=True, help="Show Markdown as it is meant, on a terminal.")
-@click.option("-u", "--usage", is_flag=True, help="Tell tokens, and cost if known, on stderr.")
+@click.option("-x", "--extract", is_flag=True, help="Print only the first code block.")
+@click.option("--render", is_flag=True, help="Render Markdown, on a terminal.")
+@click.option(
+    "-u", "--usage", is_flag=True, help="Print the tokens, and the cost if known, on stderr."
+)
 @click.option(
     "--fallback",
     "fallbacks",
     multiple=True,
     shell_complete=models_word,
     metavar="MODEL",
-    help="Ask this model when the one before fails and has said nothing. Repeatable.",
+    help="Ask this model if the one before fails before its answer begins. Repeatable.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0, 100),
     metavar="N",
-    help="Try a failed request again, N times at most. [default: 0]",
+    help="Try a failed request again, at most N times. [default: 0]",
 )
 @config_option
 @click.option(
-    "-v", "--verbose", is_flag=True, help="Say on stderr where it goes, and show thinking."
+    "-v", "--verbose", is_flag=True, help="Print on stderr where the query goes, and show thinking."
 )
 @click.pass_context
 def query(ctx: click.Context, /, prompt: tuple[str, ...], **options: Any) -> None:
     """Send PROMPT to a model and print its answer.
 
-    What is piped in follows the prompt: cat main.py | adapter "Explain this"
+    Piped input is added after the prompt: cat main.py | adapter "Explain this"
     """
     from adapter.cli.answer import answer
 

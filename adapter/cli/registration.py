@@ -45,23 +45,29 @@ PRESET_NAMES = ", ".join(PRESETS)
     "add",
     help=f"""Add a provider.
 
-    A known name needs no more: {PRESET_NAMES}. On a terminal, what is missing is asked for; a key
-    that is typed in goes to config.local.toml, which only you can read, or with --keyring to the
-    OS keyring.
+    These names need no options: {PRESET_NAMES}. On a terminal, the command asks for what is
+    missing. It writes a key that you type to config.local.toml, which only you can read, or with
+    --keyring to the OS keyring.
     """,
 )
 @click.argument(
     "name", required=False, shell_complete=lambda ctx, param, word: offered(PRESETS, word)
 )
-@click.option("--base-url", metavar="URL", help="Up to and without /chat/completions.")
+@click.option("--base-url", metavar="URL", help="The server's URL, without /chat/completions.")
 @click.option("--api-key-env", metavar="VAR", help="The variable that holds the key.")
 @click.option("--api-key-stdin", is_flag=True, help="Read the key itself from stdin's first line.")
 @click.option(
-    "--keyring", is_flag=True, help="Keep the key in the OS keyring: asked for, or from stdin."
+    "--keyring",
+    is_flag=True,
+    help="Ask for the key, or read it from stdin, and keep it in the OS keyring.",
 )
 @click.option("--default-model", metavar="MODEL", help="The model when only NAME is given.")
-@click.option("--local", is_flag=True, help="Write it to config.local.toml, not the shared file.")
-@click.option("--from-local", is_flag=True, help="Take OPENAI_BASE_URL and OPENAI_API_KEY.")
+@click.option(
+    "--local", is_flag=True, help="Write the provider to config.local.toml, not to the shared file."
+)
+@click.option(
+    "--from-local", is_flag=True, help="Make the provider from OPENAI_BASE_URL and OPENAI_API_KEY."
+)
 @dry_run_option
 @config_option
 def add_provider(
@@ -92,7 +98,7 @@ def add_provider(
     new = replace(new, api_key_env=api_key_env or new.api_key_env, default_model=model)
     if not new.base_url and not asking:
         raise click.UsageError(
-            f"{name} is no known provider{did_you_mean(name, PRESETS)}: give --base-url URL, "
+            f"{name} is not a known provider{did_you_mean(name, PRESETS)}: give --base-url URL, "
             f"or one of these names: {PRESET_NAMES}"
         )
     if api_key_stdin or keyring:
@@ -118,7 +124,7 @@ def add_provider(
 
 def _exclude(one: str, value: object, other: str, other_value: object) -> None:
     if value and other_value:
-        raise click.UsageError(f"{one} and {other} exclude each other")
+        raise click.UsageError(f"{one} and {other} cannot be used together")
 
 
 def _ask_name(asking: bool) -> str:
@@ -180,8 +186,8 @@ def _warn_of_conventional_key(new: Provider) -> None:
     has_source = new.api_key or new.api_key_env or new.extras
     if preset.api_key_env == variable and not has_source:
         click.echo(
-            f"warning: ${variable}, when it is set, is sent to {printable(new.base_url)}; "
-            "another name, or --api-key-env, avoids that",
+            f"warning: if ${variable} is set, it is sent to {printable(new.base_url)}; "
+            "to avoid that, choose another name or use --api-key-env",
             err=True,
         )
 
@@ -223,7 +229,7 @@ def discover_servers(dry_run: bool) -> None:
     config = load()
     servers = list(find_local(config))
     if not servers:
-        besides = " that is not configured already" if config.providers else ""
+        besides = " that is not configured yet" if config.providers else ""
         click.echo(f"no model server of this machine answers on its usual port{besides}", err=True)
         return
     names_in_use = {provider.name for provider in config.providers}

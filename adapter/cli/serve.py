@@ -42,7 +42,7 @@ Key:     adapter serve --key --port {port}
     "--port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Port to listen on; 0 takes a free one. With --stop and --key: which gateway. "
+    help="Port to listen on; 0 chooses a free one. With --stop or --key, the gateway's port. "
     "[default: 4000]",
 )
 @click.option(
@@ -51,13 +51,13 @@ Key:     adapter serve --key --port {port}
     metavar="N",
     default=1,
     show_default=True,
-    help="Processes that answer. Each has LiteLLM in its memory.",
+    help="Number of processes. Each keeps LiteLLM in its own memory.",
 )
 @click.option("--detach", is_flag=True, help="Run in the background.")
-@click.option("--status", is_flag=True, help="Show the gateways that run.")
+@click.option("--status", is_flag=True, help="Show the running gateways.")
 @click.option("--stop", "stopping", is_flag=True, help="End the gateway in the background.")
 @click.option(
-    "--restart", is_flag=True, help="End the gateway in the background, and start it anew."
+    "--restart", is_flag=True, help="End the gateway in the background and start it again."
 )
 @click.option("--key", "show_key", is_flag=True, help="Print the master key of a running gateway.")
 @config_option
@@ -75,13 +75,15 @@ def serve(
 ) -> None:
     """Run the configured providers as a LiteLLM gateway, here or in the background.
 
-    --restart takes address, port, workers and a random key over from the gateway that runs in the
-    background; where none does, it is --detach.
+    --restart keeps the address, port, workers and random key of the gateway in the background. If
+    none runs, it does the same as --detach.
 
-    Exit codes of --status: 0 a gateway runs, 1 none does.
+    Exit codes of --status: 0 if a gateway runs, 1 if none does.
     """
     if detach + status + stopping + restart + show_key > 1:
-        raise click.UsageError("--detach, --status, --stop, --restart and --key exclude each other")
+        raise click.UsageError(
+            "--detach, --status, --stop, --restart and --key cannot be used together"
+        )
     if status:
         ctx.exit(_show_status())
     if stopping:
@@ -182,11 +184,11 @@ def _state(gateway: Gateway, loaded: Config | None) -> str:
     from adapter.gateway.settings import fingerprint
 
     if loaded is None:
-        return "unknown: the configuration of now has errors"
+        return "unknown: the current configuration has errors"
     if gateway.config != loaded.paths:
         return "another configuration"
     if gateway.fingerprint != fingerprint(loaded, gateway.salt):
-        return "stale: something it was started with has changed"
+        return "stale: its configuration, keys or variables have changed since it started"
     return "up to date"
 
 

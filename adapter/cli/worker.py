@@ -27,10 +27,10 @@ STOP_SECONDS = 5.0
 
 @click.group()
 def worker() -> None:
-    """Keep LiteLLM imported, so that queries need not (Linux).
+    """Keep LiteLLM imported, so that queries start quickly (Linux).
 
-    A query at a terminal starts a worker by itself, unless ADAPTER_WORKER or mode in
-    [plugin.litellm.worker] is off. It ends when nothing was asked for idle_minutes (10).
+    A query at a terminal starts a worker, unless ADAPTER_WORKER or mode in
+    [plugin.litellm.worker] is off. The worker ends after idle_minutes (10) without a query.
     """
     if sys.platform != "linux":
         raise GatewayError("the worker runs on Linux only; each query imports LiteLLM itself")
@@ -52,7 +52,7 @@ def start() -> None:
         except NoWorkerError as error:
             process = process or start_worker(settings, stderr=None)  # one before may be ending
             if process is not None and process.poll() is not None:
-                raise GatewayError("the worker ended at start", 1) from None
+                raise GatewayError("the worker ended while it started", 1) from None
             if time.monotonic() > deadline:
                 raise GatewayError(f"the worker did not start: {error}", 1) from None
             time.sleep(0.05)
@@ -89,7 +89,7 @@ def status(ctx: click.Context) -> None:
     click.echo(f"Memory: {pages * os.sysconf('SC_PAGESIZE') / 2**20:.0f} MB")
     click.echo(f"Queries: {queries}")
     if refusal:
-        click.echo(printable(f"Last one refused: {refusal}"))
+        click.echo(printable(f"Last query refused: {refusal}"))
 
 
 def start_after_query() -> None:

@@ -106,7 +106,7 @@ RULES = (
     *(Rule(f"plugin.litellm.{table}", _TABLE, "write [{path}]") for table in OUR_TABLES),
     Rule(_ALIASES, _TABLE, "write [{path}]"),
     Rule("plugin.litellm.models.*", _TABLE, "write [{path}]"),
-    Rule("plugin.litellm.models.*.mode", _TEXT, 'write mode = "chat", or the like'),
+    Rule("plugin.litellm.models.*.mode", _TEXT, 'write mode = "chat", or another mode of LiteLLM'),
     Rule("plugin.litellm.worker.mode", _MODE, 'write mode = "auto", "on" or "off"'),
     Rule("plugin.litellm.worker.idle_minutes", _AMOUNT, "write minutes, like idle_minutes = 10"),
     Rule(f"{_GATEWAY}.routes", _ROUTES, 'write routes = "all", or ["/v1/files"]'),
@@ -118,7 +118,7 @@ RULES = (
     Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
     Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
     Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
-    Rule(f"{_PARAMS}.stream", _NOTHING, "say it with each call (--no-stream)", warning=True),
+    Rule(f"{_PARAMS}.stream", _NOTHING, "set it in each call (--no-stream)", warning=True),
     Rule(f"{_PARAMS}.extra_query", _TABLE, 'write extra_query = { NAME = "value" }'),
     # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API
     Rule(f"{_PARAMS}.custom_llm_provider", _CLIENT, 'use "hosted_vllm", or leave it out'),
@@ -156,13 +156,13 @@ def check_document(document: Document) -> Iterator[Problem]:
         for path, _ in _matches(document.data, [*table.split("."), "*"]):
             if path[-1] not in names:
                 message = f"unknown name {_dotted(path)}{did_you_mean(path[-1], names)}"
-                yield _problem(document, path, message, f"known are {', '.join(names)}", True)
+                yield _problem(document, path, message, f"use one of: {', '.join(names)}", True)
     for path, params in _matches(document.data, [*PROVIDERS, "*"]):
         if isinstance(params, dict):
             yield from _check_params(document, path, params)
             if "api_key_cmd" in params and (fault := write_access(document.path)):
                 message = f"api_key_cmd is not run, since {fault}"
-                fix = "make it yours alone (chmod go-w, chown)"
+                fix = "let only your own user write it (chmod go-w, chown)"
                 yield _problem(document, (*path, "api_key_cmd"), message, fix, warning=True)
     yield from _check_entries(document)
 
@@ -192,7 +192,7 @@ def _check_params(
         elif key.startswith(KEY_PREFIX) and key not in KEY_SETTINGS:
             # no warning: it would be sent to the provider, and the key looked for elsewhere
             message = f"unknown setting {key!r} in {_dotted(path)}{did_you_mean(key, KEY_SETTINGS)}"
-            fix = f"known are {', '.join(KEY_SETTINGS)}"
+            fix = f"use one of: {', '.join(KEY_SETTINGS)}"
             yield _problem(document, (*path, key), message, fix)
     headers = params.get("extra_headers")
     for header, value in headers.items() if isinstance(headers, dict) else ():
@@ -250,7 +250,7 @@ def _entry_faults(entry: Mapping[str, Any], shown: str | None) -> Iterator[Fault
             yield key, f"{key} must be a string, not {kind}", f'write {key} = "..."', False
     name, url = entry.get("name"), entry.get("base_url")
     if name is None:
-        fix = 'add name = "...", which is used as the part before the first / of a model'
+        fix = 'add name = "..."; it is the part of a model before the first /'
         yield "name", "name is missing", fix, False
     elif isinstance(name, str) and (fault := name_fault(name)):
         yield "name", fault, 'use a name like "groq" or "vllm-local"', False
@@ -271,7 +271,7 @@ def _key_faults(document: Document, entry: Mapping[str, Any]) -> Iterator[Fault]
     if isinstance(key, str) and (advice := _key_advice(key)):
         yield "api_key", *advice, True
     if key and document.info.st_mode & 0o044 and os.name == "posix":
-        message = "api_key stands in a file that other users can read"
+        message = "api_key is in a file that other users can read"
         yield "api_key", message, f"chmod 600 {document.path}, or use api_key_env", True
 
 
@@ -283,10 +283,10 @@ def _key_advice(key: str) -> tuple[str, str] | None:
     if variable is not None:
         # a key may begin with $, too, but has small letters then
         shown = variable if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else "NAME_OF_VARIABLE"
-        message = "api_key is sent as it stands, though it looks like a variable"
+        message = "api_key looks like a variable, but is sent as it is"
         return message, f'write api_key_env = "{shown}"'
     if re.match(r"bearer\s", text, re.IGNORECASE):
-        return "api_key begins with Bearer, which is sent twice then", "write the key alone"
+        return "api_key begins with Bearer, which would be sent twice", "write the key alone"
     return None
 
 
@@ -338,17 +338,18 @@ def check_merged(documents: Sequence[Document], entries: Mapping[str, Entry]) ->
         elif isinstance(url, str) and sources and not base_url_fault(url):
             parts = urlsplit(url)
             if parts.scheme == "http" and not is_private_host(parts.hostname or ""):
-                message = f"the key is sent to {parts.hostname} over plain http, readable on the"
+                message = f"the key is sent to {parts.hostname} unencrypted, over plain http"
                 where = entry.line("base_url")
-                yield Problem(*where, name, f"{message} way", "use https", warning=True)
+                yield Problem(*where, name, message, "use https", warning=True)
         for weaker in sources[1:]:
             first, second = (documents.index(entry.places[s][0]) for s in (sources[0], weaker))
             if first <= second:  # else a later file overrides it
-                message = f"{weaker} is not used, since {sources[0]} comes first"
+                message = f"{weaker} is not used: {sources[0]} takes precedence"
                 where = entry.line(weaker)
                 yield Problem(*where, name, message, "remove one of the two", warning=True)
         if not sources and (other := owners.setdefault(default_variable(name), name)) != name:
-            message = f"its key is that of provider {other!r}: both take ${default_variable(name)}"
+            variable = default_variable(name)
+            message = f"it shares its key with provider {other!r}: both use ${variable}"
             fix = "give one of the two a variable of its own (api_key_env)"
             yield Problem(*entry.line("name"), name, message, fix, warning=True)
     for document in documents:

@@ -45,12 +45,13 @@ READS = 20
 
 @dataclass(frozen=True)
 class Config:
-    """The merged configuration files. Immutable: a changed file gives a new one.
+    """The merged configuration files. It never changes: a changed file gives a new one.
 
-    ``files`` are the files that were read, lowest precedence first; ``paths`` also has those that
-    do not exist, and ``states`` what each was like. ``warnings`` are the problems that stop
-    nothing. Of ``[plugin.litellm]``, ``models`` has the ``model_info`` of models ``NAME/ID``, and
-    ``settings`` the other tables except ``providers``: LiteLLM's sections, ``worker``, ``gateway``.
+    ``files`` are the files that were read, lowest precedence first. ``paths`` also has those that
+    do not exist, and ``states`` has the state in which each was read. ``warnings`` are problems
+    that do not prevent its use. ``models`` has the ``model_info`` of models ``NAME/ID`` from
+    ``[plugin.litellm.models]``. ``settings`` has the other tables of ``[plugin.litellm]`` except
+    ``providers``: LiteLLM's sections, ``worker`` and ``gateway``.
     """
 
     providers: tuple[Provider, ...] = ()
@@ -68,7 +69,7 @@ class Config:
         object.__setattr__(self, "_by_name", {p.name: p for p in self.providers})
 
     def find(self, name: str) -> Provider | None:
-        """Return the provider of exactly that name, or ``None``; the cost does not grow."""
+        """Return the provider of exactly that name, or ``None``, in constant time."""
         return self._by_name.get(name)
 
     def provider(self, name: str) -> Provider:
@@ -78,11 +79,11 @@ class Config:
         return self._by_name[name]
 
     def has_changed(self) -> bool:
-        """Whether a file has changed, come or gone since it was read."""
+        """Return whether a file has changed, appeared or disappeared since it was read."""
         return _states(self.paths) != self.states
 
     def getenv(self, variable: str, environ: Mapping[str, str] | None = None) -> str | None:
-        """Return a variable by gptme's rule: ``GPTME_X``, then ``X``, then the ``[env]`` table."""
+        """Return the value of ``GPTME_X``, else ``X``, else that in ``[env]`` (gptme's rule)."""
         return lookup(variable, environ, self.env)
 
     def references(self) -> tuple[str, ...]:
@@ -101,10 +102,10 @@ _reading = ForkSafeLock()
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """Return the configuration of the default files, or of the one file ``path`` alone.
 
-    Without ``path`` the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached;
-    the files are looked at again after a tenth of a second, or when this process has written one,
-    and read again when one has changed (by modification time, size, inode or mode), or had changed
-    so shortly before that one more change would not show. No file is ever written. Raises
+    Without ``path``, the variable ``ADAPTER_CONFIG`` may name that one file. The result is cached.
+    The files are checked again after a tenth of a second, or when this process has written one.
+    They are read again if one has changed (in modification time, size, inode or mode), or if it
+    changed so shortly before that a further change would not show. Never writes a file. Raises
     :class:`ConfigError` with every problem of every file at once.
     """
     named = os.environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)

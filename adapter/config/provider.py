@@ -43,11 +43,11 @@ FIELDS = ("name", "base_url", "api_key", "api_key_env", "default_model")
 
 @dataclass(frozen=True, repr=False)
 class Provider:
-    """An OpenAI-compatible endpoint under a name.
+    """An OpenAI-compatible endpoint with a name.
 
-    ``extras`` are the LiteLLM parameters of ``[plugin.litellm.providers.NAME]``. ``origin`` is
-    the file, or files, that the provider was read from, ``command_file`` the one that has its
-    ``api_key_cmd``. Its ``repr`` never shows a key.
+    ``extras`` are the LiteLLM parameters of ``[plugin.litellm.providers.NAME]``. ``origin`` names
+    the files that the provider was read from, and ``command_file`` the file that has its
+    ``api_key_cmd``. The ``repr`` never shows a key.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Provider:
 
     @property
     def key_source(self) -> str:
-        """Where the key comes from, as ``providers list`` shows it; reads no variable."""
+        """The source of the key, as ``providers list`` shows it. Reads no variable."""
         return str(self._source)
 
     @property
@@ -102,24 +102,24 @@ class Provider:
         return key_source(self.name, given)
 
     def resolve_key(self, environ: Mapping[str, str] | None = None) -> ResolvedKey:
-        """Return the key's value and source, read now, so that a rotated key is picked up.
+        """Return the key's value and source. Reads them now, so that a rotated key is used.
 
-        ``environ`` stands in for the process environment. Raises :class:`MissingKeyError` when
-        the source that is named (a variable, command, file or keyring) gives no key, or where
-        another user could have written the command.
+        ``environ`` replaces the process environment. Raises :class:`MissingKeyError` if the
+        configured source (a variable, command, file or keyring) gives no key, or if another user
+        could have written the command.
         """
         is_command = self.command_file is not None and self._source.setting == "api_key_cmd"
         if is_command and (fault := write_access(self.command_file or "")):
             raise MissingKeyError(
                 f"the command for the key of provider {self.name!r} is not run: {fault}, so it may "
-                "be somebody else's. Make that yours alone (chmod go-w, chown)",
+                "be somebody else's. Let only your own user write it (chmod go-w, chown)",
                 provider=self.name,
                 variable="api_key_cmd",
             )
         return find_key(self.name, self._source, self.env, environ)
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the ``extra_headers``, with ``"$VAR"`` replaced by the variable's value, read now.
+        """Return the ``extra_headers``, each ``"$VAR"`` replaced by the variable's current value.
 
         Raises :class:`MissingKeyError` for a variable that is unset or empty.
         """
@@ -169,12 +169,15 @@ def base_url_fault(url: str) -> tuple[str, str] | None:
         return "base_url is not an absolute http(s) URL", f"write it like {example}://{rest}"
     fix = f"write {safe_url(url)}"
     if parts.username is not None or parts.password is not None:
-        return "base_url carries a user name or password", f"{fix} and put the key into api_key_env"
+        return (
+            "base_url contains a user name or password",
+            f"{fix} and put the key into api_key_env",
+        )
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        return "base_url has a query or fragment, to which no path can be appended", fix
+        return "base_url has a query or fragment, so no path can be appended to it", fix
     if parts.path.rstrip("/").endswith("/chat/completions"):
         fix = fix.rstrip("/").removesuffix("/chat/completions")
-        return "base_url ends in /chat/completions, which is appended by itself", fix
+        return "base_url ends in /chat/completions, which is added automatically", fix
     return None
 
 

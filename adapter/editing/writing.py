@@ -46,7 +46,7 @@ def write_file(path: str | os.PathLike[str], text: str, *, secret: bool = False)
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():  # /dev/stdout, a FIFO: nothing to keep whole
         if secret:
-            raise ConfigError(f"{path}: is no regular file, which could be kept from others")
+            raise ConfigError(f"{path}: is not a regular file, so other users could read it")
         try:
             target.write_text(text, encoding="utf-8")
         except OSError as error:

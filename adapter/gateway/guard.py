@@ -103,7 +103,9 @@ class Guard:
     def _check(self, scope: Message) -> Message:
         """Return the scope for LiteLLM. Raises :class:`RequestRefusedError`, as without a key."""
         if self._settings.local_only and not _is_from_here(scope["headers"]):
-            raise RequestRefusedError(403, "this gateway answers its own machine only")
+            raise RequestRefusedError(
+                403, "this gateway answers only requests from its own machine"
+            )
         # in constant time each: how long a comparison takes must not tell the key
         has_key = self._key is not None and any(
             compare_digest(value, self._key) for value in _credentials(scope)

@@ -205,7 +205,7 @@ def _listen(host: str, port: int) -> socket.socket:
         number = getattr(error, "errno", None) or 0
         why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
         raise GatewayError(
-            f"cannot listen on {host}:{port}: {why}; --port chooses another port"
+            f"cannot listen on {host}:{port}: {why}; choose another port with --port"
         ) from None
 
 
@@ -214,8 +214,8 @@ def _check_port(port: int) -> None:
     own = next((g for g in running() if g.port == port), None)
     if own is not None:
         raise GatewayError(
-            f"a gateway runs at {own.url} already (pid {own.pid}): `adapter serve --stop` ends "
-            "one in the background, --port chooses another port"
+            f"a gateway already runs at {own.url} (pid {own.pid}): end it with "
+            "`adapter serve --stop`, or choose another port with --port"
         )
 
 
@@ -273,7 +273,9 @@ def _wait(host: str, port: int, log: Path | None) -> None:
         raise GatewayError(f"the gateway was not ready after {START_SECONDS:.0f} s") from None
     except (OSError, HTTPException):
         where = f"; its log is {log}" if log else ""
-        raise GatewayError(f"the gateway ended at start: {_last_error(log)}{where}") from None
+        raise GatewayError(
+            f"the gateway ended while it started: {_last_error(log)}{where}"
+        ) from None
     finally:
         connection.close()
 

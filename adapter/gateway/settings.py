@@ -267,7 +267,9 @@ def master_key(config: Config, host: str, former: Secret | None = None) -> Secre
             return former or register("sk-" + secrets.token_urlsafe(32))
         raise GatewayError(f"--host {host} is open to others, so it needs your own key: {fix}")
     if not (key.isascii() and key.isprintable()):
-        raise GatewayError(f"the master key holds a control or a non-ASCII character: {fix}")
+        raise GatewayError(
+            f"the master key contains a control character or a non-ASCII character: {fix}"
+        )
     if len(key) < SHORTEST_KEY:
         raise GatewayError(f"the master key is shorter than {SHORTEST_KEY} characters: {fix}")
     return register(key)

@@ -82,9 +82,9 @@ class KeySource:
 class ResolvedKey:
     """A provider's key and where it came from.
 
-    ``source`` is the text ``providers list`` shows: ``(configured directly)``, ``$NAME`` or
-    ``$NAME (default)``. ``found`` is false when ``value`` is gptme's placeholder because
-    ``variable`` is not set.
+    ``source`` is the text that ``providers list`` shows, such as ``(configured directly)``,
+    ``$NAME`` or ``$NAME (default)``. ``variable`` is the variable of the key, if it has one.
+    ``found`` is false if that variable is not set, and ``value`` is gptme's placeholder.
     """
 
     value: Secret
@@ -188,8 +188,8 @@ def sendable(name: str, value: str, source: str) -> Secret:
     if value.isascii() and value.isprintable():
         return register(value)
     raise MissingKeyError(
-        f"the key of provider {name!r} from {source} cannot be sent: it holds a line break, a "
-        "control or a non-ASCII character. Was it copied whole?",
+        f"the key of provider {name!r} from {source} cannot be sent: it contains a line "
+        "break, a control character or a non-ASCII character. Was it copied completely?",
         provider=name,
         variable=source,
     )

@@ -58,7 +58,7 @@ def read_key(provider: str, setting: str, value: Any) -> str:
         why = one_line(str(error))
     where = f"[plugin.litellm.providers.{provider}] {setting}"
     raise MissingKeyError(
-        f"the key of provider {provider!r} comes from {where}, which gives none: {why}",
+        f"provider {provider!r} takes its key from {where}, which gives no key: {why}",
         provider=provider,
         variable=setting,
     )
@@ -112,11 +112,13 @@ def _run(value: Any) -> bytes:
     if code and not output.full:  # full: the command had to stop, whatever it made of that
         complaint.join(SOON_SECONDS)
         words = printable(" ".join(complaint.data.decode(errors="replace").split()))[-300:]
-        raise AdapterError(f"the command failed (exit code {code}): {words or 'it said nothing'}")
+        raise AdapterError(
+            f"the command failed (exit code {code}): {words or 'it printed no reason'}"
+        )
     if b"\n" not in output.data and not output.full:
         output.join(SOON_SECONDS)
     if b"\n" not in output.data and output.full:
-        raise AdapterError(f"it printed over {MAX_BYTES:,} bytes without the end of a line")
+        raise AdapterError(f"it printed more than {MAX_BYTES:,} bytes without a line end")
     return output.data
 
 
@@ -179,7 +181,7 @@ def _file(provider: str, value: Any) -> str:
     """Return the first line of a file that only its owner can read."""
     path = os.path.expanduser(str(value))
     if not os.path.isabs(path):
-        raise AdapterError(f"{value} is no absolute path; begin it with / or ~/")
+        raise AdapterError(f"{value} is not an absolute path; begin it with / or ~/")
     try:
         data, info = read_regular(path, MAX_BYTES)
     except NotRegularError:
@@ -189,14 +191,14 @@ def _file(provider: str, value: Any) -> str:
     if os.name == "posix" and info.st_mode & 0o077:
         raise AdapterError(f"{path} can be read by other users: chmod 600 {path}")
     if b"\n" not in data and len(data) > MAX_BYTES:  # half a key would be sent
-        raise AdapterError(f"{path} has over {MAX_BYTES:,} bytes without the end of a line")
+        raise AdapterError(f"{path} has more than {MAX_BYTES:,} bytes without a line end")
     return _first_line(data)
 
 
 def _keyring(provider: str, value: Any) -> str:
     key: str | None = in_keyring("get_password", provider)
     if key is None:
-        raise AdapterError(f"it holds no key of that name: adapter keys set {provider}")
+        raise AdapterError(f"it has no key of that name: adapter keys set {provider}")
     return key
 
 
@@ -207,7 +209,7 @@ def in_keyring(function: str, *args: str) -> Any:
     except ImportError:
         from adapter._install import install_extra
 
-        raise AdapterError(f"this needs keyring: {install_extra('keyring')}") from None
+        raise AdapterError(f"this needs the package keyring: {install_extra('keyring')}") from None
     try:
         return getattr(keyring, function)(KEYRING_SERVICE, *args)
     except Exception as error:  # noqa: BLE001 - backends raise what they like

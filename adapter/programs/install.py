@@ -64,9 +64,10 @@ _state: _State = globals().get("_state") or _State()  # a reload of this module 
 
 
 class Installation:
-    """What :func:`install` did, until :meth:`undo` or the end of a ``with`` block.
+    """The effect of :func:`install`, until :meth:`undo` or the end of a ``with`` block.
 
-    Of several that overlap, the last to end undoes it. To undo one twice has no effect.
+    If several overlap, LiteLLM's functions are restored when the last one ends. Undoing one twice
+    has no effect.
     """
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class Installation:
                 raise
 
     def undo(self) -> None:
-        """Give LiteLLM's functions back what they were, unless another installation is left."""
+        """Restore LiteLLM's functions, unless another installation is still in effect."""
         with _state.lock:
             _state.end(self._token)
 
@@ -100,10 +101,11 @@ class Installation:
 def install() -> Installation:
     """Let LiteLLM's own functions take our model strings, until the result is undone.
 
-    That are the functions of the same names as ours, ``litellm.Router(model_list=...)`` and
-    LiteLLM's helpers (``supports_*``, ``get_model_info``, ...), whoever holds a reference to them
-    already. A call that names ``custom_llm_provider=``, and one for any other model, stays
-    LiteLLM's. Imports LiteLLM, which takes seconds. A ``with`` block undoes it at its end.
+    This concerns LiteLLM's functions with the names of our drop-in functions,
+    ``litellm.Router(model_list=...)`` and LiteLLM's helpers (``supports_*``, ``get_model_info``,
+    ...), even in code that has imported them already. LiteLLM still handles a call that names
+    ``custom_llm_provider=``, and a call of any other model. Imports LiteLLM, which takes seconds.
+    Returns an :class:`Installation`; used in a ``with`` block, it is undone at the end of it.
     """
     return Installation()
 

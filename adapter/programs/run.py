@@ -81,7 +81,7 @@ def run_installed(config: Config, command: Sequence[str]) -> int:
 def _find(name: str) -> str:
     program = shutil.which(name)
     if program is None:
-        error = AdapterError(f"{name}: there is no such command, or it is no program")
+        error = AdapterError(f"{name}: there is no such command, or it is not a program")
         error.exit_code = 126 if os.path.exists(name) else 127
         raise error
     return program

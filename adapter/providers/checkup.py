@@ -28,7 +28,7 @@ COMPLETION_SECONDS = 60.0
 MARGIN_SECONDS = 5.0
 """How much longer a step may take in all, so that what it waits for can report its own limit."""
 
-PROXY = "an HTTP proxy does it"
+PROXY = "the HTTP proxy does this"
 OK, FAILED, SKIPPED, WARNING = "ok", "failed", "skipped", "warning"
 
 _NO_CHAT = re.compile(
@@ -144,9 +144,9 @@ class _Checkup:
             if error.status in (401, 403):
                 raise
             self.error = error
-            return Step(SKIPPED, "GET /models does not tell")
+            return Step(SKIPPED, "GET /models does not show it")
         has_key = self.key and self.key.found
-        return Step(OK, "the key was not refused" if has_key else "no key needed")
+        return Step(OK, "the server did not refuse the key" if has_key else "no key needed")
 
     def list_models(self) -> Step:
         if self.models is not None:
@@ -156,11 +156,13 @@ class _Checkup:
         if not missing and self.error.status != 200:
             raise self.error
         if likely := self.likely_base():
-            there = "there is no" if missing else "no list of models is at"
+            there = "there is no" if missing else "there is no list of models at"
             message = f"{there} {self.parts.path.rstrip('/')}/models"
             return Step(FAILED, message, f'write base_url = "{likely}"', ExitCode.NOT_FOUND)
         if missing or self.error.is_json:
-            return Step(SKIPPED, "the server lists no models, so the completion tells")
+            return Step(
+                SKIPPED, "the server lists no models; the completion shows whether it works"
+            )
         fix = "is base_url that of the API, not of a web page? Often it ends in /v1"
         return Step(FAILED, str(self.error), fix, self.error.exit_code)
 
@@ -188,7 +190,7 @@ class _Checkup:
             return Step(OK, model)
         near = [m for m in self.models if model in m or m in model][:3]
         near = near or get_close_matches(model, self.models, n=3, cutoff=0.4) or self.models[:3]
-        self.nearest = f"the nearest it has: {', '.join(near)}"
+        self.nearest = f"use one of the closest models: {', '.join(near)}"
         message = f"{model!r} is not listed by the server"
         return Step(WARNING, message, f"if it is misspelt, {self.nearest}")
 
@@ -300,7 +302,9 @@ def check(
             )
             return
         if unlisted is not None:
-            yield unlisted._replace(message=f"{unlisted.message} (the completion tells)")
+            yield unlisted._replace(
+                message=f"{unlisted.message} (the completion shows whether it works)"
+            )
         yield step
         if step.status == FAILED:
             return

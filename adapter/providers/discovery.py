@@ -85,13 +85,13 @@ def models_of(
     try:
         return run_within(timeout, read)
     except ResponseTooLargeError:
-        raise _malformed(target, f"its list of models is over {MAX_BYTES:,} bytes") from None
+        raise _malformed(target, f"its list of models is longer than {MAX_BYTES:,} bytes") from None
     except httpx.TooManyRedirects:
         raise _malformed(target, f"over {MAX_REDIRECTS} redirects") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         # h11 tells what is no HTTP and what is cut by one class
         if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith("illegal"):
-            raise _malformed(target, "the reply is no HTTP") from None
+            raise _malformed(target, "the reply is not HTTP") from None
         failure = explain(error, target, provider.name)
         raise ListingError(str(failure), failure.exit_code, None) from None
 
@@ -143,7 +143,7 @@ def _all_pages(client: httpx.Client, url: str, target: Target) -> list[str]:
         _check_error(data, response.status_code, target)
         page_ids = _ids_in(data)
         if page_ids is None:
-            words = "the reply to GET /models is no list of models"
+            words = "the reply to GET /models is not a list of models"
             raise _malformed(target, words, response.status_code, is_json=data is not None)
         is_last = ids.keys() >= set(page_ids)
         ids.update(dict.fromkeys(page_ids))
@@ -180,7 +180,7 @@ def _check_error(data: Any, status: int, target: Target) -> None:
 def _failure(target: Target, status: int | None, words: str) -> ListingError:
     """Return the error for a reply; ``None`` for ``status`` where the server told none."""
     is_told = status is not None
-    details = ErrorDetails("an error under status 200", status or 500, is_told, words)
+    details = ErrorDetails("an error with status 200", status or 500, is_told, words)
     failure = explain_details(details, target, "")
     return ListingError(str(failure), failure.exit_code, status)
 

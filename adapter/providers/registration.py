@@ -44,7 +44,7 @@ def add(
 
     It goes to the file that has the others, with ``local`` to ``config.local.toml``; a key always
     goes to the latter, mode 0600. Raises :class:`ConfigError` for a name or URL that cannot be
-    used, and for a name that is configured already.
+    used, and for a name that is already configured.
     """
     target = secrets_file() if local else shared_file()
     _check(provider, config, str(target))
@@ -75,7 +75,7 @@ def _adding(values: dict[str, str], target: Path, extras: Mapping[str, Any]) -> 
 
 def _taken(where: str, name: str) -> Problem:
     fix = f"choose another name, edit the file, or: adapter providers remove {name}"
-    return Problem(where, None, name, "is configured already", fix)
+    return Problem(where, None, name, "is already configured", fix)
 
 
 def _check(provider: Provider, config: Config, target: str) -> None:
@@ -87,8 +87,8 @@ def _check(provider: Provider, config: Config, target: str) -> None:
         problems.append(Problem(target, None, provider.name or None, *wrong))
     if provider.api_key_env and not is_variable(provider.api_key_env):
         # the value is not shown: it may well be a key
-        what = "what was given for --api-key-env is not the name of a variable"
-        fix = "name a variable, like GROQ_API_KEY; a key itself is read by --api-key-stdin"
+        what = "the value of --api-key-env is not the name of a variable"
+        fix = "name a variable, like GROQ_API_KEY; to give the key itself, use --api-key-stdin"
         problems.append(Problem(target, None, provider.name, what, fix))
     existing = config.find(provider.name)
     if existing is not None:
@@ -136,9 +136,9 @@ def keys_before_keyring(name: str, config: Config) -> list[Problem]:
                 lines = {f: document.line("providers", number, f) for f in fields if table.get(f)}
                 places += [(field, document.path, line) for field, line in lines.items()]
         places += [(s, document.path, None) for s in settings if document.at(*PROVIDERS, name, s)]
-    fix = "remove it there and run this again, or give --replace"
+    fix = "remove it there and run this again, or use --replace"
     return [
-        Problem(path, line, name, f"{setting} comes before the keyring", fix)
+        Problem(path, line, name, f"{setting} takes precedence over the keyring", fix)
         for setting, path, line in places
     ]
 

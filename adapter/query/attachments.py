@@ -36,7 +36,7 @@ def message_content(prompt: str, attachments: tuple[str, ...]) -> list[dict[str,
     ``-`` stands for stdin. Raises :class:`ConfigError` (exit 2) for what cannot be attached.
     """
     if attachments.count("-") > 1:
-        raise ConfigError("--attach -: stdin can be attached once only")
+        raise ConfigError("--attach -: stdin can be attached only once")
     parts = [_part(name) for name in attachments]
     return [*([{"type": "text", "text": prompt}] if prompt else []), *parts]
 

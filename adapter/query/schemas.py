@@ -68,7 +68,7 @@ def load_schema(source: str, *, several: bool = False) -> dict[str, Any]:
     try:
         validator_for(whole).check_schema(whole)
     except SchemaError as error:
-        raise ConfigError(f"{where}: no JSON schema: {_short(error.message)}") from None
+        raise ConfigError(f"{where}: not a JSON schema: {_short(error.message)}") from None
     except RecursionError:
         raise ConfigError(f"{where}: nested too deeply: simplify it") from None
     _check_references(whole, where)
@@ -86,8 +86,8 @@ def _short_form(text: str, where: str) -> dict[str, Any]:
         field = _FIELD.fullmatch(part)
         if field is None or field["kind"] not in _TYPES:
             raise ConfigError(
-                f"{where}: no such file, nor a short form: {printable(part.strip())!r} is no "
-                "field, which is NAME or NAME TYPE (str, int, float, bool), and : DESCRIPTION"
+                f"{where}: neither a file nor a list of fields: {printable(part.strip())!r} is not "
+                "a field; write NAME or NAME TYPE (str, int, float, bool), then : DESCRIPTION"
             )
         description = {"description": d} if (d := (field["description"] or "").strip()) else {}
         fields[field["name"]] = {"type": _TYPES[field["kind"]], **description}
@@ -195,15 +195,15 @@ def violation(schema: dict[str, Any], answer: str) -> str | None:
     except Unresolvable as error:
         raise ConfigError(f"--schema: {_short(str(error.ref))} is not in the schema") from None
     except RecursionError:
-        return "the answer cannot be checked: it, or the schema, is nested without end"
+        return "the answer cannot be checked: it, or the schema, is nested too deeply"
     if wrong is None:
         return None
     place = _short(wrong.json_path)
-    return f"the answer does not hold the schema: {place}: {_short(wrong.message)}"
+    return f"the answer does not match the schema: {place}: {_short(wrong.message)}"
 
 
 def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _short(text: str) -> str:

@@ -218,7 +218,7 @@ class Entry:
             return None, None
         if is_stand_in(value):
             shown = text if len(text) < 25 else "given"
-            self._notes.append(f"the key {shown} is a stand-in and was dropped")
+            self._notes.append(f"the key {shown} is a placeholder and was dropped")
             return None, None
         if not (text.isascii() and text.isprintable()):
             what = "api_key holds a line break, a control or a non-ASCII character"
@@ -287,7 +287,7 @@ class Entry:
             if re.fullmatch(pattern, model):
                 return prefix
         first, slash, _ = model.partition("/")
-        what = f"{first!r} is no prefix of LiteLLM" if slash else f"{model!r} has no prefix"
+        what = f"{first!r} is not a prefix of LiteLLM" if slash else f"{model!r} has no prefix"
         hint = did_you_mean(first, _PREFIXES) if slash else ""
         wanted = f"write openai/{model} with its api_base"
         raise RefusedError(f"{what}{hint}, and LiteLLM drops such an entry: {wanted}")
@@ -300,7 +300,9 @@ class Entry:
             raise RefusedError(f"{prefix}/{model} logs in by OAuth, not by a key")
         if prefix not in NOT_EXPRESSIBLE:
             hint = did_you_mean(prefix, _PREFIXES)
-            raise RefusedError(f"{prefix!r} is no provider of LiteLLM{hint}, which drops the entry")
+            raise RefusedError(
+                f"{prefix!r} is not a provider of LiteLLM{hint}, which drops the entry"
+            )
         why = f"{prefix}/{model}: {prefix} {NOT_EXPRESSIBLE[prefix]}"
         row = COMPATIBLE_BASES.get(prefix)
         if row is None:
@@ -338,7 +340,7 @@ class Entry:
             unset = not self.environ.get(variable, "").strip()
             if unset and row.base_url and row.prefix not in OWN_HOST_ONLY:
                 what = f"its api_base is ${variable}, which is not set: LiteLLM's own base for"
-                self._notes.append(f"{what} {row.prefix} stands in its place")
+                self._notes.append(f"{what} {row.prefix} is used instead")
                 return self._own_base(row.base_url)
             base = self._resolved("api_base", variable)
         elif not base and (variable := next((n for n in row.bases if later.get(n)), None)):
@@ -347,7 +349,7 @@ class Entry:
         elif not base and row.base_url:
             return self._own_base(row.base_url)
         if not base:
-            what = f"{row.prefix} needs an api_base: LiteLLM has none of its own for it"
+            what = f"{row.prefix} needs an api_base: LiteLLM does not have one of its own"
             raise RefusedError(what)
         if not isinstance(base, str):
             raise RefusedError(f"api_base is a {type(base).__name__}, not a URL")

@@ -204,7 +204,7 @@ def _provider(
                 for k, v in headers.items()
             }
         else:
-            report.left_out.append(f"extra_headers of provider {name!r}: is no mapping")
+            report.left_out.append(f"extra_headers of provider {name!r}: is not a mapping")
     for key, value in extras.items():
         values = value.values() if isinstance(value, Mapping) else [value]
         if any(referenced_variable(v) is not None for v in values):

@@ -94,7 +94,7 @@ def _read_section(source: ConfigYaml, section: str, report: Report) -> dict[str,
         elif refused and key in STOPS_LITELLM:
             report.left_out.append(f"{where}: {refused.why}, and LiteLLM does not start with it")
         elif refused:
-            why = "no setting of LiteLLM's Router, ignored there too"
+            why = "not a setting of LiteLLM's Router, which ignores it too"
             report.note(why, source.sections[section], f"{section}.{key}")
         elif code := _code_in(section, key, value):
             names = ", ".join(code)
@@ -215,11 +215,13 @@ def _other_sections(source: ConfigYaml, report: Report) -> None:
     for key, value in source.data.items():
         kind, wanted = (list, "list") if key in LISTS else (Mapping, "mapping")
         if key in HANDLED and value and not isinstance(value, kind):
-            what = f"is no {wanted}, and LiteLLM does not start with it"
+            what = f"is not a {wanted}, and LiteLLM does not start with it"
             report.left_out.append(f"{source.place(key)}: {what}")
         if key in HANDLED or not value:
             continue
         if key in LITELLM_SECTIONS:
             report.left_out.append(f"{source.place(key)}: a section of LiteLLM's gateway only")
         else:
-            report.note("no section of LiteLLM's, ignored there too", source.sections[key], key)
+            report.note(
+                "not a section of LiteLLM's, which ignores it too", source.sections[key], key
+            )

@@ -57,7 +57,7 @@ BROKEN: Mapping[str, tuple[str, ...]] = {
         "adapter.upstream.limits.UnknownEncodingError",
     ),
     "the reply is not JSON": ("json.JSONDecodeError",),
-    "the reply is no HTTP": (
+    "the reply is not HTTP": (
         *("aiohttp.http_exceptions.BadStatusLine", "aiohttp.http_exceptions.LineTooLong"),
         *("http.client.BadStatusLine", "http.client.LineTooLong"),
     ),
@@ -194,7 +194,7 @@ def _message(chain: list[BaseException]) -> str:
         text = _response_words(response) if response is not None else None
         if text:
             return text
-    # an error under status 200 has its words in the innermost of LiteLLM's exceptions only
+    # an error with status 200 has its words in the innermost of LiteLLM's exceptions only
     texts = (str(chain[0]), *(str(getattr(cause, "message", "")) for cause in chain))
     # LiteLLM puts a traceback into the message of a reply that it cannot read
     heads = (

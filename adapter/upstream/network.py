@@ -91,8 +91,8 @@ def connect_advice(base_url: str, setting: str = "base_url and ") -> str:
     if (proxy := proxy_of(base_url)) is None:
         return f"check {setting}the network: {base_url}"
     return (
-        f"it is asked through the proxy {proxy.url} of ${proxy.variable}: is that running? "
-        f"NO_PROXY={address_of(base_url)[0]} avoids it"
+        f"the call goes through the proxy {proxy.url} of ${proxy.variable}: is it running? "
+        f"To go around it, set NO_PROXY={address_of(base_url)[0]}"
     )
 
 

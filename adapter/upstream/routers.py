@@ -44,8 +44,8 @@ def make_router(
     except ImportError:
         if not hasattr(litellm.Router, "_get_client"):
             raise AdapterError(
-                f"router() does not work with LiteLLM {version('litellm')}, whose Router is "
-                "another one: install litellm<1.111, or a newer gptme-litellm"
+                f"router() does not work with LiteLLM {version('litellm')}, whose Router has "
+                "changed: install litellm<1.111, or a newer gptme-litellm"
             ) from None
         made = _router_class(litellm.Router)(**arguments)
         made.limits = limits

@@ -97,7 +97,7 @@ def run_worker(main: Callable[[], object]) -> NoReturn:
         _prepare(main)
     set_again(origin.writes)
     if len(os.listdir("/proc/self/task")) > 1:
-        sys.exit("LiteLLM has started a thread, and to fork beside one is not safe: no worker runs")
+        sys.exit("LiteLLM started a thread, which makes forking unsafe: no worker runs")
     gc.collect()
     gc.freeze()
     try:

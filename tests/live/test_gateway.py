@@ -219,7 +219,7 @@ def test_no_key_is_in_an_argument(setup: Setup) -> None:
 def test_a_second_gateway_on_the_port_is_refused(setup: Setup) -> None:
     done = serve(setup.environ, "--port", str(setup.gateway.port))
     assert done.returncode == 2
-    assert f"a gateway runs at {setup.gateway.url} already" in done.stderr
+    assert f"a gateway already runs at {setup.gateway.url}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -419,7 +419,7 @@ def test_its_port_is_taken_on_any_address(setup: Setup) -> None:
     port = str(setup.gateway.port)
     done = serve(setup.environ, "--detach", "--host", "127.0.0.2", "--port", port)
     assert done.returncode == 2
-    assert f"a gateway runs at {setup.gateway.url} already" in done.stderr
+    assert f"a gateway already runs at {setup.gateway.url}" in done.stderr
     assert [g.url for g in running()] == [setup.gateway.url]
 
 
@@ -542,7 +542,7 @@ def test_a_crash_at_start_is_one_message(setup: Setup, tmp_path: Path, workers: 
     environ = {**own_environ(setup, tmp_path), "ADAPTER_CONFIG": str(config)}
     done = serve(environ, "--detach", "--port", "0", "--workers", workers)
     assert done.returncode == 2
-    assert "the gateway ended at start" in done.stderr
+    assert "the gateway ended while it started" in done.stderr
     assert "no_such_module" in done.stderr
     assert "its log is" in done.stderr
     assert "Traceback" not in done.stderr

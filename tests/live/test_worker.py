@@ -96,7 +96,7 @@ def test_what_the_import_read_and_differs_now_is_not_served(
     before = home.queries
     environ = {**home.environ, "XDG_CONFIG_HOME": str(home.home / ".config"), name: value}
     home.run(*REFUSED_EARLY, env=environ)
-    assert home.status()["Last one refused"] == f"{name} differs from when the worker started"
+    assert home.status()["Last query refused"] == f"{name} differs from when the worker started"
     assert home.queries == before
 
 
@@ -122,7 +122,7 @@ def test_the_script_and_the_module_have_one_worker(home: Place, tmp_path: Path) 
 def test_an_interpreter_with_other_options_is_not_served(home: Place, option: str) -> None:
     line = [sys.executable, option, "-m", "adapter", *REFUSED_EARLY]
     subprocess.run(line, env=home.environ, capture_output=True, check=False)
-    assert home.status()["Last one refused"].startswith("the worker runs another Python")
+    assert home.status()["Last query refused"].startswith("the worker runs another Python")
 
 
 def test_stdin_may_be_a_pipe_a_file_a_terminal_or_closed(
@@ -223,7 +223,7 @@ def test_it_is_turned_off_by_variable_and_by_configuration(home: Place, tmp_path
     config.write_text('[plugin.litellm.worker]\nmode = "off"\n')
     unset = {k: v for k, v in home.environ.items() if k != "ADAPTER_WORKER"}
     assert home.run("--config", str(config), *REFUSED_EARLY, env=unset, stdin=b"x").code == 4
-    assert home.status()["Last one refused"] == "[plugin.litellm.worker] mode is off"
+    assert home.status()["Last query refused"] == "[plugin.litellm.worker] mode is off"
     assert home.queries == queries
     home.run("--config", str(config), *REFUSED_EARLY)  # the variable says on, and wins
     assert come_to(lambda: home.queries == queries + 1)

@@ -166,7 +166,7 @@ def test_a_server_that_cannot_be_started_says_how_it_ended(
     xllamacpp = install("xllamacpp") / "__init__.py"
     monkeypatch.setenv(VARIABLE, str(gguf(tmp_path / "m.gguf")))
     xllamacpp.write_text("import os; os._exit(7)\n")
-    with pytest.raises(EmbeddedError, match="it ended without a word"):
+    with pytest.raises(EmbeddedError, match="it ended without a message"):
         start_server()
     xllamacpp.write_text("import os; os.write(2, b'GGML_ASSERT(\\x1b[1m) failed'); os.abort()\n")
     with pytest.raises(EmbeddedError, match=r"GGML_ASSERT\(\\x1b\[1m\) failed"):

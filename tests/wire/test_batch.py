@@ -267,9 +267,9 @@ def test_the_same_id_with_another_request_is_refused(server: Recorder) -> None:
     batch()
     write_lines([*lines(2), line("id-2", temperature=1)])
 
-    with pytest.raises(ConfigError, match=r"in\.jsonl:3: its custom_id was asked with another"):
+    with pytest.raises(ConfigError, match=r"in\.jsonl:3: an earlier run sent another"):
         batch()
-    with pytest.raises(ConfigError, match="asked with another"):
+    with pytest.raises(ConfigError, match="sent another request"):
         write_lines(lines(3))
         batch(options={"seed": 1})
     assert len(server.requests) == 3
@@ -297,7 +297,7 @@ def test_two_lines_of_one_id_are_told(name: str) -> None:
     with open("out.jsonl") as file, open(name, "a") as more:
         more.write(file.readline())
 
-    with pytest.raises(ConfigError, match="stands in the files twice"):
+    with pytest.raises(ConfigError, match="is in the files twice"):
         batch()
 
 
@@ -305,7 +305,7 @@ def test_two_lines_of_one_id_are_told(name: str) -> None:
 def test_the_three_files_are_three(name: str) -> None:
     write_lines(lines(1))
 
-    with pytest.raises(ConfigError, match="must be three files"):
+    with pytest.raises(ConfigError, match="must be three different files"):
         batch(errors=name)
 
 
@@ -559,4 +559,4 @@ def test_an_input_that_changes_meanwhile_ends_the_run(server: Recorder) -> None:
     done = batch(direct=True, concurrency=1)
 
     assert done.exit_code == 2
-    assert "in.jsonl:16: the file has changed meanwhile" in str(done.ended)
+    assert "in.jsonl:16: the file changed during the run" in str(done.ended)

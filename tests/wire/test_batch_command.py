@@ -126,7 +126,7 @@ def test_ctrl_c_waits_for_what_is_in_flight(server: Recorder, adapter: Adapter) 
         assert come_to(lambda: len(server.requests) == 6)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert b"waiting for what is in flight" in process.stderr.readline()
+        assert b"waiting for the requests in flight" in process.stderr.readline()
         release.set()
         assert process.wait(PATIENCE) == 130
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_a_clear_end(server: Recorder, adapter: Adapter) -> None:
 
     assert full.returncode == 1
     assert "out.jsonl cannot be written: " in full.stderr
-    assert "the same command goes on" in full.stderr
+    assert "run the same command to continue" in full.stderr
     assert "Traceback" not in full.stderr
     assert len(Path("out.jsonl").read_bytes()) <= 3000
     whole = len(ids("out.jsonl"))

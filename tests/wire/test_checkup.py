@@ -152,7 +152,7 @@ def test_a_proxy_that_is_not_there_is_named(write: Write, monkeypatch: pytest.Mo
     code, found = steps()
     assert (code, failing(found)) == (6, "connect")
     assert "the proxy 127.0.0.1:1 of $HTTP_PROXY: Connection ref" in found["connect"]["message"]
-    assert "NO_PROXY=elsewhere.example avoids it" in found["connect"]["fix"]
+    assert "set NO_PROXY=elsewhere.example" in found["connect"]["fix"]
 
 
 @pytest.mark.parametrize("listed", [["m"], ["another"]])
@@ -207,7 +207,7 @@ def test_a_reply_that_is_no_list(server: Recorder, write: Write) -> None:
     server.script = lambda r: Reply(200, b"<html>")
     code, found = steps()
     assert (code, failing(found)) == (7, "models")
-    assert "is no list of models" in found["models"]["message"]
+    assert "is not a list of models" in found["models"]["message"]
     assert "502" not in found["models"]["message"]
     assert "Often it ends in /v1" in found["models"]["fix"]
 
@@ -348,7 +348,9 @@ def test_a_model_that_is_not_there(server: Recorder, write: Write) -> None:
     server.script = lambda r: Reply(200, {"data": [{"id": i} for i in ids]})
     code, found = steps()
     assert (code, failing(found)) == (4, "default model")
-    assert found["default model"]["fix"].startswith("the nearest it has: llama-3.1-8b-instant")
+    assert found["default model"]["fix"].startswith(
+        "use one of the closest models: llama-3.1-8b-instant"
+    )
 
 
 UNLISTED = ["gpt-4o-prod", "meta-llama/llama-3.3-70b-instruct:free", "gemini-2.5-flash"]
@@ -373,9 +375,12 @@ def test_a_model_that_is_not_listed_but_answers_is_a_warning(
     assert list(found) == list(STEPS)
     step = found["default model"]
     assert (step["status"], found["completion"]["status"]) == ("warning", "ok")
-    assert step["message"] == f"{model!r} is not listed by the server (the completion tells)"
+    assert (
+        step["message"]
+        == f"{model!r} is not listed by the server (the completion shows whether it works)"
+    )
     near = dict(zip(UNLISTED, LISTED, strict=True))[model]
-    assert step["fix"].startswith(f"if it is misspelt, the nearest it has: {near}")
+    assert step["fix"].startswith(f"if it is misspelt, use one of the closest models: {near}")
     assert server.last.body["model"] == model
     text = run("providers", "test").out
     assert text.startswith("✅ p (")
@@ -394,7 +399,7 @@ def test_a_model_that_is_not_listed_and_does_not_answer_fails(
     assert step["message"].startswith("'gpt-4o-prod' is not listed by the server: provider 'p' (")
     assert f"answered {status}: " in step["message"]
     assert "no such model" in step["message"]
-    assert step["fix"].startswith("the nearest it has: gpt-4o")
+    assert step["fix"].startswith("use one of the closest models: gpt-4o")
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 3), (403, 3), (429, 5), (408, 6)])
@@ -437,7 +442,7 @@ def test_several_at_once(server: Recorder, other_server: Recorder, write: Write)
     other_server.fail(401)
     refused = run("providers", "test")
     assert refused.code == 2
-    assert "name one, or give --all: well, refused, dead" in refused.err
+    assert "name one of these, or use --all: well, refused, dead" in refused.err
     done = run("providers", "test", "--all")
     assert done.code == 1
     heads = [line for line in done.out.splitlines() if line[:1] in "✅❌" and line]
@@ -485,7 +490,7 @@ def test_the_live_line_names_the_step_that_runs(server: Recorder, write: Write) 
     shown = re.findall(r"slow  (.*) \([\d.]+ s\)", text)
     assert list(dict.fromkeys(shown)) == [*(f"{step} ..." for step in STEPS), "completion"]
     assert "✅ slow" in text  # with its warning, which no mark tells
-    assert "fix: if it is misspelt, the nearest it has: another" in text
+    assert "fix: if it is misspelt, use one of the closest models: another" in text
 
 
 def test_a_dumb_terminal_gets_plain_lines(write: Write) -> None:

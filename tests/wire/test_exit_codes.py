@@ -182,7 +182,7 @@ def test_a_server_that_wants_a_key_nobody_has_names_the_variable(
     ("text", "model", "said"),
     [
         (provider("https://a.example", "a"), "a", "provider 'a' has no default_model: name one"),
-        (provider("https://a.example", "a"), "a/", "'a/' ends where the model id should begin"),
+        (provider("https://a.example", "a"), "a/", "'a/' names no model"),
         (provider("https://a.example", "a"), "local/m", "local/... needs OPENAI_BASE_URL"),
         (provider("a.example", "a"), "a/m", "base_url is not an absolute http(s) URL"),
         ("[[providers", "a/m", "not valid TOML"),

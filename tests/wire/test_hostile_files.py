@@ -429,7 +429,7 @@ def key_file(path: Path, data: bytes) -> None:
     [
         (loop, "Too many levels of symbolic links"),
         (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
-        (lambda path: key_file(path, b"k" * (10 * MEGABYTE)), "bytes without the end of a line"),
+        (lambda path: key_file(path, b"k" * (10 * MEGABYTE)), "bytes without a line end"),
         (lambda path: key_file(path, b"a\0b"), "control"),
         (lambda path: key_file(path, b"\xff\xfe"), "non-ASCII"),
         (lambda path: key_file(path, b"a\x1b[2J"), "control"),
@@ -481,7 +481,7 @@ SCHEMAS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "brackets": (lambda path: path.write_bytes(b"[" * 1_000_000), "not valid JSON"),
     "nesting": (lambda path: path.write_bytes(DEEP), "nested too deeply"),
     "integer": (lambda path: path.write_bytes(b'{"minimum": ' + b"9" * 5000 + b"}"), "limit (4300"),
-    "escape": (lambda path: path.write_text(f'{{"type": "{IN_TOML}"}}'), "no JSON schema"),
+    "escape": (lambda path: path.write_text(f'{{"type": "{IN_TOML}"}}'), "not a JSON schema"),
 }
 
 

@@ -101,7 +101,7 @@ def test_a_command_runs_once_in_a_process(
         ("'echo broken >&2; exit 3'", "the command failed (exit code 3): broken"),
         ('["/no/such/command"]', "the command cannot be run: No such file or directory"),
         ("'true'", "it is empty"),
-        ("'exit 1'", "it said nothing"),
+        ("'exit 1'", "it printed no reason"),
     ],
 )
 def test_a_command_that_gives_no_key(
@@ -115,7 +115,7 @@ def test_a_command_that_gives_no_key(
     configure(f"api_key_cmd = {command}")
     done = run("-m", "p", "hi")
     assert (done.code, done.out) == (3, "")
-    assert "[plugin.litellm.providers.p] api_key_cmd, which gives none" in done.err
+    assert "[plugin.litellm.providers.p] api_key_cmd, which gives no key" in done.err
     assert words in done.err
     assert not server.requests
 
@@ -141,7 +141,7 @@ def test_a_line_without_end_is_no_key(configure: Callable[..., None], server: Re
     configure("api_key_cmd = 'yes | tr -d \"\\n\"'".replace("'", '"""'))
     done = run("-m", "p", "hi")
     assert done.code == 3
-    assert "it printed over 65,536 bytes without the end of a line" in done.err
+    assert "it printed more than 65,536 bytes without a line end" in done.err
     assert not server.requests
 
 

@@ -155,7 +155,7 @@ def test_what_is_piped_in_must_be_utf8(piped: bytes, fix: str, server: Recorder)
     code, out, err = run("-m", "p", "read", stdin=piped)
 
     assert (code, out) == (2, "")
-    words = "stdin: not text in UTF-8; -a - attaches images and PDF files\n"
+    words = "stdin is not UTF-8 text; use -a - to attach an image or a PDF file\n"
     assert err.startswith(f"Error: {words}  {fix}" if fix else f"Error: {words}")
     Path("piped.txt").write_bytes(piped)
     assert run("-m", "p", "-a", "piped.txt", "read").code == (0 if b"PNG" in piped else 2)

@@ -113,7 +113,7 @@ def test_a_name_that_no_request_can_carry(server: Recorder) -> None:
 
 def test_stdin_is_attached_once(server: Recorder) -> None:
     done = run("-m", "p", "-a", "-", "-a", "-", "hi", stdin=PNG)
-    assert (done.code, done.err) == (2, "Error: --attach -: stdin can be attached once only\n")
+    assert (done.code, done.err) == (2, "Error: --attach -: stdin can be attached only once\n")
     assert not server.requests
 
 
@@ -182,7 +182,7 @@ def test_an_answer_that_does_not_hold_it(server: Recorder, answer: str, words: s
     [
         ("no.json", "No such file"),
         ("{", "not valid JSON"),
-        ('{"type": 3}', "no JSON schema"),
+        ('{"type": 3}', "not a JSON schema"),
         ("[]", "No such file"),
         ('{"$ref": "#/$defs/none"}', "#/$defs/none is not in the schema"),
     ],
@@ -363,7 +363,7 @@ def test_what_excludes_each_other(server: Recorder, pair: tuple[str, str]) -> No
     first = [pair[0], "{}"] if pair[0] == "--schema" else [pair[0]]
     done = run("-m", "p", *first, pair[1], "hi")
     assert done.code == 2
-    assert f"{pair[0]} and {pair[1]} exclude each other" in done.err
+    assert f"{pair[0]} and {pair[1]} cannot be used together" in done.err
     assert not server.requests
 
 

@@ -40,11 +40,11 @@ ssl = "os.environ/REDIS_SSL"
 """
 
 REFUSED = {
-    "enable_cost_tracking": "is no setting of LiteLLM's Router",
-    "numretries": "is no setting of LiteLLM's Router",
-    "model_list": "is no setting of LiteLLM's Router",
-    "fallback_access_check": "is no setting of LiteLLM's Router",
-    "routing_strategy": "is 'fastest', which is no strategy of LiteLLM's",
+    "enable_cost_tracking": "is not a setting of LiteLLM's Router",
+    "numretries": "is not a setting of LiteLLM's Router",
+    "model_list": "is not a setting of LiteLLM's Router",
+    "fallback_access_check": "is not a setting of LiteLLM's Router",
+    "routing_strategy": "is 'fastest', which is not one of LiteLLM's strategies",
     "redis_host": "refers to $REDIS_HOST, which is not set",
     "cache_kwargs.ssl": "refers to $REDIS_SSL, which is not set",
 }
@@ -79,7 +79,9 @@ def test_what_the_router_does_not_take_is_told_and_left_out(server: Recorder) ->
         router = send()
 
     told = [str(w.message) for w in caught if str(w.message).startswith("left out: ")]
-    assert "numretries is no setting of LiteLLM's Router (did you mean 'num_retries'?)" in told[1]
+    assert (
+        "numretries is not a setting of LiteLLM's Router (did you mean 'num_retries'?)" in told[1]
+    )
     assert [without_hint(line).partition(";")[0] for line in told] == [
         f"left out: {TABLE}.{name} {why}" for name, why in REFUSED.items()
     ]
@@ -118,7 +120,7 @@ def test_a_reference_is_resolved_by_gptmes_rule(
     assert setting(router, "tag_routing_prefix") == "t-"
 
     monkeypatch.setenv("STRATEGY", "fastest")
-    with pytest.warns(UserWarning, match="routing_strategy is 'fastest', which is no strategy"):
+    with pytest.warns(UserWarning, match="routing_strategy is 'fastest', which is not one of"):
         assert setting(send(), "routing_strategy") == "simple-shuffle"
 
 

@@ -80,7 +80,10 @@ def test_two_runs_do_not_write_at_once() -> None:
 def test_a_file_of_somebody_elses_is_left_alone(name: str) -> None:
     Path(name).write_bytes(b"precious")
 
-    with pytest.raises(ConfigError, match="is there already and not of a batch"), opened():
+    with (
+        pytest.raises(ConfigError, match="already exists and does not belong to a batch"),
+        opened(),
+    ):
         pass
     assert Path(name).read_bytes() == b"precious"
 
@@ -88,7 +91,7 @@ def test_a_file_of_somebody_elses_is_left_alone(name: str) -> None:
 def test_a_journal_of_somebody_elses_is_left_alone() -> None:
     Path("out.journal").write_bytes(b"precious\n")
 
-    with pytest.raises(ConfigError, match="is no journal of a batch"), opened():
+    with pytest.raises(ConfigError, match="is not the journal of a batch"), opened():
         pass
     assert Path("out.journal").read_bytes() == b"precious\n"
 
@@ -103,7 +106,7 @@ def test_a_run_goes_on_with_its_own_errors_file() -> None:
 def test_a_line_that_was_changed_is_told() -> None:
     with opened() as files:
         files.append({files.output: LINES[0] + b"{}\n"})
-        with pytest.raises(ConfigError, match="out:2: no line of a batch"):
+        with pytest.raises(ConfigError, match="out:2: not a line of a batch"):
             list(files.custom_ids(files.output))
 
 

@@ -38,20 +38,20 @@ def records(path: str | Path, *, plain: bool = False) -> list[tuple[int, Any]]:
 
 WRONG: list[tuple[Any, str]] = [
     (b"{\n", "the line is not JSON: Expecting .* at column 2$"),
-    (b'{"custom_id": NaN}', "NaN is no JSON value"),
+    (b'{"custom_id": NaN}', "NaN is not a JSON value"),
     (b"[" * 100_000, "the line is not JSON"),
     (b'{"custom_id": "\xff"}', "the line is not JSON"),
-    ([1], "the line is no JSON object"),
+    ([1], "the line is not a JSON object"),
     ({**LINE, "custom_id": ""}, "custom_id is missing"),
     ({**LINE, "custom_id": 7}, "custom_id is missing"),
     ({**LINE, "method": "GET"}, "method is not POST"),
     ({**LINE, "url": "/v1/images"}, "unknown url '/v1/images'"),
-    ({**LINE, "body": "x"}, "body is no JSON object"),
-    ({**LINE, "body": {**CHAT, "stream": True}}, "stream is not for a batch"),
+    ({**LINE, "body": "x"}, "body is not a JSON object"),
+    ({**LINE, "body": {**CHAT, "stream": True}}, "stream is not supported in a batch"),
     ({**LINE, "body": {"messages": []}}, "the body names no model"),
     ({**LINE, "body": {"model": "p/m"}}, "the body has no messages"),
     *(
-        ({**LINE, "body": {**CHAT, name: "x"}}, f"{name} cannot stand in a body")
+        ({**LINE, "body": {**CHAT, name: "x"}}, f"{name} is not allowed in a body")
         for name in ("api_key", "api_base", "base_url", "extra_headers", "custom_llm_provider")
     ),
 ]

@@ -98,7 +98,7 @@ def test_what_names_no_provider_of_ours_is_left_as_it_is(name: str, model: str) 
     ("model", "message"),
     [
         ("bare", r"provider 'bare' has no default_model: name one, as in bare/MODEL"),
-        ("groq/", r"'groq/' ends where the model id should begin: groq/MODEL"),
+        ("groq/", r"'groq/' names no model: write groq/MODEL"),
         ("local", r"local needs a model, as in local/llama3.2"),
         ("local/", r"local needs a model"),
     ],
@@ -169,7 +169,7 @@ def test_local_with_an_unusable_base_url_names_the_variable_and_the_fix(
     with pytest.raises(ConfigError) as caught:
         resolve("local/m", config_of())
 
-    assert str(caught.value).startswith(f"${variable}: base_url carries a user name")
+    assert str(caught.value).startswith(f"${variable}: base_url contains a user name")
     assert "write https://h/v1" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
 

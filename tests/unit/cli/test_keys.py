@@ -43,7 +43,7 @@ def test_a_keyring_without_the_key(write: Write, ring: Memory) -> None:
     )
     done = run("-m", "p/m", "hi")
     assert done.code == 3
-    assert "it holds no key of that name: adapter keys set p" in done.err
+    assert "it has no key of that name: adapter keys set p" in done.err
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_source_that_comes_before_the_keyring(
     assert (done.code, ring.kept, path.read_text()) == (2, {}, text)
     name = field.rpartition("\n")[2].partition(" ")[0]
     assert f"{path}:{where}: " in done.err if where else f"{path}: " in done.err
-    assert f"{name} comes before the keyring" in done.err
+    assert f"{name} takes precedence over the keyring" in done.err
     assert "canary" not in done.err
 
 
@@ -80,7 +80,7 @@ SOURCES = {
 
 def test_replace_removes_the_sources_that_come_first(write: Write, ring: Memory) -> None:
     paths = {name: write(text, name) for name, text in SOURCES.items()}
-    assert "or give --replace" in run("keys", "set", "p", stdin=b"sk-canary\n").err
+    assert "or use --replace" in run("keys", "set", "p", stdin=b"sk-canary\n").err
     dry = run("keys", "set", "p", "--replace", "--dry-run")
     assert '-api_key_env = "OTHER"\n' in dry.out
     assert {name: path.read_text() for name, path in paths.items()} == SOURCES
@@ -101,14 +101,14 @@ def test_replace_removes_the_sources_that_come_first(write: Write, ring: Memory)
 def test_a_terminal_is_asked_whether_to_put_it_in_order(
     write: Write, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    """``providers add groq`` names a variable, which comes before the keyring."""
+    """``providers add groq`` names a variable, which takes precedence over the keyring."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     run("providers", "add", "groq")
     answers: dict[str, str | list[str]] = {"Remove that": answer}
     code, shown = at_a_terminal(
         *("keys", "set", "groq"), answers=answers | ({"Key": "sk-canary"} if answer == "y" else {})
     )
-    assert "api_key_env comes before the keyring" in shown
+    assert "api_key_env takes precedence over the keyring" in shown
     assert "canary" not in shown
     source = load_config().provider("groq").key_source
     assert (code, source) == ((0, "(from the keyring)") if answer == "y" else (2, "$GROQ_API_KEY"))

@@ -54,7 +54,7 @@ def test_models_default_that_is_not_set(write: Write, config_dir: Path) -> None:
     path = write(P + 'default_model = "m"\n')
     done = run("models", "default")
     assert (done.code, done.out) == (0, "")
-    assert done.err == "[models] default is not set; without -m it is p\n"
+    assert done.err == "[models] default is not set; without -m the model is p\n"
     run("models", "default", "p/n")
     assert tomli.loads(path.read_text())["models"] == {"default": "p/n"}
 

@@ -87,7 +87,7 @@ def test_an_inline_key_is_said_to_be_configured_directly_and_not_shown(write: Wr
 
     assert code == 0
     assert err == (
-        f"warning: {path}:5: provider 'a': api_key_env is not used, since api_key comes first\n"
+        f"warning: {path}:5: provider 'a': api_key_env is not used: api_key takes precedence\n"
         "    fix: remove one of the two\n"
     )
     assert out == (

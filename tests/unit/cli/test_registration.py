@@ -157,13 +157,13 @@ def test_the_local_provider_gets_a_name(config_dir: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["a", "--base-url", "http://h"], "provider 'a': is configured already"),
+        (["a", "--base-url", "http://h"], "provider 'a': is already configured"),
         (["x/y", "--base-url", "http://h"], "name contains '/'"),
         (["x", "--base-url", "h:80"], "base_url is not an absolute http(s) URL"),
-        (["x", "--base-url", "http://u:canary@h"], "carries a user name or password"),
-        (["x"], "x is no known provider: give --base-url URL"),
+        (["x", "--base-url", "http://u:canary@h"], "contains a user name or password"),
+        (["x"], "x is not a known provider: give --base-url URL"),
         ([], "name the provider"),
-        (["x", "--base-url", "http://h", "--api-key-stdin"], "stdin holds no key"),
+        (["x", "--base-url", "http://h", "--api-key-stdin"], "stdin contains no key"),
     ],
 )
 def test_what_cannot_be_added(write: Write, args: list[str], words: str) -> None:
@@ -255,7 +255,7 @@ def test_a_name_is_refused_before_a_key_is_asked_for(
     write(FILE)
     code, shown = at_a_terminal("providers", "add", name, *more, answers={})
     assert code == 2
-    assert "is configured already" in shown or "name contains" in shown
+    assert "is already configured" in shown or "name contains" in shown
 
 
 def test_a_url_is_refused_before_a_key_is_asked_for(config_dir: Path) -> None:
@@ -298,8 +298,8 @@ def test_a_closed_stdin(write: Write, args: list[str]) -> None:
 @pytest.mark.parametrize(
     ("stdin", "code", "words"),
     [
-        (b"\xff\xfecanary\n", 2, "stdin holds no UTF-8 text"),
-        (b" \n", 2, "stdin holds no key"),
+        (b"\xff\xfecanary\n", 2, "stdin is not UTF-8 text"),
+        (b" \n", 2, "stdin contains no key"),
         ("sk-canaryü".encode(), 3, "the key of provider 'groq' from stdin cannot be sent"),
         (b"sk-ca\x00nary", 3, "cannot be sent"),
         (b"c" * 10**6, 2, "is too long for a key"),
@@ -345,7 +345,7 @@ def test_only_a_leading_local_is_the_local_provider(
 
 def test_a_known_key_that_another_server_would_get_is_told(config_dir: Path) -> None:
     done = run("providers", "add", "groq", "--base-url", "http://localhost:9/v1")
-    assert "warning: $GROQ_API_KEY, when it is set, is sent to http://localhost:9/v1" in done.err
+    assert "warning: if $GROQ_API_KEY is set, it is sent to http://localhost:9/v1" in done.err
     for args in (
         ["mistral", "--base-url", "http://localhost:9/v1", "--api-key-env", "X"],
         ["ollama", "--base-url", "http://localhost:9/v1"],
@@ -362,7 +362,9 @@ def test_known_names_are_told_wherever_one_is_wanted(config_dir: Path) -> None:
     names = ", ".join(PRESETS)
     assert names in " ".join(run("providers", "add", "--help").out.split())
     done = run("providers", "add", "grok")
-    assert "grok is no known provider (did you mean 'groq'?): give --base-url URL, or" in done.err
+    assert (
+        "grok is not a known provider (did you mean 'groq'?): give --base-url URL, or" in done.err
+    )
     assert names in done.err
     answers: dict[str, str | list[str]] = {"Name": "groq", "Default model": ""}
     code, shown = at_a_terminal("providers", "add", answers=answers)
@@ -406,7 +408,7 @@ def test_add_with_the_keyring_stores_nothing_that_cannot_be_added(
     for args in (["--api-key-env", "X"], ["--from-local"]):
         done = run("providers", "add", "groq", "--keyring", *args, stdin=b"sk-canary\n")
         assert done.code == 2
-        assert "exclude each other" in done.err
+        assert "cannot be used together" in done.err
     monkeypatch.setattr("adapter.editing.writing.LOCK_SECONDS", 0.01)
     handle = os.open(config_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)  # somebody else who writes, for too long
@@ -582,7 +584,7 @@ def test_of_two_who_add_the_same_name_one_is_told(config_dir: Path) -> None:
     key = Secret("sk-canary-of-the-first")
     add(Provider("same", "http://localhost:1/v1", api_key=key), config)
     before = {p: p.read_text() for p in config_dir.iterdir()}
-    with pytest.raises(ConfigError, match="'same': is configured already"):  # as it was read before
+    with pytest.raises(ConfigError, match="'same': is already configured"):  # as it was read before
         add(Provider("same", "http://localhost:2/v1", api_key=Secret("sk-other")), config)
     assert {p: p.read_text() for p in config_dir.iterdir()} == before
 

@@ -76,7 +76,7 @@ ERRORS = [
     Case("other scheme", provider(url='"ftp://h.example/v1"'), 3, "p",
          "base_url is not an absolute http(s) URL", "write it like https://h.example/v1"),
     Case("userinfo", provider(url=f'"https://u:{SECRET}@h/v1"'), 3, "p",
-         "base_url carries a user name or password", "write https://h/v1"),
+         "base_url contains a user name or password", "write https://h/v1"),
     Case("query", provider(url=f'"https://h/v1?k={SECRET}"'), 3, "p", "base_url has a query",
          "write https://h/v1"),
     Case("endpoint", provider(url='"https://h/v1/chat/completions"'), 3, "p",
@@ -138,9 +138,9 @@ ERRORS = [
          'write X-N = "..."'),
     Case("misspelt key source", f'{GOOD}{EXTRAS}\napi_key_comand = "{SECRET}"\n', 5, "p",
          "unknown setting 'api_key_comand' in plugin.litellm.providers.p "
-         "(did you mean 'api_key_cmd'?)", "known are api_key_cmd, api_key_file, api_key_keyring"),
+         "(did you mean 'api_key_cmd'?)", "use one of: api_key_cmd, api_key_file, api_key_keyring"),
     Case("key source of nobody", f'{GOOD}{EXTRAS}\napi_key_ = "{SECRET}"\n', 5, "p",
-         "unknown setting 'api_key_' in plugin.litellm.providers.p", "known are api_key_cmd"),
+         "unknown setting 'api_key_' in plugin.litellm.providers.p", "use one of: api_key_cmd"),
     *(
         Case(f"relative key file {path}", f'{GOOD}{EXTRAS}\napi_key_file = "{path}"\n', 5, "p",
              "plugin.litellm.providers.p.api_key_file must be an absolute path",
@@ -160,7 +160,7 @@ WARNINGS = [
          "[plugin.litellm.providers.p]"),
     Case("unknown table", "[plugin.litellm.router_setings]\na = 1\n", 1, None,
          "unknown name plugin.litellm.router_setings (did you mean 'router_settings'?)",
-         "known are providers, models, router_settings, litellm_settings, general_settings, "
+         "use one of: providers, models, router_settings, litellm_settings, general_settings, "
          "worker, gateway"),
     Case("env value", "[env]\nA = 'b'\nGROQ_API_KEY = ['x']\n", 3, None,
          "env.GROQ_API_KEY must be a string to be used", 'write GROQ_API_KEY = "value"'),
@@ -174,18 +174,18 @@ WARNINGS = [
          '[plugin.litellm.models."NAME/ID"]'),
     Case("worker setting", "[plugin.litellm.worker]\nidle_minute = 3\n", 2, None,
          "unknown name plugin.litellm.worker.idle_minute (did you mean 'idle_minutes'?)",
-         "known are mode, idle_minutes"),
+         "use one of: mode, idle_minutes"),
     Case("gateway setting", "[plugin.litellm.gateway]\nport = 3\n", 2, None,
-         "unknown name plugin.litellm.gateway.port", "known are routes, max_request_bytes"),
+         "unknown name plugin.litellm.gateway.port", "use one of: routes, max_request_bytes"),
     Case("extras for nobody", f"{GOOD}# {EXTRAS[:-1]}q]\n[plugin.litellm.providers.pp]\na = 1\n",
          5, None, "no provider is named 'pp' (did you mean 'p'?)",
          "correct the name, or add the provider"),
     Case("plain http", provider(f'api_key = "{SECRET}"', url='"http://api.example.com/v1"'), 3, "p",
-         "the key is sent to api.example.com over plain http", "use https"),
+         "the key is sent to api.example.com unencrypted, over plain http", "use https"),
     *(
         Case(f"plain http, {setting}",
              f"{PLAIN}{EXTRAS}\n{setting} = {value}\n", 3, "p",
-             "the key is sent to api.example.com over plain http", "use https")
+             "the key is sent to api.example.com unencrypted, over plain http", "use https")
         for setting, value in [("api_key_cmd", '"pass groq"'), ("api_key_file", '"/k"'),
                                ("api_key_keyring", "true")]
     ),
@@ -195,23 +195,23 @@ WARNINGS = [
          'the header A is sent with the text "${VAR}" in it',
          'put the whole value into a variable and write "$VAR"'),
     Case("two in the table", provider('api_key_env = "K"', f'api_key = "{SECRET}"'), 4, "p",
-         "api_key_env is not used, since api_key comes first", "remove one of the two"),
+         "api_key_env is not used: api_key takes precedence", "remove one of the two"),
     Case("two sources", KEYED + f'{EXTRAS}\napi_key_cmd = "x"\n', 6, "p",
-         "api_key_cmd is not used, since api_key comes first", "remove one of the two"),
+         "api_key_cmd is not used: api_key takes precedence", "remove one of the two"),
     Case("two settings", f'{GOOD}{EXTRAS}\napi_key_keyring = true\napi_key_file = "/k"\n', 5, "p",
-         "api_key_keyring is not used, since api_key_file comes first", "remove one of the two"),
+         "api_key_keyring is not used: api_key_file takes precedence", "remove one of the two"),
     *(
         Case(f"key {text}", provider(f"api_key = '{text}'"), 4, "p",
-             "api_key is sent as it stands, though it looks like a variable", f'"{shown}"')
+             "api_key looks like a variable, but is sent as it is", f'"{shown}"')
         for text, shown in [("$P_KEY", "P_KEY"), ("${P_KEY}", "P_KEY"), (" $P_KEY ", "P_KEY"),
                             ("os.environ/P_KEY", "P_KEY"), ("$ecretOfMine", "NAME_OF_VARIABLE")]
     ),
     Case("key after Bearer", provider(f'api_key = "Bearer {SECRET}"'), 4, "p",
-         "api_key begins with Bearer, which is sent twice then", "write the key alone"),
+         "api_key begins with Bearer, which would be sent twice", "write the key alone"),
     Case("one variable for two", GOOD + provider(name='"P"'), 5, "P",
-         "its key is that of provider 'p': both take $P_API_KEY", "(api_key_env)"),
+         "it shares its key with provider 'p': both use $P_API_KEY", "(api_key_env)"),
     Case("plain http, variable", provider('api_key_env = "K"', url='"http://8.8.8.8/v1"'), 3, "p",
-         "the key is sent to 8.8.8.8 over plain http", "use https"),
+         "the key is sent to 8.8.8.8 unencrypted, over plain http", "use https"),
 ]  # fmt: skip
 
 
@@ -377,7 +377,7 @@ def test_a_later_file_that_gives_a_stronger_key_is_meant_to(write: Write) -> Non
     path = write('[[providers]]\nname = "p"\n' + weak, "config.local.toml")
     (warning,) = load_config().warnings
     assert (warning.path, warning.line) == (str(path), 3)
-    assert warning.message == "api_key_env is not used, since api_key comes first"
+    assert warning.message == "api_key_env is not used: api_key takes precedence"
 
 
 def test_a_key_field_under_plugin_is_an_error_and_no_other_trouble(write: Write) -> None:

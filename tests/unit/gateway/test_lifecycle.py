@@ -51,7 +51,7 @@ def test_a_taken_port_is_said_at_once(
     done = run("serve", "--port", str(taken))
     assert done.code == 2
     assert f"cannot listen on 127.0.0.1:{taken}: Address already in use" in done.err
-    assert "--port chooses another port" in done.err
+    assert "choose another port with --port" in done.err
     assert not runtime_dir.exists()
 
 

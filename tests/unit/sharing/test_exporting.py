@@ -364,7 +364,7 @@ def test_into_what_is_no_regular_file(write: Callable[..., Path], tmp_path: Path
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     done = run("config", "export", "--include-secrets", "-o", str(pipe))
     assert done.code == 2
-    assert "is no regular file" in done.err
+    assert "is not a regular file" in done.err
     done = run("config", "export", "-o", str(tmp_path))
     assert done.code == 2
     assert "is a directory" in done.err

@@ -183,7 +183,9 @@ def test_an_alias_of_an_exact_name_beats_the_wildcard(config_dir: Path) -> None:
         router_settings={"model_group_alias": {"s": "groq/special", "u": "groq/any"}},
     )
     assert done.code == 1, done.err
-    what = "groq/special: means a model of provider 'groq', but in a gateway: use relay-example/x"
+    what = (
+        "groq/special: means a model of provider 'groq', except in a gateway: use relay-example/x"
+    )
     assert f"left out: {what}" in done.err
     aliases = load_config().settings["router_settings"]["model_group_alias"]
     assert aliases["s"] == aliases["groq/special"] == "relay-example/x"
@@ -205,12 +207,12 @@ def test_an_alias_does_not_hide_a_provider(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("section", "value", "words"),
     [
-        ("model_list", {"a": "b"}, "model_list: is no list"),
-        ("router_settings", ["fallbacks"], "router_settings: is no mapping"),
-        ("litellm_settings", "drop_params", "litellm_settings: is no mapping"),
-        ("credential_list", {"a": 1}, "credential_list: is no list"),
+        ("model_list", {"a": "b"}, "model_list: is not a list"),
+        ("router_settings", ["fallbacks"], "router_settings: is not a mapping"),
+        ("litellm_settings", "drop_params", "litellm_settings: is not a mapping"),
+        ("credential_list", {"a": 1}, "credential_list: is not a list"),
         ("credential_list", [{"credential_name": "x"}], "item 1: has no credential_values"),
-        ("environment_variables", ["A=b"], "environment_variables: is no mapping"),
+        ("environment_variables", ["A=b"], "environment_variables: is not a mapping"),
         ("agents", [1], "agents: a section of LiteLLM's gateway only"),
         ("default_vertex_config", {"a": 1}, "default_vertex_config: a section of LiteLLM's"),
         ("router_settings", {"model_group_alias": "x"}, "model_group_alias: is not a mapping"),
@@ -273,7 +275,7 @@ def test_keys_are_not_written_beside_a_file_that_is_not_read(config_dir: Path, t
     given = entry("m", "openai/m", key="sk-canary")
     done = imports(given, args=("--to", target, "--include-secrets"))
     assert done.code == 2
-    assert "which is not read" in done.err
+    assert "which is read only beside" in done.err
     assert not list(config_dir.glob("*"))
     assert not Path(target).exists()
 
@@ -328,6 +330,6 @@ def test_headers_are_text(config_dir: Path) -> None:
         entry("b", "openai/b", "http://b:1/v1", extra_headers="X: y"),
     )
     assert done.code == 1
-    assert "extra_headers of provider 'b': is no mapping" in done.err
+    assert "extra_headers of provider 'b': is not a mapping" in done.err
     assert load_config().provider("a").extras["extra_headers"] == {"X-N": "3"}
     assert run("config", "check").code == 0

@@ -54,7 +54,7 @@ OPENCODE = {
         '{"input": ["text", "image"]}, "variants": {"high": {"reasoningEffort": "high"}}}}}},\n'
         '"mcp": {"tool": {"type": "local", "command": ["npx", "-y", "tool"]}}}',
         [("local", "http://localhost:8080/v1", None, "q-27b")],
-        ("the key not-needed is a stand-in",),
+        ("the key not-needed is a placeholder",),
     ),
     # JSONC, agents with prompts
     "jsonc": Shape(
@@ -201,7 +201,7 @@ CONTINUE = {
         "models:\n  - uses: anthropic/claude-4-sonnet\n  - name: Bridge\n    provider: openai\n"
         '    model: auto\n    apiBase: "http://localhost:7860/v1"\n    apiKey: "local"\n',
         [("Bridge", "http://localhost:7860/v1", None, "auto")],
-        ("anthropic/claude-4-sonnet, a model of Continue's hub", "the key local is a stand-in"),
+        ("anthropic/claude-4-sonnet, a model of Continue's hub", "the key local is a placeholder"),
     ),
 }
 
@@ -231,7 +231,7 @@ CRUSH = {
         '{"providers":{"local-inference":{"api_key":"none","base_url":"http://127.0.0.1:8013/v1",'
         '"models":[{"id":"gpt-oss-120b","name":"GPT"}],"name":"Reasoner","type":"openai"}}}',
         [("local-inference", "http://127.0.0.1:8013/v1", None, "gpt-oss-120b")],
-        ("the key none is a stand-in",),
+        ("the key none is a placeholder",),
     ),
     "openrouter": Shape(
         '{"$schema": "https://charm.land/crush.json", "providers": {"openrouter": {\n'
@@ -247,7 +247,7 @@ CRUSH = {
         '{"id": "b:q6", "cost_per_1m_in": 0, "context_window": 204800, "can_reason": true}]}},\n'
         '"models": {"large": {"model": "b:q6", "provider": "relay"}}}',
         [("relay", LOCAL, None, "b:q6")],
-        ("the key sk-local is a stand-in",),
+        ("the key sk-local is a placeholder",),
     ),
     # a login, and one without a base URL
     "login": Shape(

@@ -268,7 +268,8 @@ def test_the_report_ends_with_the_command_that_takes_them() -> None:
     done = imported(entry("a", "ollama/a"), entry("b", "gemini/b"), entry("c", "bedrock/c"))
     last = done.err.splitlines()[-1]
     assert last == (
-        "by an OpenAI-compatible API, 2 of these: adapter config import config.yaml --compatible"
+        "to import 2 of these by an OpenAI-compatible API: "
+        "adapter config import config.yaml --compatible"
     )
     done = imported(entry("a", "ollama/a"), entry("b", "gemini/b"), args=("--compatible",))
     assert done.code == 0

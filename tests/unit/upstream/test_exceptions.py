@@ -51,7 +51,7 @@ def test_each_name_is_an_exception(name: str) -> None:
         ((httpx.ConnectError, aiohttp.ClientConnectorError, ConnectionResetError), "cannot"),
         ((aiohttp.ServerDisconnectedError,), "ended before"),
         ((httpx.WriteError, BrokenPipeError), "ended before"),
-        ((http.client.BadStatusLine,), "the reply is no HTTP"),
+        ((http.client.BadStatusLine,), "the reply is not HTTP"),
         ((ValueError, KeyError), ""),
     ],
 )
