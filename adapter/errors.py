@@ -48,7 +48,7 @@ class ExitCode(IntEnum):
         return self
 
     OK = 0, "done"
-    ERROR = 1, "anything else"
+    ERROR = 1, "another error"
     USAGE = 2, "usage or configuration"
     AUTHENTICATION = 3, "authentication (401, 403, a key that is not set)"
     NOT_FOUND = 4, "not found (unknown provider, model or path)"
@@ -56,7 +56,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 6, "timeout, or cannot connect"
     PROVIDER_FAILED = (
         7,
-        "the provider failed (5xx, malformed, cut or filtered reply, answer against --schema)",
+        "the provider failed (5xx, a malformed, cut or filtered reply, or one against --schema)",
     )
     INTERRUPTED = 130, "interrupted"
 
