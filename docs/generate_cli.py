@@ -17,7 +17,9 @@ WIDTH = 100
 HEAD = """\
 # Command reference
 
-The help of every command. Made by `python docs/generate_cli.py`; a test keeps it true.
+This page shows the help of every command.
+
+<!-- Made by `python docs/generate_cli.py`; a test compares it. -->
 
 ![In a terminal: adapter -m groq "Explain quantum computing", and an answer of three \
 lines.](assets/one-shot.svg)
