@@ -327,7 +327,7 @@ class Entry:
         if row.text:
             self._notes.append("LiteLLM posts it to /completions; a provider is asked for chat")
         if row.before_id and model == "*":
-            self._notes.append(f"{row.prefix} wants the full id: LiteLLM completes short ones")
+            self._notes.append(f"{row.prefix} needs the full id; LiteLLM completes short ones")
         elif row.before_id:
             return next(b for rule, b in row.before_id if re.fullmatch(rule, model)) + model
         return model

@@ -120,7 +120,7 @@ def _aliases(
         name = str(target.get("model") if isinstance(target, Mapping) else target)
         model = routes.get(name) or (name if _is_wild(name, routes) else None)
         if model is None:
-            report.left_out.append(f"{where} {alias}: its target {name!r} is not there")
+            report.left_out.append(f"{where} {alias}: its target {name!r} does not exist")
             continue
         if str(alias) == model:
             continue  # it is what it stands for
@@ -146,7 +146,7 @@ def _check_fallbacks(
             continue
         for name in dict.fromkeys(n for item in value for n in _names_in(item)):
             if name != "*" and name not in names and not _is_wild(name, names):
-                what = f"names {name!r}, which is not there"
+                what = f"names {name!r}, which does not exist"
                 report.left_out.append(f"{source.place(section)}.{key}: {what}")
 
 

@@ -87,7 +87,7 @@ def connect_advice(base_url: str, setting: str = "base_url and ") -> str:
     """Return what to check where a server cannot be reached: its proxy or trusted certificates."""
     file = os.environ.get("SSL_CERT_FILE")
     if base_url.startswith("https:") and file and not os.path.exists(file):  # LiteLLM ignores it
-        return f"$SSL_CERT_FILE names {printable(file)}, which is not there: correct or unset it"
+        return f"$SSL_CERT_FILE names {printable(file)}, which does not exist: correct or unset it"
     if (proxy := proxy_of(base_url)) is None:
         return f"check {setting}the network: {base_url}"
     return (

@@ -107,7 +107,7 @@ def test_a_certificate_of_ones_own(
     asked = run("-m", "p/m", "hi")
     assert asked.code == 6
     assert "$SSL_CERT_FILE names" in asked.err
-    assert "which is not there: correct or unset it" in asked.err
+    assert "which does not exist: correct or unset it" in asked.err
     code, found = steps()
     assert (code, failing(found)) == (2, "TLS")
     assert "$SSL_CERT_FILE names" in found["TLS"]["message"]

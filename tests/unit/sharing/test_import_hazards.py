@@ -216,7 +216,7 @@ def test_an_alias_does_not_hide_a_provider(write: Callable[..., Path]) -> None:
         ("agents", [1], "agents: a section of LiteLLM's gateway only"),
         ("default_vertex_config", {"a": 1}, "default_vertex_config: a section of LiteLLM's"),
         ("router_settings", {"model_group_alias": "x"}, "model_group_alias: is not a mapping"),
-        ("router_settings", {"model_group_alias": {"u": "x"}}, "its target 'x' is not there"),
+        ("router_settings", {"model_group_alias": {"u": "x"}}, "its target 'x' does not exist"),
         (
             "litellm_settings",
             {"custom_provider_map": [{"provider": "x", "custom_handler": "my_mod.handler"}]},
