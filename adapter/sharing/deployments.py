@@ -360,7 +360,7 @@ class Entry:
         if url.endswith("/chat/completions"):
             url = url.removesuffix("/chat/completions").rstrip("/")
             what = "/chat/completions was cut from its api_base"
-            self._notes.append(f"{what}; it is appended by itself")
+            self._notes.append(f"{what}, since it is added automatically")
         return completed_url(row, url)
 
     def _own_base(self, base: str) -> str:

@@ -67,7 +67,7 @@ def read_settings(
     for alias, target in merged.items():
         if (head := alias.partition("/")[0]) in providers:
             model = target["model"] if isinstance(target, Mapping) else target
-            what = f"{alias}: means a model of provider {head!r}, but in a gateway: use {model}"
+            what = f"{alias}: means a model of provider {head!r}, except in a gateway: use {model}"
             report.left_out.append(what)
     if merged:
         sections.setdefault("router_settings", router)["model_group_alias"] = merged
