@@ -60,7 +60,7 @@ def start() -> None:
 
 @worker.command()
 def stop() -> None:
-    """End the worker; queries under way are answered."""
+    """End the worker. Running queries are still answered."""
     deadline = time.monotonic() + STOP_SECONDS
     try:
         os.kill(state()[0], signal.SIGTERM)
@@ -77,7 +77,7 @@ def stop() -> None:
 @worker.command()
 @click.pass_context
 def status(ctx: click.Context) -> None:
-    """Show the worker. Exit codes: 0 it runs, 1 it does not."""
+    """Show the worker. Exit codes: 0 if it runs, 1 if it does not."""
     try:
         pid, started, queries, refusal = state()
     except NoWorkerError as error:
