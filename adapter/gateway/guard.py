@@ -132,13 +132,13 @@ class Guard:
 async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
     """Let ``app`` answer a request whose body has been read, until its client leaves."""
     is_complete = False
-    left = asyncio.Event()
+    disconnect = asyncio.Event()
     bodies = [body]
 
     async def next_message() -> Message:
         if bodies:
             return {"type": "http.request", "body": bodies.pop(), "more_body": False}
-        await left.wait()
+        await disconnect.wait()
         return {"type": "http.disconnect"}
 
     async def pass_on(message: Message) -> None:
@@ -150,7 +150,7 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        left.set()
+        disconnect.set()
         if not is_complete:  # what LiteLLM does after an answer may go on
             answer.cancel()
 
@@ -159,7 +159,7 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
     try:
         await answer
     except asyncio.CancelledError:
-        if not left.is_set():  # this task was cancelled, as at the end of the gateway
+        if not disconnect.is_set():  # this task was cancelled, as at the end of the gateway
             raise
     finally:
         answer.cancel()
@@ -168,14 +168,14 @@ async def _answer(app: App, scope: Message, body: bytes, receive: Receive, send:
 
 def _is_from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether a request comes from this machine and from no other site's web page."""
-    decoded = [(name.lower(), value.decode("latin-1")) for name, value in headers]
+    pairs = [(name.lower(), value.decode("latin-1")) for name, value in headers]
     for header, pattern in ((b"host", _AUTHORITY), (b"origin", _ORIGIN)):
-        for match in (pattern.fullmatch(value) for name, value in decoded if name == header):
+        for match in (pattern.fullmatch(value) for name, value in pairs if name == header):
             if match is None or not is_loopback(match[1]):
                 return False
     # a browser sends no Origin with a link or an image, but says this (Fetch Metadata, 2.3)
-    is_foreign = (b"sec-fetch-site", "cross-site") in decoded
-    return not is_foreign or any(name == b"origin" for name, _ in decoded)
+    is_foreign = (b"sec-fetch-site", "cross-site") in pairs
+    return not is_foreign or any(name == b"origin" for name, _ in pairs)
 
 
 def _credentials(scope: Message) -> Iterator[bytes]:
@@ -229,7 +229,7 @@ def _without_keys(send: Send, scrubber: Scrubber) -> Send:
     stream piece by piece.
     """
     start: Message | None = None  # of an answer whose length is not known yet
-    whole = bytearray()
+    content = bytearray()
     stream = ScrubbedBytes(scrubber)
 
     async def pass_on(message: Message) -> None:
@@ -244,10 +244,10 @@ def _without_keys(send: Send, scrubber: Scrubber) -> Send:
                     start = message
                     return
         elif message["type"] == "http.response.body" and start is not None:
-            whole.extend(message.get("body", b""))
+            content.extend(message.get("body", b""))
             if message.get("more_body", False):
                 return
-            data = scrubber.data(bytes(whole))
+            data = scrubber.data(bytes(content))
             length = (b"content-length", str(len(data)).encode())
             await send({**start, "headers": [*start["headers"], length]})
             start, message = None, {**message, "body": data}

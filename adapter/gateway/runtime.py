@@ -138,9 +138,9 @@ class RuntimeFile:
                 if not is_locked:
                     path.unlink()
         # what a start under way has made has no file of its own beside it yet
-        ended = [] if list(self.folder.glob(".starting-*")) else self._without_gateway("yaml")
+        files = [] if list(self.folder.glob(".starting-*")) else self._without_gateway("yaml")
         logs = sorted(self._without_gateway("log"), key=_age)
-        for path in (*ended, *logs[LOG_COUNT:]):
+        for path in (*files, *logs[LOG_COUNT:]):
             with suppress(OSError):
                 path.unlink()
 

@@ -128,14 +128,14 @@ def proxy_config(config: Config) -> ProxyConfig:
     variables: dict[str, str] = {}
     omissions = []
     model_list: list[dict[str, Any]] = []
-    able = abilities(config)
+    table = abilities(config)
     for provider in config.providers:
         try:
             key, headers = _credentials(provider, variables)
         except MissingKeyError as error:
             omissions.append(str(error))
         else:
-            model_list += entries(provider, key, headers, able=able.get(provider.name, {}))
+            model_list += entries(provider, key, headers, able=table.get(provider.name, {}))
     content: dict[str, Any] = {"model_list": model_list, **sections(config)}
     for section, defaults in DEFAULTS.items():
         content[section] = {**defaults, **content.get(section, {})}
@@ -188,12 +188,12 @@ def guard_settings(
     ``own`` is the table ``[plugin.litellm.gateway]``, ``limits`` are of replies, by base.
     """
     settings = content["general_settings"]
-    others = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
+    other_keys = "DATABASE_URL" in environ or any(settings.get(name) for name in OTHERS_HAVE_KEYS)
     secrets = {environ["LITELLM_MASTER_KEY"], *_secrets(content, environ)}
     routes = own.get("routes", ())
     return GuardSettings(
         local_only=is_loopback(host),
-        master_key_only=not others,
+        master_key_only=not other_keys,
         secrets=sorted(secrets - {PLACEHOLDER_KEY}),
         routes=None if routes == "all" else routes,
         client_credentials=settings.get("allow_client_side_credentials") is True

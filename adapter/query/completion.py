@@ -51,36 +51,36 @@ def complete(query: Query, target: Target | None, answer: Answer) -> Iterator[st
     gc.enable()
     # half of the time per chunk goes into logs that nobody reads here
     litellm.disable_streaming_logging = True
-    configured = target.params if target else {}
-    call = _arguments(query, configured)
+    provider_params = target.params if target else {}
+    call = _arguments(query, provider_params)
     if query.gateway is not None and target is not None:
         result = complete_by_proxy(target, messages=query.messages, **call)
     else:
         result = drop_in("completion")(model=query.model, messages=query.messages, **call)
     if not call.get("stream"):
         return answer.pieces([result])
-    limit = query.timeout or configured.get("timeout", TIMEOUT_SECONDS)
-    return answer.pieces(_counted(result, limit, answer))
+    limit = query.timeout or provider_params.get("timeout", TIMEOUT_SECONDS)
+    return answer.pieces(_chunks(result, limit, answer))
 
 
-def _counted(stream: Any, limit: Any, answer: Answer) -> Iterator[Any]:
+def _chunks(stream: Any, limit: Any, answer: Answer) -> Iterator[Any]:
     """Yield the chunks of ``stream``; tell ``answer`` whether its usage is LiteLLM's estimate."""
     yield from in_time(stream, limit)
     answer.usage_is_estimate = not has_usage(stream)
 
 
-def _arguments(query: Query, configured: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(query: Query, provider_params: Mapping[str, Any]) -> dict[str, Any]:
     """Return LiteLLM's arguments: the query's, with its retries and time limits."""
     call = dict(query.params)
-    names = {*call, *configured}
+    names = {*call, *provider_params}
     if query.retries is not None:
         # a configured num_retries would else be the one that counts
         call[retry_limit(names)] = query.retries
     elif not {"max_retries", "num_retries"} & names:
         call["max_retries"] = 0
-    if query.timeout is not None or "timeout" not in configured:
+    if query.timeout is not None or "timeout" not in provider_params:
         seconds: Any = query.timeout or TIMEOUT_SECONDS
-        if str(configured.get("model")).startswith((f"{PREFIX}/", PROXY_PREFIX)):
+        if str(provider_params.get("model")).startswith((f"{PREFIX}/", PROXY_PREFIX)):
             import httpx  # LiteLLM has imported it already
 
             seconds = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))

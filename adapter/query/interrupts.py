@@ -64,8 +64,8 @@ def in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
     def late(*_: object) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, late)
-    running = signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm of the caller's
+    handler = signal.signal(signal.SIGALRM, late)
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm of the caller's
     iterator = iter(chunks)
     try:
         while True:
@@ -80,8 +80,8 @@ def in_time(chunks: Iterable[Any], limit: Any) -> Iterator[Any]:
                     raise KeyboardInterrupt  # the alarm has become that of Ctrl-C, see above
             yield chunk
     finally:
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, *running)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _has_alarms() -> bool:

@@ -81,8 +81,8 @@ def state() -> State:
 
 def mode_of(settings: Mapping[str, Any]) -> str:
     """Return the mode that ``ADAPTER_WORKER``, else ``[plugin.litellm.worker]``, asks for."""
-    named = os.environ.get("ADAPTER_WORKER")
-    return named if named in MODES else str(settings.get("mode", MODES[0]))
+    mode = os.environ.get("ADAPTER_WORKER")
+    return mode if mode in MODES else str(settings.get("mode", MODES[0]))
 
 
 def _with_worker(use: Callable[[_socket.socket, int, State], T]) -> T:

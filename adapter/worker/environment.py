@@ -74,8 +74,8 @@ def record_variables(descriptor: int) -> Iterator[Origin]:
     with open(descriptor, "rb"), mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as source:
         environ._data = origin = Origin(source)
         yield origin
-        written = origin.items() - variables.items()
-        origin.writes = {os.fsdecode(name): os.fsdecode(value) for name, value in written}
+        writes = origin.items() - variables.items()
+        origin.writes = {os.fsdecode(name): os.fsdecode(value) for name, value in writes}
         environ.clear()
         environ._data = variables
         variables.clear()

@@ -40,7 +40,6 @@ LOOK_SECONDS = 10.0
 
 ENTRY = "import adapter.cli.main as cli, adapter.worker.process as p; p.run_worker(cli.main)"
 
-
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What Python sets ``LC_CTYPE`` to where there is no locale (PEP 538), and sets again."""
 
@@ -190,17 +189,17 @@ def _prepare(main: Callable[[], object]) -> None:
     A child makes a query and tells which modules it took, and which pydantic models, most of
     which are built when they are first used. Its connections and threads go with it.
     """
-    reading, writing = os.pipe()
+    reader, writer = os.pipe()
     if os.fork() == 0:
         try:
             _make_query(main)
             built = {name for name, model in _models().items() if model.__pydantic_complete__}
-            with open(writing, "wb") as file:
+            with open(writer, "wb") as file:
                 marshal.dump((list(sys.modules), built), file)
         finally:
             os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as file:
+    os.close(writer)
+    with open(reader, "rb") as file:
         modules, built = marshal.load(file)
     os.wait()
     for name in modules:
