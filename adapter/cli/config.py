@@ -148,9 +148,11 @@ def import_config(
     loaded = load_or_new(None if read else target)
     plan = plan_import(source, loaded, compatible=compatible)
     check_import(plan, loaded, target, replace=replace, include_secrets=include_secrets)
-    written = write_import(plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run)
-    report_diffs(written.diffs, dry_run, "nothing to change in")
-    left_out = (*plan.left_out, *written.left_out)
+    diffs, secrets = write_import(
+        plan, loaded, target, include_secrets=include_secrets, dry_run=dry_run
+    )
+    report_diffs(diffs, dry_run, "nothing to change in")
+    left_out = (*plan.left_out, *secrets)
     lines = [f"{name} -> {model}" for name, model in plan.routes.items() if name != model]
     lines += [f"note: {note}" for note in plan.notes]
     lines += [f"left out: {line}" for line in left_out]
@@ -159,7 +161,7 @@ def import_config(
         lines.append(f"to import {plan.compatible} of these by an OpenAI-compatible API: {take}")
     for line in lines:
         click.echo(one_line(line), err=True)
-    new = any(written.diffs.values()) or not plan.providers
+    new = any(diffs.values()) or not plan.providers
     ctx.exit(ExitCode.ERROR if left_out and new else ExitCode.OK)
 
 

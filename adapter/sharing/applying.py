@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,7 @@ from adapter.secrets.policy import has_secret
 from adapter.sharing.importing import Import
 from adapter.sharing.settings import split_secrets
 
-__all__ = ["Written", "check_import", "write_import"]
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written, or would be: a unified diff for each file, without keys."""
-
-    diffs: Mapping[str, str]
-    left_out: tuple[str, ...]
+__all__ = ["check_import", "write_import"]
 
 
 def check_import(
@@ -65,7 +56,7 @@ def _differences(
             fix = f"{overwrite}, or rename the provider"
             yield Problem(where, None, provider.name, message, fix)
     current = {**config.settings, "models": config.models}
-    public, secret = split_secrets((), plan.settings.sections)
+    public, secret = split_secrets((), plan.sections)
     for sections in (public or {}, {"models": plan.models}, (include_secrets and secret) or {}):
         for names, old, new in _differing_leaves(current, sections, 1):
             message = f"{'.'.join(names)} is {old}, and the import says {new}"
@@ -73,14 +64,14 @@ def _differences(
     # a new alias may hide a provider that the import leaves as it is
     planned = {provider.name for provider in plan.providers}
     has = config.settings.get("router_settings", {}).get("model_group_alias", {})
-    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
+    aliases = plan.sections.get("router_settings", {}).get("model_group_alias", {})
     for alias in aliases.keys() - has.keys():
         name = alias.partition("/")[0]
         if name not in planned and config.find(name) is not None:
             message = f"the alias {alias!r} would hide the provider {name!r} in a gateway"
             fix = "rename one of them, or use --replace"
             yield Problem(target, None, name, message, fix)
-    for name, value in (plan.settings.environment if include_secrets else {}).items():
+    for name, value in (plan.environment if include_secrets else {}).items():
         if config.env.get(name) not in (None, value):
             yield Problem(target, None, None, f"[env] {name} has another value", overwrite)
 
@@ -165,12 +156,13 @@ def write_import(
     *,
     include_secrets: bool = False,
     dry_run: bool = False,
-) -> Written:
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Write ``plan`` into the TOML file ``target``, over whatever differs there.
 
-    Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it, mode
-    0600. :func:`check_import` tells beforehand what would be lost. Raises :class:`ConfigError`,
-    before anything is written, when a file cannot be edited.
+    Returns the unified diff of each file, without keys, and a line for each secret that is left
+    out. Keys and other secrets, where they are asked for, go into ``config.local.toml`` beside it,
+    mode 0600. :func:`check_import` tells beforehand what would be lost. Raises
+    :class:`ConfigError`, before anything is written, when a file cannot be edited.
     """
     left_out = tuple(_secrets_left_out(plan))
     edits = [Edit(target, _change(plan, config))]
@@ -178,7 +170,7 @@ def write_import(
         secrets = Path(target).with_name(SECRETS_FILE)
         edits.append(Edit(secrets, _change(plan, config, secret=True), secret=True))
     diffs = edit_all(edits, dry_run=dry_run)
-    return Written(diffs, () if include_secrets else left_out)
+    return diffs, () if include_secrets else left_out
 
 
 def _change(
@@ -188,7 +180,7 @@ def _change(
     keyed: list[tuple[dict[str, str], list[str]]] = [
         ({"name": p.name, "api_key": str(p.api_key)}, []) for p in plan.providers if p.api_key
     ]
-    sections = split_secrets((), plan.settings.sections)[secret] or {}
+    sections = split_secrets((), plan.sections)[secret] or {}
     sections = sections if secret else {"models": plan.models, **sections}
 
     def change(document: MutableMapping[str, Any]) -> None:
@@ -199,7 +191,7 @@ def _change(
             set_extras(document, provider.name, extras or {})
         for section, values in sections.items():
             merge_table(document, (*OURS, section), values)
-        merge_table(document, ("env",), plan.settings.environment if secret else {})
+        merge_table(document, ("env",), plan.environment if secret else {})
 
     return change
 
@@ -235,8 +227,8 @@ def _secrets_left_out(plan: Import) -> Iterator[str]:
             yield f"the key of provider {p.name!r}: set {default_variable(p.name)} to it, or {hint}"
         for name in split_secrets((), p.extras)[True] or {}:
             yield f"{name} of provider {p.name!r} holds a secret: {hint}"
-    for section, values in (split_secrets((), plan.settings.sections)[True] or {}).items():
+    for section, values in (split_secrets((), plan.sections)[True] or {}).items():
         for name in values:
             yield f"{section}.{name} holds a secret: {hint}"
-    for name in plan.settings.environment:
+    for name in plan.environment:
         yield f"environment_variables.{name}: set {name} yourself, or {hint}, under [env]"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapter.config.loading import Config
@@ -21,7 +21,7 @@ from adapter.sharing.deployments import Deployment, Entry, RefusedError, rank
 from adapter.sharing.litellm_yaml import ConfigYaml, Place, Report
 from adapter.sharing.naming import Naming
 from adapter.sharing.other_formats import read_source
-from adapter.sharing.settings import Settings, read_settings, writable
+from adapter.sharing.settings import read_settings, writable
 from adapter.upstream.prefixes import litellm_provider_of
 
 __all__ = ["Import", "plan_import"]
@@ -36,7 +36,8 @@ _CAPABILITY = re.compile(r"mode|max_(input_|output_)?tokens|supports_\w+|\w+_cos
 class Import:
     """What a ``config.yaml`` becomes, and what does not.
 
-    The ``api_key`` of a provider is a literal key that stood in the file itself.
+    The ``api_key`` of a provider is a literal key that stood in the file itself. ``sections`` are
+    LiteLLM's, ``environment`` its literal ``environment_variables``; both may hold secrets.
     ``routes`` maps each ``model_name`` to what to type for it now, ``models`` each of these to
     what the model can do. ``left_out`` has a line, with its place and reason, for each thing that
     is lost; ``notes`` are other things worth knowing. ``compatible`` counts the entries that only
@@ -44,7 +45,8 @@ class Import:
     """
 
     providers: tuple[Provider, ...]
-    settings: Settings
+    sections: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
     routes: Mapping[str, str]
     models: Mapping[str, Mapping[str, Any]]
     left_out: tuple[str, ...]
@@ -110,9 +112,12 @@ def plan_import(
         if own and not (own == d.prefix and d.own_base):
             hidden = f"hides the model that LiteLLM itself has of this name, {own}'s"
             report.note(hidden, entry.place, d.name)
+    providers = [_with_fallbacks(p, routes, report) for p in providers]
+    sections, environment = read_settings(source, routes, aliases, environ, report)
     return Import(
-        providers=tuple(_with_fallbacks(p, routes, report) for p in providers),
-        settings=read_settings(source, routes, aliases, environ, report),
+        providers=tuple(providers),
+        sections=sections,
+        environment=environment,
         routes=routes,
         models=_models(entries, report),
         left_out=tuple(report.left_out),

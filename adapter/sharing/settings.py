@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -16,7 +15,7 @@ from adapter.sharing.exporting import GUARD, NO_STATIC_MODELS
 from adapter.sharing.litellm_yaml import ConfigYaml, Report
 from adapter.upstream.prefixes import ROUTER_SETTINGS
 
-__all__ = ["Settings", "read_settings", "split_secrets", "writable"]
+__all__ = ["read_settings", "split_secrets", "writable"]
 
 LISTS = ("model_list", "credential_list")
 HANDLED = frozenset({*LISTS, "environment_variables", *SECTIONS})
@@ -43,22 +42,17 @@ STOPS_LITELLM = frozenset({"routing_strategy", "health_check_interval", "health_
 """In ``router_settings``: what keeps LiteLLM's proxy from starting where its Router refuses it."""
 
 
-@dataclass(frozen=True, repr=False)
-class Settings:
-    """LiteLLM's sections to write, secrets included, and literal ``environment_variables``."""
-
-    sections: Mapping[str, Mapping[str, Any]]
-    environment: Mapping[str, str]
-
-
 def read_settings(
     source: ConfigYaml,
     routes: Mapping[str, str],
     aliases: Mapping[str, str],
     environ: Mapping[str, str],
     report: Report,
-) -> Settings:
-    """Return the sections to write, with ``aliases`` added to LiteLLM's own."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return LiteLLM's sections to write, secrets included, and literal ``environment_variables``.
+
+    ``aliases`` are added to LiteLLM's own.
+    """
     tables = {section: _read_section(source, section, report) for section in SECTIONS}
     sections = {section: values for section, values in tables.items() if values}
     router = tables["router_settings"]
@@ -77,7 +71,7 @@ def read_settings(
         _check_fallbacks(source, section, tables[section], {**routes, **merged}, report)
     _other_sections(source, report)
     filled = {section: values for section, values in sections.items() if values}
-    return Settings(filled, _environment(source, environ, report))
+    return filled, _environment(source, environ, report)
 
 
 def _read_section(source: ConfigYaml, section: str, report: Report) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def rank(entry: dict[str, Any]) -> float:
 
 
 def plan_aliases(plan: Import) -> dict[str, Any]:
-    return dict(plan.settings.sections.get("router_settings", {}).get("model_group_alias", {}))
+    return dict(plan.sections.get("router_settings", {}).get("model_group_alias", {}))
 
 
 def check(ask: Ask, entry: Any, credentials: list[Any]) -> None:

@@ -325,7 +325,7 @@ def test_a_shape_of_a_public_file(shape: Shape) -> None:
     assert rows == shape.providers
     for words in shape.said:
         assert words in report(plan)
-    aliases = plan.settings.sections.get("router_settings", {}).get("model_group_alias", {})
+    aliases = plan.sections.get("router_settings", {}).get("model_group_alias", {})
     assert dict(aliases) == shape.aliases
     assert "canary" not in report(plan)
 
