@@ -8,7 +8,6 @@ import stat
 
 TYPE_CHECKING = False  # not typing's, which takes longer to import than all of this
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import BinaryIO
 
 __all__ = [
@@ -83,23 +82,22 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def xdg_folder(*variables: str, default: str, environ: Mapping[str, str] | None = None) -> str:
+def xdg_folder(*variables: str, default: str) -> str:
     """Return the folder that the first of ``variables`` names, else ``default`` in the home folder.
 
     A relative path counts as unset (XDG base directory specification, "Basics").
     """
-    environ = os.environ if environ is None else environ
     for variable in variables:
-        if os.path.isabs(folder := environ.get(variable, "")):
+        if os.path.isabs(folder := os.environ.get(variable, "")):
             return folder
-    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), default)
+    return os.path.join(os.environ.get("HOME") or os.path.expanduser("~"), default)
 
 
-def runtime_folder(environ: Mapping[str, str] | None = None) -> str:
+def runtime_folder() -> str:
     """Return the folder of the gateway's and the worker's runtime files: it may not exist yet.
 
     ``$XDG_RUNTIME_DIR/gptme-litellm``, which ends with the session (XDG base directory
     specification), else ``gptme-litellm`` in the state folder, ``~/.local/state``.
     """
-    variables = "XDG_RUNTIME_DIR", "XDG_STATE_HOME"
-    return f"{xdg_folder(*variables, default='.local/state', environ=environ)}/gptme-litellm"
+    folder = xdg_folder("XDG_RUNTIME_DIR", "XDG_STATE_HOME", default=".local/state")
+    return f"{folder}/gptme-litellm"

@@ -128,29 +128,25 @@ def _lines(text: str) -> dict[tuple[str | int, ...], int]:
     return lines
 
 
-def config_paths(
-    path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
-) -> tuple[tuple[str, ...], bool]:
+def config_paths(path: str | os.PathLike[str] | None = None) -> tuple[tuple[str, ...], bool]:
     """Return the files to read, lowest precedence first, and whether they were asked for by name.
 
     ``path``, else ``ADAPTER_CONFIG``, names one file and only that file is read. Without them, the
     folder is ``$XDG_CONFIG_HOME/gptme`` where there is one, else gptme's own. Nothing in the
     working directory is ever read by itself: a cloned repository must not redirect a key.
     """
-    environ = os.environ if environ is None else environ
-    named = environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)
+    named = os.environ.get("ADAPTER_CONFIG") if path is None else os.fspath(path)
     if path is not None or named:
         return (os.path.abspath(os.path.expanduser(named or "")),), True
-    base = xdg_folder("XDG_CONFIG_HOME", default=".config", environ=environ)
-    folder = os.path.join(base, "gptme")
+    folder = os.path.join(xdg_folder("XDG_CONFIG_HOME", default=".config"), "gptme")
     if not os.path.isdir(folder):
-        folder = gptme_folder(environ)
+        folder = gptme_folder()
     return tuple([f"{folder}{os.sep}{name}" for name in FILE_NAMES]), False  # asked often
 
 
-def gptme_folder(environ: Mapping[str, str] | None = None) -> str:
+def gptme_folder() -> str:
     """Return the folder of gptme's own configuration, which is not ``XDG_CONFIG_HOME``'s."""
-    return os.path.join(xdg_folder(default=".config", environ=environ), "gptme")
+    return os.path.join(xdg_folder(default=".config"), "gptme")
 
 
 def read_document(path: str, *, required: bool) -> Document | Problem | None:

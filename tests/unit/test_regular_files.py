@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -69,4 +70,5 @@ def test_a_reason_has_no_path_and_no_number(tmp_path: Path) -> None:
     ],
 )
 def test_a_base_folder_is_the_first_absolute_one(environ: dict[str, str], folder: str) -> None:
-    assert xdg_folder("A", "B", default=".x", environ=environ) == folder
+    with mock.patch.dict(os.environ, environ, clear=True):
+        assert xdg_folder("A", "B", default=".x") == folder

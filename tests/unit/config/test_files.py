@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -17,6 +18,12 @@ NAMES = ["config.runtime.toml", "config.toml", "gptme.toml", "config.local.toml"
 
 def read(path: Path | str, required: bool = False) -> Document | Problem | None:
     return read_document(str(path), required=required)
+
+
+def paths_in(environ: dict[str, str], path: Path | str | None = None) -> tuple[list[str], bool]:
+    with mock.patch.dict(os.environ, environ, clear=True):
+        paths, named = config_paths(path)
+    return list(paths), named
 
 
 def problem_at(path: Path | str) -> Problem:
@@ -46,26 +53,27 @@ def document_of(path: Path, content: bytes) -> Document:
 def test_the_default_files_are_gptmes_lowest_precedence_first(
     environ: dict[str, str], folder: str
 ) -> None:
-    paths, named = config_paths(environ=environ)
+    paths, named = paths_in(environ)
 
-    assert paths == tuple(f"{folder}/{name}" for name in NAMES)
+    assert paths == [f"{folder}/{name}" for name in NAMES]
     assert not named
 
 
 def test_a_folder_in_xdg_config_home_counts_once_it_is_there(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/h"}
     (tmp_path / "gptme").touch()
-    assert config_paths(environ=environ)[0][0] == "/h/.config/gptme/config.runtime.toml"
+    assert paths_in(environ)[0][0] == "/h/.config/gptme/config.runtime.toml"
     (tmp_path / "gptme").unlink()
     (tmp_path / "gptme").mkdir()
 
-    assert config_paths(environ=environ)[0] == tuple(f"{tmp_path}/gptme/{name}" for name in NAMES)
+    assert paths_in(environ)[0] == [f"{tmp_path}/gptme/{name}" for name in NAMES]
 
 
 def test_without_a_home_variable_the_users_own_folder_is_used() -> None:
-    paths, _ = config_paths(environ={})
+    paths, _ = paths_in({})
 
-    assert paths[0] == str(Path("~/.config/gptme/config.runtime.toml").expanduser())
+    with mock.patch.dict(os.environ, clear=True):
+        assert paths[0] == str(Path("~/.config/gptme/config.runtime.toml").expanduser())
 
 
 @pytest.mark.parametrize(
@@ -84,14 +92,13 @@ def test_without_a_home_variable_the_users_own_folder_is_used() -> None:
 def test_a_named_file_is_read_alone(path: str | None, variable: str | None, expected: str) -> None:
     environ = {"HOME": "/h", **({"ADAPTER_CONFIG": variable} if variable else {})}
 
-    assert config_paths(path, environ) == (
-        (str(Path(expected).expanduser().absolute()),),
-        True,
-    )
+    with mock.patch.dict(os.environ, environ, clear=True):
+        absolute = str(Path(expected).expanduser().absolute())
+    assert paths_in(environ, path) == ([absolute], True)
 
 
 def test_an_empty_variable_names_no_file() -> None:
-    _, named = config_paths(environ={"ADAPTER_CONFIG": "", "HOME": "/h"})
+    _, named = paths_in({"ADAPTER_CONFIG": "", "HOME": "/h"})
 
     assert not named
 

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -46,11 +47,17 @@ def runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run" / "gptme-litellm"
 
 
-def test_where_it_is(tmp_path: Path) -> None:
-    assert runtime_folder({"XDG_RUNTIME_DIR": "/run/u"}) == "/run/u/gptme-litellm"
-    relative = {"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}
-    assert runtime_folder(relative) == "/h/.local/state/gptme-litellm"
-    assert runtime_folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == "/s/gptme-litellm"
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"XDG_RUNTIME_DIR": "/run/u"}, "/run/u/gptme-litellm"),
+        ({"XDG_RUNTIME_DIR": "relative", "HOME": "/h"}, "/h/.local/state/gptme-litellm"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/gptme-litellm"),
+    ],
+)
+def test_where_it_is(environ: dict[str, str], folder: str) -> None:
+    with mock.patch.dict(os.environ, environ, clear=True):
+        assert runtime_folder() == folder
 
 
 def test_reading_makes_nothing(runtime_dir: Path) -> None:
