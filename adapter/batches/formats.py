@@ -238,7 +238,7 @@ class Source:
             error.number = number + 1
             raise
         except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-            unreadable = InputError(f"the file cannot be read: {error}", "correct it there")
+            unreadable = InputError(f"the file cannot be read: {error}", "correct the file")
             unreadable.number = number + 1
             raise unreadable from None
 
@@ -309,7 +309,7 @@ def _parquet(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
                 number += 1
                 yield number, record
     except ArrowException as error:
-        raise InputError(f"the file cannot be read: {error}", "correct it there") from None
+        raise InputError(f"the file cannot be read: {error}", "correct the file") from None
 
 
 _READERS = {"jsonl": _lines, "csv": _rows, "parquet": _parquet}

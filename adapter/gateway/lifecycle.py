@@ -294,4 +294,4 @@ def _last_error(log: Path | None) -> str:
     lines = log.read_text(errors="replace").splitlines()
     texts = [line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t"))]
     errors = [line for line in texts if "Error" in line or "Exception" in line]
-    return printable((errors or texts or ["it said nothing"])[-1][:300])
+    return printable((errors or texts or ["it printed no error"])[-1][:300])

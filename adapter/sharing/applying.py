@@ -144,7 +144,7 @@ def _still_counting(
             for name in (f for t in tables if t.get("name") == provider.name for f in t):
                 key = name == "api_key" and bool(differing & {"base_url", "api_key"})
                 if (key and not overwritten) or (later and name in differing - {"api_key"}):
-                    message = f"{name} stands here and would still count after the import"
+                    message = f"{name} is here and would still count after the import"
                     fix = f"remove it here, or import with --to {path}"
                     yield Problem(path, None, provider.name, message, fix)
 

@@ -183,7 +183,7 @@ class Entry:
             values = credentials.get(credential, {})
             params |= {k: v for k, v in values.items() if params.get(k) is None}
         if params.get("use_litellm_proxy"):
-            what = "use_litellm_proxy sends it to $LITELLM_PROXY_API_BASE, whatever it says"
+            what = "use_litellm_proxy sends it to $LITELLM_PROXY_API_BASE, whatever the entry says"
             raise RefusedError(what)
         return params
 
@@ -221,7 +221,7 @@ class Entry:
             self._notes.append(f"the key {shown} is a placeholder and was dropped")
             return None, None
         if not (text.isascii() and text.isprintable()):
-            what = "api_key holds a line break, a control or a non-ASCII character"
+            what = "api_key contains a line break, a control character or a non-ASCII character"
             raise RefusedError(what)
         return None, Secret(text)
 
@@ -257,7 +257,7 @@ class Entry:
         if not isinstance(model, str):
             raise RefusedError(f"model is a {type(model).__name__}, not a string")
         if reference_to("") in model or any(c.isspace() or not c.isprintable() for c in model):
-            what = "model holds white space or a part os.environ/, which LiteLLM sends as text"
+            what = "model contains white space or a part os.environ/, which LiteLLM sends as text"
             raise RefusedError(what)
         provider = self._params.get("custom_llm_provider")
         if provider:
@@ -309,10 +309,10 @@ class Entry:
             raise RefusedError(why)
         if not self.compatible:
             base = row.base_url or f"its api_base{row.path or row.suffix}"
-            refusal = RefusedError(f"{why}; --compatible takes it by {base}")
+            refusal = RefusedError(f"{why}; --compatible imports it through {base}")
             refusal.compatible = True
             raise refusal
-        self._notes.append(f"asked by {prefix}'s OpenAI-compatible API, without {row.ignores}")
+        self._notes.append(f"uses {prefix}'s OpenAI-compatible API, without {row.ignores}")
         for extra in ("api_version", "base_model"):  # of Azure's own API
             self._params.pop(extra, None)
         return row
@@ -325,7 +325,7 @@ class Entry:
         if ids and re.fullmatch(ids["pattern"], model):
             raise RefusedError(f"{row.prefix}/{model} {ids['why']}")
         if row.text:
-            self._notes.append("LiteLLM posts it to /completions; a provider is asked for chat")
+            self._notes.append("LiteLLM posts it to /completions; here it gets chat completions")
         if row.before_id and model == "*":
             self._notes.append(f"{row.prefix} needs the full id; LiteLLM completes short ones")
         elif row.before_id:

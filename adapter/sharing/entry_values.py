@@ -77,7 +77,7 @@ def pattern_of(name: str, model: str) -> tuple[bool, str]:
     plain = re.fullmatch(r"[^/*\s]+/\*", name) is not None
     if "*" not in name:
         if "*" in model:
-            raise RefusedError(f"its model holds a '*', but the name does not: write {name}/*")
+            raise RefusedError(f"its model contains a '*', but the name does not: write {name}/*")
         return False, model
     if "*" in model:
         return not (plain and model == "*"), "*"

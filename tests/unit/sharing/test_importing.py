@@ -413,7 +413,7 @@ def test_a_key_in_another_file_stops_a_replacement(write: Callable[..., Path]) -
     yaml_of(entry("a", model="groq/a", api_key="os.environ/GROQ_API_KEY"))
     done = run("config", "import", "x.yaml", "--replace")
     assert done.code == 2
-    assert f"{local}: provider 'groq': api_key stands here and would still count" in done.err
+    assert f"{local}: provider 'groq': api_key is here and would still count" in done.err
     assert load_config().provider("groq").base_url == "https://old"
 
 
@@ -423,7 +423,7 @@ def test_a_field_in_a_file_that_wins_stops_a_replacement(write: Callable[..., Pa
     yaml_of(entry("a", model="groq/a"))
     done = run("config", "import", "x.yaml", "--replace")
     assert done.code == 2
-    assert "base_url stands here and would still count" in done.err
+    assert "base_url is here and would still count" in done.err
 
 
 def test_secrets_that_differ_are_not_overwritten(write: Callable[..., Path]) -> None:
@@ -487,4 +487,4 @@ def test_the_file_named_is_read_with_those_beside_it(write: Callable[..., Path])
     yaml_of(entry("a", model="groq/a", api_key="os.environ/GROQ_API_KEY"))
     done = run("config", "import", "x.yaml", "--replace", "--to", str(path))
     assert done.code == 2
-    assert "api_key stands here and would still count" in done.err
+    assert "api_key is here and would still count" in done.err

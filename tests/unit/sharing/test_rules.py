@@ -238,7 +238,7 @@ def test_entries_of_other_apis_are_taken_by_a_compatible_base(
 ) -> None:
     refused = plan(entry("a", model, **params))
     assert (refused.providers, refused.compatible) == ((), 1)
-    assert "--compatible takes it by" in refused.left_out[0]
+    assert "--compatible imports it through" in refused.left_out[0]
     made = plan(entry("a", model, **params), compatible=True)
     assert (made.left_out, made.compatible) == ((), 0)
     (provider,) = made.providers
