@@ -74,9 +74,11 @@ def test_a_rotated_key_and_another_configuration_count_at_once(
 
 
 def test_an_http_proxy_of_the_caller_is_used(home: Place, served: Recorder) -> None:
+    config = home.home / "elsewhere.toml"  # a provider on this machine is called directly
+    config.write_text(provider("http://elsewhere.example/v1", "p", default_model="m"))
     with recording_server() as proxy:
         environ = {**home.environ, "NO_PROXY": "", "HTTP_PROXY": proxy.origin}
-        done = home.run("-m", "p", "-v", "hi", env=environ)
+        done = home.run("--config", str(config), "-m", "p", "-v", "hi", env=environ)
         assert done.way == "through the worker", done.err
         assert len(proxy.requests) == 1
     assert not served.requests
