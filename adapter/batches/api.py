@@ -117,6 +117,8 @@ class Run:
             model, prompt, options.get("system"), options.get("options") or {}, reply_format
         )
         errors = options.get("errors") or errors_path(output)
+        if "-" in (output, errors):
+            raise ConfigError("OUTPUT and --errors are files, which the next run reads: name one")
         source = Source(input, os.path.dirname(os.path.realpath(output)), plain=prompt is not None)
         self._closing.callback(source.close)
         files = Files(output, errors)

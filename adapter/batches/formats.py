@@ -175,7 +175,7 @@ def _check_body(request: Request) -> None:
 
 def _json(line: bytes) -> Any:
     try:
-        return json.loads(line.rstrip(), parse_constant=_not_json)
+        return json.loads(line.decode("utf-8-sig").rstrip(), parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         where = (
             f"{error.msg} at column {error.colno}"

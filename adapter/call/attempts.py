@@ -114,6 +114,7 @@ class Plan:
             extras.get(name) if arguments.get(name) is None else arguments[name]
             for name in OWN_ATTEMPTS
         )
+        models = [models] if isinstance(models, str) else models
         fallbacks = [f if isinstance(f, dict) else {"model": f} for f in models or ()]
         windows = dict(wider or {})
         involved = [f.get("model") for f in fallbacks] + list(windows.values())

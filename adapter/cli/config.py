@@ -129,8 +129,9 @@ def import_config(
     SOURCE may also be opencode.json, aichat's or Continue's config.yaml, crush.json or llm's
     extra-openai-models.yaml. The command recognizes a file by its content.
 
-    Exit codes: 0 if everything was imported, 1 if something was left out (stderr says what and
-    why), 2 if nothing was written, since the file cannot be read or would overwrite a provider.
+    Exit codes: 0 if everything was imported, or nothing is new, 1 if something was left out (stderr
+    says what and why), 2 if nothing was written, since the file cannot be read or would overwrite a
+    provider.
     """
     from adapter.cli.output import report_diffs
     from adapter.config.files import config_paths, shared_file

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -68,12 +69,23 @@ _PATH = Kind(
 _COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bool(v.strip())))
 _ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
 _MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
+_SECONDS = Kind(
+    "above 0, and at most 1e9", lambda v: _is_text(v) or (_is_number(v) and 0 < v <= 1e9)
+)
+_RETRIES = Kind(
+    "a whole number", lambda v: _is_text(v) or (_is_number(v) and isinstance(v, int) and v >= 0)
+)
 _NOTHING = Kind("left out: it has no effect", lambda v: False)
 _CLIENT = Kind('"openai" or "hosted_vllm"', lambda v: v in ("openai", "hosted_vllm"))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
+
+
+def _is_text(value: Any) -> bool:
+    """Whether ``value`` is text that LiteLLM reads as a number, or as one in a variable, itself."""
+    return isinstance(value, str) and (value.startswith("os.environ/") or value.isdecimal())
 
 
 def _is_list(value: Any) -> bool:
@@ -118,6 +130,9 @@ RULES = (
     Rule(f"{_PARAMS}.api_key_cmd", _COMMAND, 'write it like api_key_cmd = ["pass", "groq"]'),
     Rule(f"{_PARAMS}.api_key_file", _PATH, 'begin it with / or ~/, like "~/.keys/groq"'),
     Rule(f"{_PARAMS}.api_key_keyring", _SWITCH, "write api_key_keyring = true"),
+    Rule(f"{_PARAMS}.timeout", _SECONDS, "write it like timeout = 30", warning=True),
+    Rule(f"{_PARAMS}.max_retries", _RETRIES, "write it like max_retries = 3", warning=True),
+    Rule(f"{_PARAMS}.num_retries", _RETRIES, "write it like num_retries = 3", warning=True),
     Rule(f"{_PARAMS}.stream", _NOTHING, "set it in each call (--no-stream)", warning=True),
     Rule(f"{_PARAMS}.extra_query", _TABLE, 'write extra_query = { NAME = "value" }'),
     # others carry OPENAI_ORG_ID and its like to the provider's host, or speak another API

@@ -58,6 +58,8 @@ def run(
     program = _find(command[0])
     if model is not None:
         check_model(model, config)
+        if Path(command[0]).name not in KNOWN:
+            warn(f"warning: -m has no effect: how {command[0]} is told its model is not known here")
     with _gateway(config, providers, warn) as gateway, tempfile.TemporaryDirectory() as folder:
         names = {"url": gateway.url, "key": str(gateway.key), "model": model or ""}
         arguments, more = command_line(command, names, Path(folder))

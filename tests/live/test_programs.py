@@ -118,6 +118,15 @@ def test_a_gateway_that_runs_is_used_and_stays(place: Place, gateway: dict[str, 
     assert run_apart(place.environ, "serve", "--status").returncode == 0
 
 
+def test_a_program_that_is_not_told_the_model_is_a_warning(
+    place: Place, gateway: dict[str, str]
+) -> None:
+    done = run_apart(place.environ, "run", "-m", "p-1/m", "--", sys.executable, "-c", "")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("warning: -m has no effect: ")
+
+
 def test_a_shell_takes_the_variables_and_gives_them_back(
     place: Place, gateway: dict[str, str]
 ) -> None:

@@ -301,6 +301,16 @@ def test_two_lines_of_one_id_are_told(name: str) -> None:
         batch()
 
 
+@pytest.mark.parametrize("files", [("-", None), ("out.jsonl", "-")])
+def test_answers_are_not_written_to_stdout(files: tuple[str, str | None]) -> None:
+    output, errors = files
+    write_lines(lines(1))
+
+    with pytest.raises(ConfigError, match="OUTPUT and --errors are files"):
+        adapter.batch("in.jsonl", output, errors=errors)
+    assert os.listdir() == ["in.jsonl"]
+
+
 @pytest.mark.parametrize("name", ["in.jsonl", "out.jsonl"])
 def test_the_three_files_are_three(name: str) -> None:
     write_lines(lines(1))

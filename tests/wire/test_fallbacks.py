@@ -75,6 +75,14 @@ def test_a_fallback_goes_to_its_own_base_with_its_own_key(
     assert "x-first" not in other_server.only.headers
 
 
+def test_a_fallback_alone_is_a_list_of_one(server: Recorder, other_server: Recorder) -> None:
+    """Letter by letter, it would be models of LiteLLM's."""
+    server.fail(500)
+
+    assert ask(False, False, fallbacks="second") == ANSWER
+    assert other_server.only.key == "second-key"
+
+
 def test_fallbacks_may_stand_in_the_configuration(
     write: Write, server: Recorder, other_server: Recorder
 ) -> None:

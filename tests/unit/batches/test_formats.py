@@ -41,6 +41,8 @@ WRONG: list[tuple[Any, str]] = [
     (b'{"custom_id": NaN}', "NaN is not a JSON value"),
     (b"[" * 100_000, "the line is not JSON"),
     (b'{"custom_id": "\xff"}', "the line is not JSON"),
+    (json.dumps(LINE).encode("utf-16"), "the line is not JSON: 'utf-8'"),
+    (b'{"custom_id": "\xed\xa0\x80"}', "the line is not JSON: 'utf-8'"),
     ([1], "the line is not a JSON object"),
     ({**LINE, "custom_id": ""}, "custom_id is missing"),
     ({**LINE, "custom_id": 7}, "custom_id is missing"),

@@ -101,6 +101,7 @@ ERRORS = [
             ("worker", "mode", "true", 'write mode = "auto", "on" or "off"'),
             ("worker", "mode", '"yes"', 'write mode = "auto", "on" or "off"'),
             ("worker", "idle_minutes", "0", "like idle_minutes = 10"),
+            ("worker", "idle_minutes", "inf", "like idle_minutes = 10"),
             ("worker", "idle_minutes", "true", "like idle_minutes = 10"),
             ("worker", "idle_minutes", '"10"', "like idle_minutes = 10"),
             ("gateway", "routes", '"some"', 'write routes = "all", or ["'),
@@ -150,6 +151,15 @@ ERRORS = [
 ]  # fmt: skip
 
 WARNINGS = [
+    *(
+        Case(f"{name} {value}", f"{GOOD}{EXTRAS}\n{name} = {value}\n", 5, "p",
+             f"plugin.litellm.providers.p.{name} must be ", f"write it like {name} = ")
+        for name, value in [
+            ("timeout", '"soon"'), ("timeout", "0"), ("timeout", "-1"), ("timeout", "inf"),
+            ("timeout", "nan"), ("timeout", "1e12"), ("timeout", "[1]"), ("timeout", "true"),
+            ("max_retries", "-1"), ("max_retries", "1.5"), ("num_retries", '"many"'),
+        ]
+    ),
     Case("near field", provider('base_ulr = "x"'), 4, "p",
          "unknown field 'base_ulr' in [[providers]] (did you mean 'base_url'?)",
          "[plugin.litellm.providers.p]"),
