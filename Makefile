@@ -104,6 +104,7 @@ bench: $(VENV)/.bench $(VENV)/.project .bench/llm/.made .bench/gptme/.made ## me
 
 frameworks: $(VENV)/.test $(VENV)/.project ## run frameworks and programs for real, each in an environment of its own (needs uv, npm)
 	@$(BIN)/python -m tests.frameworks $(FRAMEWORKS)
+	@$(if $(FRAMEWORKS),,$(BIN)/python -m pytest -n 0 tests/frameworks/check_gptme.py)
 
 browser: docs $(VENV)/.browser ## look at the site in headless Chromium (CHROMIUM=/usr/bin/chromium)
 	@$(BIN)/python docs/check_site.py --chromium $(CHROMIUM)
@@ -123,7 +124,8 @@ prefixes: $(VENV)/.test $(VENV)/.project ## write adapter/upstream/prefixes.json
 LOCKED := raw=litellm dspy=dspy langchain=langchain-litellm smolagents=smolagents[litellm] \
 	instructor=instructor openai-agents=openai-agents[litellm] llama-index=llama-index-llms-litellm \
 	mem0=mem0ai pydantic-ai=pydantic-ai-slim[openai] llm=llm gptme=gptme google-adk=google-adk \
-	crewai=crewai inspect-ai=inspect-ai browser-use=browser-use lm-eval=lm-eval[api] aider=aider-chat
+	crewai=crewai inspect-ai=inspect-ai browser-use=browser-use lm-eval=lm-eval[api] aider=aider-chat \
+	proxy=litellm[proxy]+google-auth
 
 LOCK := $(UV) pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --annotation-style line --custom-compile-command 'make lock' $(LOCK_ARGS)
@@ -145,12 +147,14 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	for peer in llm gptme; do \
 		echo $$peer | $(LOCK) - -o requirements/peer-$$peer.txt || exit 1; done
 
-# Without hashes: nothing else uses them. aider has an older LiteLLM, and needs this package outside only.
+# aider has an older LiteLLM, and needs this package outside only.
 frameworks-lock:
-	for row in $(LOCKED); do echo $${row#*=} | $(UV) pip compile --quiet --no-config --python-version 3.11 \
-		--no-emit-index-url --no-annotate --custom-compile-command 'make frameworks-lock' $(LOCK_ARGS) \
+	for row in $(LOCKED); do echo $${row#*=} | tr + '\n' | $(UV) pip compile --quiet --no-config --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make frameworks-lock' $(LOCK_ARGS) \
 		$$(test $$row = aider=aider-chat || echo pyproject.toml) - \
 		-o requirements/frameworks/$${row%%=*}.txt || exit 1; done
+	for folder in requirements/frameworks/*/; do (cd $$folder && npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --no-audit --no-fund) || exit 1; done
 
 # The tree, then what is quick; the last two take the better part of an hour.
 RELEASE := release-tree release-build release-metadata release-wheel test matrix

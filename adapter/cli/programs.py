@@ -23,7 +23,8 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
     "--model",
     metavar="PROVIDER[/MODEL]",
     shell_complete=models_word,
-    help="The model that COMMAND asks, if it is aider, codex, gptme, llm, opencode or claude.",
+    help="The model that COMMAND asks, if it is aider, claude, cn, codex, gptme, llm, opencode or "
+    "promptfoo.",
 )
 @click.option(
     "--gateway-for",

@@ -36,8 +36,8 @@ KNOWN: Mapping[str, Mapping[str, Any]] = json.loads(
 """Program -> the flags, variables and files that it needs besides the common variables.
 
 ``settings`` go before its own arguments always, ``arguments`` where a model is named, after them
-with ``last``. ``files`` are written to a folder that ``variable`` names. In all of them ``{url}``,
-``{key}`` and ``{model}`` are filled in.
+with ``last``. ``files`` are written to a ``{folder}``, which ``variable`` may name. In all of them
+``{url}``, ``{key}`` and ``{model}`` are filled in, the model also ``{quoted}``, for JSON and YAML.
 """
 
 
@@ -119,6 +119,7 @@ def command_line(
     """
     row = KNOWN.get(Path(command[0]).name, {})
     own = list(command[1:])
+    names = {**names, "folder": str(folder), "quoted": json.dumps(names["model"])}
     settings = [text.format(**names) for text in row.get("settings", ())]
     if not names["model"]:
         return [*settings, *own], {}

@@ -46,6 +46,18 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
+def city_model() -> Any:
+    """Return a class of pydantic's with the fields of ``SCHEMA``."""
+    from pydantic import BaseModel
+
+    class City(BaseModel):
+        """A city."""
+
+        city: str
+
+    return City
+
+
 def proxied(mode: str) -> str:
     """Return the model string for LiteLLM: ours, or a LiteLLM proxy's."""
     return MODEL if mode == "install" else f"litellm_proxy/{MODEL}"
@@ -138,26 +150,27 @@ def smolagents(mode: str, aspect: str) -> Any:
 
 def instructor(mode: str, aspect: str) -> Any:
     import instructor as i
-    from pydantic import BaseModel
-
-    class City(BaseModel):
-        city: str
 
     client = i.from_provider(f"litellm/{proxied(mode)}")
     more = {"model": proxied(mode), "messages": MESSAGES, "max_retries": 1}  # it forgets the model
     if aspect == "streamed":
-        return list(client.create_partial(response_model=City, **more))[-1]
+        client = i.from_provider(f"litellm/{proxied(mode)}", async_client=True)
+
+        async def read() -> list[Any]:
+            return [
+                part async for part in client.create_partial(response_model=city_model(), **more)
+            ]
+
+        return run(read())[-1]
+    if aspect == "tools":
+        client = i.from_provider(f"litellm/{proxied(mode)}", mode=i.Mode.TOOLS)
     if aspect == "usage":
-        return client.create_with_completion(response_model=City, **more)[1].usage
-    return client.create(response_model=City, **more)
+        return client.create_with_completion(response_model=city_model(), **more)[1].usage
+    return client.create(response_model=city_model(), **more)
 
 
 def openai_agents(mode: str, aspect: str) -> Any:
     import agents as a
-    from pydantic import BaseModel
-
-    class City(BaseModel):
-        city: str
 
     a.set_tracing_disabled(True)
     model = f"litellm/{MODEL}" if mode == "install" else MODEL
@@ -165,7 +178,7 @@ def openai_agents(mode: str, aspect: str) -> Any:
         provider = a.OpenAIProvider()  # /v1/responses
         model = provider.get_model(MODEL)
     tools = [a.function_tool(weather)] if aspect == "tools" else []
-    kind = City if aspect == "structured" else str
+    kind = city_model() if aspect == "structured" else str
     agent = a.Agent(name="x", model=model, tools=tools, output_type=kind)
     if aspect == "streamed":
 
@@ -183,12 +196,6 @@ def llama_index(mode: str, aspect: str) -> Any:
     from llama_index.core.llms import ChatMessage
     from llama_index.core.tools import FunctionTool
     from llama_index.llms.litellm import LiteLLM
-    from pydantic import BaseModel
-
-    class City(BaseModel):
-        """A city."""
-
-        city: str
 
     llm = LiteLLM(model=proxied(mode), max_retries=0)
     chat = [ChatMessage(role="user", content=PROMPT)]
@@ -198,7 +205,7 @@ def llama_index(mode: str, aspect: str) -> Any:
         reply = llm.chat_with_tools([FunctionTool.from_defaults(weather)], PROMPT)
         return llm.get_tool_calls_from_response(reply)
     if aspect == "structured":
-        return llm.as_structured_llm(City).chat(chat).message.content
+        return llm.as_structured_llm(city_model()).chat(chat).message.content
     reply = llm.chat(chat)
     return reply.raw["usage"] if aspect == "usage" else reply.message.content
 
@@ -218,19 +225,13 @@ def mem0(mode: str, aspect: str) -> Any:
         return llm.generate_response(MESSAGES, tools=[TOOL])
     if aspect == "structured":
         return llm.generate_response(MESSAGES, response_format={"type": "json_object"})
-    if aspect in ("streamed", "usage"):
-        return None
     return llm.generate_response(MESSAGES)
 
 
 def pydantic_ai(mode: str, aspect: str) -> Any:
-    from pydantic import BaseModel
     from pydantic_ai import Agent
 
-    class City(BaseModel):
-        city: str
-
-    kind = City if aspect == "structured" else str
+    kind = city_model() if aspect == "structured" else str
     agent = Agent(f"openai:{MODEL}", output_type=kind, retries=0)
     if aspect == "tools":
         agent.tool_plain(weather)
@@ -252,16 +253,12 @@ def google_adk(mode: str, aspect: str) -> Any:
     from google.adk.models.lite_llm import LiteLlm
     from google.adk.runners import InMemoryRunner
     from google.genai import types
-    from pydantic import BaseModel
-
-    class City(BaseModel):
-        city: str
 
     agent = LlmAgent(
         name="x",
         model=LiteLlm(model=proxied(mode)),
         tools=[weather] if aspect == "tools" else [],
-        output_schema=City if aspect == "structured" else None,
+        output_schema=city_model() if aspect == "structured" else None,
     )
 
     async def ask() -> str:
@@ -291,14 +288,15 @@ def crewai(mode: str, aspect: str) -> Any:
     if aspect == "tools":
         return llm.call(MESSAGES, tools=[TOOL], available_functions={"weather": weather})
     if aspect == "structured":
-        from pydantic import BaseModel
+        return llm.call(MESSAGES, response_model=city_model())
+    if aspect == "usage":  # as a crew counts it
+        from crewai.agents.agent_builder.utilities.base_token_process import TokenProcess
+        from crewai.utilities.token_counter_callback import TokenCalcHandler
 
-        class City(BaseModel):
-            city: str
-
-        return llm.call(MESSAGES, response_model=City)
-    reply = llm.call(MESSAGES)
-    return llm.get_token_usage_summary() if aspect == "usage" else reply
+        count = TokenProcess()
+        llm.call(MESSAGES, callbacks=[TokenCalcHandler(count)])
+        return count.get_summary()
+    return llm.call(MESSAGES)
 
 
 def inspect_ai(mode: str, aspect: str) -> Any:
@@ -306,7 +304,7 @@ def inspect_ai(mode: str, aspect: str) -> Any:
     from inspect_ai.tool import ToolInfo, ToolParams
     from inspect_ai.util import JSONSchema
 
-    model = get_model(f"openai-api/openai/{MODEL}")
+    model = get_model(f"openai-api/openai/{MODEL}", stream=aspect == "streamed")
     city = JSONSchema(type="string")
     more: dict[str, Any] = {}
     if aspect == "tools":
@@ -317,7 +315,7 @@ def inspect_ai(mode: str, aspect: str) -> Any:
         more["config"] = GenerateConfig(
             response_schema=ResponseSchema(name="City", json_schema=schema)
         )
-    elif aspect != "streamed":
+    else:
         more["config"] = GenerateConfig(max_retries=0)
     reply = run(model.generate(PROMPT, **more))
     if aspect == "tools":
@@ -328,13 +326,9 @@ def inspect_ai(mode: str, aspect: str) -> Any:
 def browser_use(mode: str, aspect: str) -> Any:
     from browser_use import ChatOpenAI
     from browser_use.llm.messages import UserMessage
-    from pydantic import BaseModel
-
-    class City(BaseModel):
-        city: str
 
     llm = ChatOpenAI(model=MODEL, max_retries=0)
-    kind = City if aspect == "structured" else None
+    kind = city_model() if aspect == "structured" else None
     reply = run(llm.ainvoke([UserMessage(content=PROMPT)], output_format=kind))
     return reply.usage if aspect == "usage" else reply.completion
 
@@ -348,7 +342,10 @@ def lm_eval(mode: str, aspect: str) -> Any:
 
     url = f"{os.environ['OPENAI_BASE_URL']}/chat/completions"
     llm = LocalChatCompletion(model=MODEL, base_url=url, max_retries=1)
-    asked = (JsonChatStr(json.dumps(MESSAGES)), {"until": ["\n\n"], "max_gen_toks": 9})
+    options: dict[str, Any] = {"until": ["\n\n"], "max_gen_toks": 9}
+    if aspect == "structured":
+        options["response_format"] = FORMAT
+    asked = (JsonChatStr(json.dumps(MESSAGES)), options)
     return llm.generate_until([Instance("generate_until", {}, asked, 0)])
 
 

@@ -10,7 +10,9 @@ from tests.recorder import ANSWER, Reply, Request, chat_chunk, chat_reply
 __all__ = ["answer"]
 
 CITY = '{"city": "Paris"}'
-USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+USAGE = {"prompt_tokens": 611, "completion_tokens": 377, "total_tokens": 988}
+SCHEMA_KEYS = {"response_format", "tools"}
+"""Keys of a request, one of which holds the schema of a structured answer."""
 
 
 def answer(request: Request) -> Reply | None:
@@ -40,7 +42,8 @@ def answer(request: Request) -> Reply | None:
 
 
 def _called(body: dict[str, Any]) -> Reply:
-    name = body["tools"][0]["function"]["name"]
+    names = [tool["function"]["name"] for tool in body["tools"]]
+    name = next((n for n in names if n == "StructuredOutput"), names[0])  # Claude Code's
     call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": CITY}}
     if body.get("stream"):
         return _streamed([{"tool_calls": [{"index": 0, **call}]}], "tool_calls")

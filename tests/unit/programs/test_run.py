@@ -16,7 +16,8 @@ from adapter.programs.env import TAKEN, environment
 from adapter.programs.run import KNOWN, command_line
 from adapter.secrets.secret import Secret
 
-NAMES = {"url": "http://127.0.0.1:4000", "key": "sk-gateway", "model": "groq/a b"}
+MODEL = """groq/a "b" 'c'"""
+NAMES = {"url": "http://127.0.0.1:4000", "key": "sk-gateway", "model": MODEL}
 GATEWAY = Gateway(
     url=NAMES["url"],
     host="127.0.0.1",
@@ -37,7 +38,7 @@ GATEWAY = Gateway(
 def test_codex_is_told_a_provider_of_its_own(tmp_path: Path) -> None:
     arguments, environ = command_line(["/usr/bin/codex", "exec", "hi"], NAMES, tmp_path)
 
-    assert arguments[4:] == ["-m", "groq/a b", "exec", "hi"]
+    assert arguments[4:] == ["-m", MODEL, "exec", "hi"]
     told = tomli.loads("\n".join(arguments[1:4:2]))
     assert told["model_provider"] == "adapter"
     assert told["model_providers"]["adapter"]["base_url"] == "http://127.0.0.1:4000/v1"
@@ -47,20 +48,34 @@ def test_codex_is_told_a_provider_of_its_own(tmp_path: Path) -> None:
 
 def test_opencode_llm_and_claude_are_told_the_model(tmp_path: Path) -> None:
     arguments, environ = command_line(["opencode", "run", "hi"], NAMES, tmp_path)
-    assert arguments == ["run", "hi", "-m", "adapter/groq/a b"]
+    assert arguments == ["run", "hi", "-m", f"adapter/{MODEL}"]
     [provider] = json.loads(environ["OPENCODE_CONFIG_CONTENT"])["provider"].values()
-    assert list(provider["models"]) == ["groq/a b"]
+    assert list(provider["models"]) == [MODEL]
     assert "sk-gateway" not in environ["OPENCODE_CONFIG_CONTENT"]
 
     arguments, environ = command_line(["llm", "hi"], NAMES, tmp_path)
-    assert arguments == ["-m", "groq/a b", "hi"]
+    assert arguments == ["-m", MODEL, "hi"]
     [entry] = yaml.safe_load((tmp_path / "extra-openai-models.yaml").read_text())
-    assert entry["model_id"] == entry["model_name"] == "groq/a b"
+    assert entry["model_id"] == entry["model_name"] == MODEL
     assert environ == {"LLM_USER_PATH": str(tmp_path)}
 
     arguments, environ = command_line(["claude"], NAMES, tmp_path)
     assert arguments == []
     assert environ["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:4000"
+
+
+def test_cn_and_promptfoo_are_told_the_model(tmp_path: Path) -> None:
+    arguments, environ = command_line(["cn", "-p", "hi"], NAMES, tmp_path)
+    assert arguments == ["--config", str(tmp_path / "config.yaml"), "-p", "hi"]
+    text = (tmp_path / "config.yaml").read_text()
+    [entry] = yaml.safe_load(text)["models"]
+    assert (entry["model"], entry["apiBase"]) == (MODEL, "http://127.0.0.1:4000/v1")
+    assert "sk-gateway" not in text
+    assert environ == {}
+
+    arguments, environ = command_line(["promptfoo", "eval"], NAMES, tmp_path)
+    assert arguments == ["eval", "-r", f"openai:chat:{MODEL}"]
+    assert environ == {}
 
 
 @pytest.mark.parametrize("program", [*KNOWN, "other"])
