@@ -101,7 +101,9 @@ def _stand_in(function: FunctionType, index: int) -> CodeType:
     names: dict[str, Any] = {}
     exec(compile(text, __file__, "exec"), names)
     code: CodeType = names["enclose"](*function.__code__.co_freevars)
-    return code.replace(co_name=function.__name__)
+    own = function.__code__  # what inspect.getsource, tracebacks and debuggers go by
+    shown = ("co_name", "co_qualname", "co_filename", "co_firstlineno")
+    return code.replace(**{name: getattr(own, name) for name in shown if hasattr(own, name)})
 
 
 def router_init() -> FunctionType:

@@ -137,12 +137,30 @@ def test_every_function_of_litellm_calls_the_provider(
     assert b"decoy" not in server.only.raw
 
 
+def seen(function: Any) -> tuple[Any, ...]:
+    """Return what a program, a debugger or a page of documentation sees of a function."""
+    attributes = ("__doc__", "__qualname__", "__module__", "__defaults__", "__kwdefaults__")
+    code = function.__code__
+    return (
+        *(getattr(function, name) for name in (*attributes, "__annotations__")),
+        getattr(function, "__wrapped__", None),
+        inspect.getsource(function),
+        inspect.getfullargspec(function),
+        (code.co_name, code.co_filename, code.co_firstlineno),
+        getattr(code, "co_qualname", None),  # from Python 3.11
+    )
+
+
 @pytest.mark.usefixtures("provider")
 def test_functions_keep_identity_signature_and_kind_and_get_their_code_back() -> None:
     functions = [getattr(litellm, name) for name in FUNCTIONS]
     router = inspect.signature(litellm.Router)
     before = [(f.__code__, inspect.signature(f), f.__name__) for f in functions]
+    looked_at = [*functions, litellm.Router.__init__, litellm.supports_vision]
+    shown = [seen(function) for function in looked_at]
+    own = [dict(vars(function)) for function in looked_at]
     with adapter.install():
+        assert [seen(function) for function in looked_at] == shown
         assert adapter.installed()
         assert inspect.signature(litellm.Router) == router
         for function, (code, signature, name) in zip(functions, before, strict=True):
@@ -156,6 +174,8 @@ def test_functions_keep_identity_signature_and_kind_and_get_their_code_back() ->
     assert after == before
     assert inspect.signature(litellm.Router) == router
     assert not any("__signature__" in vars(f) for f in functions)
+    assert [seen(function) for function in looked_at] == shown
+    assert [dict(vars(function)) for function in looked_at] == own
 
 
 @pytest.mark.usefixtures("provider")
