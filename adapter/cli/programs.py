@@ -14,10 +14,8 @@ from adapter.errors import GatewayError
 
 __all__ = ["env", "run"]
 
-PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
-
-@click.command(context_settings=PASSED_ON)
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "-m",
     "--model",

@@ -108,10 +108,6 @@ def _start(host: str, port: int, workers: int, detach: bool, replaced: Gateway |
     from adapter.gateway.lifecycle import start_gateway, stop_gateway
 
     loaded = load()
-    if not loaded.providers:
-        raise GatewayError(
-            "there is nothing to serve: no provider is configured (adapter providers add groq)"
-        )
     if not detach:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     launch = None

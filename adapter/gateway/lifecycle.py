@@ -176,7 +176,8 @@ def _offer(config: Config) -> ProxyConfig:
     """Return LiteLLM's configuration; raise :class:`GatewayError` where no model is in it."""
     proxy = proxy_config(config)
     if not proxy.content["model_list"]:
-        raise GatewayError(f"there is nothing to serve: {'; '.join(proxy.omissions)}")
+        reasons = proxy.omissions or ["no provider is configured (adapter providers add groq)"]
+        raise GatewayError(f"there is nothing to serve: {'; '.join(reasons)}")
     return proxy
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from adapter.call.resolution import resolve
 from adapter.config.loading import Config
 from adapter.config.provider import Provider
-from adapter.errors import MissingKeyError, UnknownProviderError
+from adapter.errors import AdapterError, MissingKeyError, UnknownProviderError
 from adapter.gateway.runtime import Gateway, running
 from adapter.gateway.settings import fingerprint
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
@@ -97,6 +97,9 @@ def find_gateway(config: Config) -> Gateway | None:
 
 
 def check_model(model: str, config: Config) -> None:
-    """Raise :class:`UnknownProviderError` for a model that no gateway of ours offers."""
-    if resolve(model, config).provider is None:
+    """Raise an :class:`AdapterError` for a model that no gateway of ours offers."""
+    meaning = resolve(model, config)
+    if meaning.embedded:
+        raise AdapterError("a gateway has no embedded model: name one of your providers")
+    if meaning.provider is None:
         raise UnknownProviderError(model.partition("/")[0], (p.name for p in config.providers))

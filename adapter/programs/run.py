@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,8 @@ def run_installed(config: Config, command: Sequence[str]) -> int:
 def _find(name: str) -> str:
     program = shutil.which(name)
     if program is None:
-        error = AdapterError(f"{name}: there is no such command, or it is not a program")
+        message = f"{shlex.quote(name)}: there is no such command, or it is not a program"
+        error = AdapterError(message)
         error.exit_code = 126 if os.path.exists(name) else 127
         raise error
     return program

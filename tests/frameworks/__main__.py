@@ -155,7 +155,8 @@ def _fault(row: Row, aspect: str, output: str, requests: list[Request]) -> str |
         return "no tools"
     if aspect == "tools" and row.commands and "tool" not in roles and "Paris" not in output:
         return "the tool's result did not arrive"
-    if aspect == "structured" and not any(SCHEMA_KEYS & body.keys() for body in calls):
+    schemas = [SCHEMA_KEYS & body.keys() or "city" in str(body["messages"]) for body in calls]
+    if aspect == "structured" and not any(schemas):
         return "no schema"
     return (
         None if re.search(WANTED.get(aspect, "world|Paris|weather"), output) else "another result"

@@ -147,7 +147,7 @@ def proxy(cloud: Recorder, home: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     programs = make_environment("proxy")
-    command = [programs / "litellm", "--config", "config.yaml", "--host", "127.0.0.1"]
+    command = [str(programs / "litellm"), "--config", "config.yaml", "--host", "127.0.0.1"]
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -284,8 +284,8 @@ def test_adapter_and_gptme_answer_in_one_environment(home: Path) -> None:
         cwd=home,
     )
     assert int(versions.split(".")[0]) < 3  # what gptme wants
-    consistent = ["uv", "pip", "check", "--python", programs / "python"]
-    subprocess.run(consistent, check=True, capture_output=True)
+    check = ["uv", "pip", "check", "--python", str(programs / "python")]
+    subprocess.run(check, check=True, capture_output=True)
     with recording_server() as server:
         environ = own_environ(home, P_1_KEY="own-key", ADAPTER_WORKER="off")
         write_entry(home, "p-1", server.base_url, "P_1_KEY")

@@ -12,7 +12,7 @@ __all__ = ["answer"]
 CITY = '{"city": "Paris"}'
 USAGE = {"prompt_tokens": 611, "completion_tokens": 377, "total_tokens": 988}
 SCHEMA_KEYS = {"response_format", "tools"}
-"""Keys of a request, one of which holds the schema of a structured answer."""
+"""Keys of a request, one of which may hold the schema of a structured answer; else the prompt."""
 
 
 def answer(request: Request) -> Reply | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from adapter.programs.run import KNOWN
 from tests.command import ROOT
-from tests.frameworks.__main__ import MODES, NODE, ROWS
+from tests.frameworks.rows import ASPECTS, MODES, ROWS
 from tests.pages import DOCS, table
 
 
@@ -12,14 +14,22 @@ def test_the_table_has_every_row_and_no_fault() -> None:
     rows = table("frameworks.md", "| framework or program |")
     assert [(row[0], row[2]) for row in rows] == [(r.name, MODES[r.mode]) for r in ROWS]
     for shown, row in zip(rows, ROWS, strict=True):
-        assert [cell == "" for cell in shown[3:]].count(True) == len(row.without), row.name
-        assert {*shown[3:]} <= {"yes", ""}
+        assert shown[3:] == [row.without.get(aspect, "yes") for aspect in ASPECTS], row.name
 
 
-def test_every_environment_is_locked() -> None:
-    locked = {path.stem for path in (ROOT / "requirements" / "frameworks").glob("*.txt")}
-    assert locked == {row.home for row in ROWS} - {"node"}
-    assert {row.name for row in ROWS if row.home == "node"} == set(NODE)
+def test_every_environment_is_locked_with_hashes() -> None:
+    folder = ROOT / "requirements" / "frameworks"
+    locks = {path.stem: path for path in folder.glob("*.txt")}
+    locks |= {path.parent.name: path for path in folder.glob("*/package-lock.json")}
+    assert locks.keys() == {row.home for row in ROWS} | {"proxy"}
+    for name, path in locks.items():
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".txt":
+            lines = [line for line in text.splitlines() if line[0] not in "# "]
+            assert all("==" in line and line.endswith("\\") for line in lines), name
+        else:
+            packages = json.loads(text)["packages"]
+            assert all("integrity" in package for key, package in packages.items() if key), name
 
 
 def test_every_known_program_was_tried_and_is_on_the_page() -> None:

@@ -15,6 +15,7 @@ from adapter.gateway.runtime import Gateway
 from adapter.programs.env import TAKEN, environment
 from adapter.programs.run import KNOWN, command_line
 from adapter.secrets.secret import Secret
+from tests.command import needs_gateway, run
 
 MODEL = """groq/a "b" 'c'"""
 NAMES = {"url": "http://127.0.0.1:4000", "key": "sk-gateway", "model": MODEL}
@@ -84,6 +85,24 @@ def test_without_a_model_only_settings_are_added(program: str, tmp_path: Path) -
     assert arguments[-1] == "x"
     assert (len(arguments) > 1) == ("settings" in KNOWN.get(program, {}))
     assert environ == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--bogus", "--", "true"], 2, "No such option"),
+        (["--", ""], 127, "'': there is no such command"),
+        (["--", "true"], 2, "nothing to serve: no provider is configured"),
+        (["-m", "embedded", "--", "true"], 1, "no embedded model"),
+    ],
+)
+@needs_gateway
+def test_what_cannot_be_run_is_told(
+    arguments: list[str], code: int, message: str, config_dir: Path
+) -> None:
+    done = run("run", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
 
 
 def test_no_key_of_a_provider_reaches_a_command(
