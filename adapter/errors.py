@@ -130,7 +130,11 @@ class GatewayError(AdapterError):
 
 
 class MissingKeyError(AdapterError):
-    """The configured source of a provider's key gives none, such as a variable that is not set."""
+    """The configured source of a provider's key gives none, such as a variable that is not set.
+
+    ``provider`` is the provider's name, and ``variable`` the variable, or the setting that names
+    another source.
+    """
 
     exit_code = ExitCode.AUTHENTICATION
 
@@ -146,7 +150,10 @@ class MissingKeyError(AdapterError):
 
 
 class UnknownProviderError(AdapterError):
-    """No provider of that name is configured. The message names a similar one, or how to add it."""
+    """No provider of that name is configured. The message names a similar one, or how to add it.
+
+    ``name`` is the unknown name, and ``known`` has the names of the configured providers.
+    """
 
     exit_code = ExitCode.NOT_FOUND
 

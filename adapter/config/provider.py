@@ -82,12 +82,12 @@ class Provider:
 
     @property
     def key_variable(self) -> str:
-        """The variable that holds the key where it comes from one."""
+        """The variable that may hold the key: ``api_key_env``, else the conventional one."""
         return self.api_key_env or default_variable(self.name)
 
     @property
     def extra_headers(self) -> Mapping[str, Any]:
-        """The headers as they are configured; ``"$VAR"`` refers to a variable."""
+        """The configured headers. A value ``"$VAR"`` stands for a variable."""
         headers = self.extras.get("extra_headers")
         return headers if isinstance(headers, Mapping) else {}
 
