@@ -97,6 +97,9 @@ BROKEN: Mapping[str, tuple[str | bytes, ...]] = {
         TABLE + OURS + 'extra_headers = { X-Key = "${MY_KEY}" }\n',
         TABLE + OURS + 'extra_headers = { X-Key = "Token ${MY_KEY}" }\n',
         TABLE + OURS + "max_response_bytes = 0\n",
+        TABLE + OURS + "timeout = 0\n",
+        TABLE + OURS + "max_retries = 1.5\n",
+        TABLE + OURS + "num_retries = -1\n",
     ),
     "Other tables": (
         "env = 1\n",

@@ -70,7 +70,7 @@ _COMMAND = Kind("a command", lambda v: _is_list(v) or (isinstance(v, str) and bo
 _ROUTES = Kind('"all" or a list of paths', lambda v: v in ("all", []) or _is_list(v))
 _MODE = Kind('"auto", "on" or "off"', lambda v: v in ("auto", "on", "off"))
 _SECONDS = Kind(
-    "above 0, and at most 1e9", lambda v: _is_text(v) or (_is_number(v) and 0 < v <= 1e9)
+    "a number above 0, of at most 1e9", lambda v: _is_text(v) or (_is_number(v) and 0 < v <= 1e9)
 )
 _RETRIES = Kind(
     "a whole number", lambda v: _is_text(v) or (_is_number(v) and isinstance(v, int) and v >= 0)
