@@ -9,7 +9,14 @@ from unittest import mock
 
 import pytest
 
-from adapter._files import NotRegularError, open_regular, read_regular, reason, xdg_folder
+from adapter._files import (
+    NotRegularError,
+    open_regular,
+    read_regular,
+    reason,
+    write_access,
+    xdg_folder,
+)
 
 
 def socket_at(path: Path) -> None:
@@ -72,3 +79,43 @@ def test_a_reason_has_no_path_and_no_number(tmp_path: Path) -> None:
 def test_a_base_folder_is_the_first_absolute_one(environ: dict[str, str], folder: str) -> None:
     with mock.patch.dict(os.environ, environ, clear=True):
         assert xdg_folder("A", "B", default=".x") == folder
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder_mode", "told"),
+    [
+        (0o600, 0o700, None),
+        (0o644, 0o755, None),
+        (0o620, 0o700, "{file} can be written by other users"),
+        (0o602, 0o700, "{file} can be written by other users"),
+        (0o600, 0o770, "{folder} can be written by other users"),
+        (0o600, 0o1777, None),  # only its owner removes a file there
+    ],
+)
+def test_who_else_could_write_a_file_is_told(
+    mode: int, folder_mode: int, told: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "folder/f"
+    file.parent.mkdir()
+    file.touch()
+    file.chmod(mode)
+    file.parent.chmod(folder_mode)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+
+    expected = told and told.format(file=file, folder=file.parent)
+    assert write_access(str(file)) == expected
+    assert write_access(str(link)) == expected
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.touch(0o600)
+    os.chown(file, 12345, -1)
+
+    assert write_access(str(file)) == f"{file} belongs to another user"
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert write_access(str(tmp_path / "f")) == f"{tmp_path / 'f'}: No such file or directory"
