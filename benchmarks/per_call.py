@@ -1,6 +1,6 @@
 """One call in a warm process: adapter, LiteLLM, the OpenAI SDK, httpx; and where the time goes.
 
-All in one process, against a server in another; six such processes, since one differs from the
+All in one process, against a server in another; five such processes, since one differs from the
 next by more than its rounds do. In each round every case makes one call, in random order, each
 after one of its own kind that does not count: a program that makes such calls makes no others in
 between, and what they share would be warmer than what only one of them has. Wall time is that of
@@ -44,7 +44,7 @@ LAYERS = {
     "LiteLLM, beyond the SDK": (BASE, "OpenAI SDK"),
     "adapter, beyond LiteLLM": ("adapter.completion", BASE),
 }
-PROCESSES = 6
+PROCESSES = 5
 ROUNDS = 50
 SETTLE_SECONDS = 0.002
 

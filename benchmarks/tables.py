@@ -103,26 +103,30 @@ def _machine(results: Results) -> str:
 def _summary(results: Results) -> str:
     shot = results["one_shot"]["delays"]["0"]
     label, warm = next(row for row in shot.items() if row[0].startswith("adapter, through"))
-    floor = one_shot.INTERPRETER if one_shot.INTERPRETER in shot else one_shot.CLICK_LABEL
-    peer = f"{ratio(warm['of_peer'], 3)} of `{one_shot.PEER}`, " if "of_peer" in warm else ""
+    peer = f"{ratio(warm['of_peer'], 3)} of `{one_shot.PEER}`'s and " if "of_peer" in warm else ""
     whole = results["per_call"]["calls"]["sync, whole"]
     ours, again = whole["adapter.completion"]["cpu"], whole[per_call.AGAIN]["cpu"]
     vllm = whole["adapter.completion, hosted_vllm"]["cpu"]
-    chunks = results["per_call"]["chunks"]
     quiet = "adapter.completion, disable_streaming_logging"
-    each = {x: chunks[x]["cpu"]["median"] for x in ("adapter.completion", quiet, "OpenAI SDK")}
-    start = results["start_up"]["rows"]
+    each = {x: span(r["cpu"]["median"]) for x, r in results["per_call"]["chunks"].items()}
+    took = {x: span(r["wall"]["median"]) for x, r in shot.items()}
+    first = results["start_up"]["rows"]["adapter providers list"]
+    worker, gateway = (results["memory"][x]["mb"] for x in ("adapter, a worker", "adapter serve"))
+    rate = {label: f"{r['median']:.0f}" for label, r in results["batches"].items()}
     return f"""\
-- `adapter providers list` takes {start["adapter providers list"]["ratio"]:.2f} times as long as
-  `{start_up.BASE}`.
-- A query {label.partition(", ")[2]} ends after {span(warm["wall"]["median"])}, of which {floor}
-  takes {span(shot[floor]["wall"]["median"])}. That is {peer}{ratio(warm, 3)} of a plain LiteLLM
-  script, which takes {span(shot[one_shot.BASE]["wall"]["median"])}.
-- The CPU time of `adapter.completion` is {ratio(ours, 3)} of `litellm.completion`'s; the same
-  `litellm.completion` once more is at {ratio(again, 3)}. With `hosted_vllm` it is {ratio(vllm, 3)}.
-- A streamed chunk takes {span(each["adapter.completion"])} of CPU time,
-  {span(each[quiet])} with `disable_streaming_logging`, and {span(each["OpenAI SDK"])} by the OpenAI
-  SDK alone."""
+- `adapter providers list` takes {span(first["wall"]["median"])}, {first["ratio"]:.2f} times as
+  long as `{start_up.BASE}`.
+- A query {label.partition(", ")[2]} takes {took[label]}. An interpreter that only prints
+  takes {took[one_shot.INTERPRETER]}, and a plain LiteLLM script {took[one_shot.BASE]}. The query's
+  time is {peer}{ratio(warm, 3)} of the script's.
+- A worker holds {megabytes(worker)}, and a gateway {megabytes(gateway)}.
+- `adapter.completion` takes {ratio(ours, 3)} of the CPU time of `litellm.completion`, and the same
+  `litellm.completion` once more {ratio(again, 3)}. With `hosted_vllm` it is {ratio(vllm, 3)}.
+- A streamed chunk takes {each["adapter.completion"]} of CPU time, {each[quiet]} with
+  `disable_streaming_logging`, and {each["OpenAI SDK"]} by the OpenAI SDK alone.
+- `adapter batch` answers {rate["adapter batch, two processes"]} lines a second in two processes,
+  and {rate["adapter batch --direct"]} with `--direct`. `adapter.acompletion` in one event loop
+  makes {rate[batches.BASE]} calls a second."""
 
 
 def _start_up(found: Results) -> str:

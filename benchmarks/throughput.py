@@ -151,7 +151,7 @@ def _in_process(base_url: str, quick: bool) -> Results:
     try:
         calls = loop.run_until_complete(running.enter_async_context(in_process(base_url)))
         cases = {x: (lambda c=call: loop.run_until_complete(rates(c))) for x, call in calls.items()}
-        return _rows(measuring.rounds(cases, 1 if quick else 4, "throughput, in process"), BASE)
+        return _rows(measuring.rounds(cases, 1 if quick else 3, "throughput, in process"), BASE)
     finally:
         loop.run_until_complete(running.aclose())
         loop.close()
