@@ -22,6 +22,7 @@ from adapter.errors import AdapterError
 from adapter.gateway.lifecycle import start_gateway, stop_gateway
 from adapter.gateway.runtime import Gateway
 from adapter.programs.env import check_model, environment, find_gateway
+from adapter.upstream.network import exempt_this_machine
 
 __all__ = ["command_line", "end_as", "run", "run_installed"]
 
@@ -60,10 +61,11 @@ def run(
     if model is not None:
         check_model(model, config)
         if Path(command[0]).name not in KNOWN:
-            warn(f"warning: -m has no effect: how {command[0]} is told its model is not known here")
+            warn(f"warning: -m has no effect: --help does not list {command[0]}")
     with _gateway(config, providers, warn) as gateway, tempfile.TemporaryDirectory() as folder:
         names = {"url": gateway.url, "key": str(gateway.key), "model": model or ""}
         arguments, more = command_line(command, names, Path(folder))
+        exempt_this_machine(gateway.url)  # the program inherits NO_PROXY
         environ = {**environment(config, gateway).applied(os.environ), **more}
         return _wait([program, *arguments], environ)
 

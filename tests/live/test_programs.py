@@ -118,6 +118,20 @@ def test_a_gateway_that_runs_is_used_and_stays(place: Place, gateway: dict[str, 
     assert run_apart(place.environ, "serve", "--status").returncode == 0
 
 
+def test_a_program_asks_the_gateway_through_no_proxy(place: Place, gateway: dict[str, str]) -> None:
+    environ = {**place.environ, "HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "elsewhere.test"}
+    code = (
+        "import os; from urllib.request import urlopen as u; base = os.environ['OPENAI_BASE_URL']"
+    )
+    code += (
+        "; print(u(base.removesuffix('v1') + 'health/liveliness').status, os.environ['NO_PROXY'])"
+    )
+
+    done = run_apart(environ, "run", "--", sys.executable, "-c", code)
+
+    assert (done.returncode, done.stdout) == (0, "200 elsewhere.test,127.0.0.1\n"), done.stderr
+
+
 def test_a_program_that_is_not_told_the_model_is_a_warning(
     place: Place, gateway: dict[str, str]
 ) -> None:
