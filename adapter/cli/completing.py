@@ -55,9 +55,12 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the whole words before the cursor, and the one at it."""
-        typed = os.environ["COMP_TYPED"]
+        typed = os.environ.get("COMP_TYPED", "")
         words = split_arg_string(typed)
         last = "" if not words or typed[-1].isspace() else words.pop()
+        option, equals, value = last.partition("=")
+        if option.startswith("--") and equals:  # which click splits for the group's options only
+            words, last = [*words, option], value
         return words[1:], last
 
 

@@ -58,7 +58,16 @@ def output(command: list[str], environ: dict[str, str]) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("words", "expected"), WORDS, ids=[" ".join(w) for w, _ in WORDS])
+EQUALS = [
+    (["adapter", "--model=groq/"], {"groq/llama", "groq/org/model"}),
+    (["adapter", "query", "--fallback=vllm"], {"vllm-local"}),
+]
+"""Of which bash takes what follows the sign for a word of its own."""
+
+BASH = [*WORDS, *EQUALS]
+
+
+@pytest.mark.parametrize(("words", "expected"), BASH, ids=[" ".join(w) for w, _ in BASH])
 def test_bash(environ: dict[str, str], words: list[str], expected: set[str]) -> None:
     line = " ".join(words)
     script = (
