@@ -15,7 +15,15 @@ from adapter.gateway.settings import fingerprint
 from adapter.keys.precedence import PLACEHOLDER_KEY, default_variable
 from adapter.secrets.references import variable_of
 
-__all__ = ["GIVEN", "Environment", "check_model", "environment", "find_gateway"]
+__all__ = [
+    "GIVEN",
+    "OUTER_GATEWAY",
+    "Environment",
+    "check_model",
+    "environment",
+    "find_gateway",
+    "outer_gateway",
+]
 
 GIVEN = (
     *("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"),
@@ -29,6 +37,10 @@ TAKEN = (
     "LITELLM_MASTER_KEY",
 )
 """Variables that programs send to any server, or that are of the gateway alone."""
+
+
+OUTER_GATEWAY = "ADAPTER_GATEWAY"
+"""The variable in which a command of ``adapter run`` has the address of its gateway."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +106,15 @@ def find_gateway(config: Config) -> Gateway | None:
         ):
             return gateway
     return None
+
+
+def outer_gateway() -> Gateway | None:
+    """Return the gateway of the ``adapter run`` that this process is in, where it still runs.
+
+    A command has no keys of providers, so it could start no gateway of its own.
+    """
+    url, key = os.environ.get(OUTER_GATEWAY), os.environ.get("OPENAI_API_KEY")
+    return next((g for g in running() if g.url == url and str(g.key) == key), None)
 
 
 def check_model(model: str, config: Config) -> None:

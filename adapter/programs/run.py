@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -21,7 +22,13 @@ from adapter.config.loading import Config
 from adapter.errors import AdapterError
 from adapter.gateway.lifecycle import start_gateway, stop_gateway
 from adapter.gateway.runtime import Gateway
-from adapter.programs.env import check_model, environment, find_gateway
+from adapter.programs.env import (
+    OUTER_GATEWAY,
+    check_model,
+    environment,
+    find_gateway,
+    outer_gateway,
+)
 from adapter.upstream.network import exempt_this_machine
 
 __all__ = ["command_line", "end_as", "run", "run_installed"]
@@ -66,7 +73,8 @@ def run(
         names = {"url": gateway.url, "key": str(gateway.key), "model": model or ""}
         arguments, more = command_line(command, names, Path(folder))
         exempt_this_machine(gateway.url)  # the program inherits NO_PROXY
-        environ = {**environment(config, gateway).applied(os.environ), **more}
+        own = {OUTER_GATEWAY: gateway.url}
+        environ = {**environment(config, gateway).applied(os.environ), **more, **own}
         return _wait([program, *arguments], environ)
 
 
@@ -101,7 +109,7 @@ def _gateway(
     if names:
         chosen = tuple(config.provider(name) for name in names)
         config = dataclasses.replace(config, providers=chosen)
-    elif running := find_gateway(config):
+    elif running := outer_gateway() or find_gateway(config):
         yield running
         return
     launch = start_gateway(config, port=0, log_file=True)
@@ -155,6 +163,8 @@ def _wait(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         try:
             process = subprocess.Popen(arguments, env=dict(environ))
         except OSError as error:
+            if error.errno == errno.ENOEXEC:  # a script without "#!", which a shell runs, too
+                return _wait(["/bin/sh", *arguments], environ)
             failed = AdapterError(f"{arguments[0]}: cannot be run: {error.strerror}")
             failed.exit_code = 126
             raise failed from None

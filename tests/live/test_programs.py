@@ -156,6 +156,17 @@ def test_a_shell_takes_the_variables_and_gives_them_back(
     assert "OPENAI_BASE_URL" not in given_back
 
 
+def test_a_command_within_a_command_asks_the_same_gateway(place: Place, tmp_path: Path) -> None:
+    show = f"{sys.executable} -c 'import os; print(os.environ[\"OPENAI_BASE_URL\"])'"
+    script = tmp_path / "script"  # no "#!": a shell runs such a file, too
+    script.write_text(f"{show}\n{sys.executable} -m adapter run -- {show}\n")
+    script.chmod(0o700)
+    done = run_apart(place.environ, "run", "--", str(script))
+    assert done.returncode == 0, done.stderr
+    outer, inner = done.stdout.split()
+    assert outer == inner
+
+
 @pytest.mark.parametrize("command", [["/nonexistent"], ["no-such-command"]])
 def test_a_command_that_is_not_there_is_told(place: Place, command: list[str]) -> None:
     done = run_apart(place.environ, "run", "--", *command)
