@@ -346,6 +346,7 @@ def test_several_processes_ask_each_line_once_and_the_parent_imports_no_litellm(
     check_once(40)
 
 
+@pytest.mark.stress
 def test_a_torn_line_is_asked_again_wherever_it_is_torn(
     server: Recorder, amount: Callable[[int, int], int]
 ) -> None:
