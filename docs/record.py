@@ -122,7 +122,7 @@ def at_a_terminal(words: Iterable[str], environ: dict[str, str]) -> str:
             break
         written += piece
     os.close(user)
-    process.wait()
+    assert process.wait() >= 0, f"adapter was killed by signal {-process.returncode}"
     return written.decode()
 
 
