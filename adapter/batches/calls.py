@@ -194,6 +194,10 @@ class Calls:
         except ValueError:  # half a character, which a model may say
             text = json.dumps(result.model_dump(exclude_none=True), default=str)
         outcome = Outcome(200, request_id(result) or "", scrub(text))
+        expected = _FUNCTIONS[url].field
+        if not getattr(result, expected, None):
+            details = _without_answer(expected, "")
+            return _told(outcome, explain_details(details, target, body["model"]), {})
         usage = getattr(result, "usage", None)
         return _counted(outcome, usage.model_dump() if usage else None, body["model"], target)
 
@@ -215,18 +219,23 @@ class Calls:
         outcome = Outcome(reply.status, reply.headers.get("x-request-id", ""), scrub(text))
         expected = _FUNCTIONS[url].field
         answer = parsed if isinstance(parsed, dict) else {}
-        if reply.status == 200 and isinstance(answer.get(expected), list):
+        if reply.status == 200 and answer.get(expected) and isinstance(answer[expected], list):
             return _counted(outcome, answer.get("usage"), body["model"], target)
         words = error_words(parsed) or reply.content.decode("utf-8", "replace")
         details = ErrorDetails("APIStatusError", reply.status, True, words)
         if reply.status == 200 and answer:  # some servers send their errors so
-            details = ErrorDetails(f"no {expected} in the reply", 500, False, words)
+            details = _without_answer(expected, words)
         elif reply.status == 200:
             details = ErrorDetails(
                 "APIStatusError", None, True, words, broken="the reply is not JSON"
             )
         failure = explain_details(details, target, body["model"])
         return _told(outcome, failure, reply.headers)
+
+
+def _without_answer(field: str, words: str) -> ErrorDetails:
+    """Return what stands for a reply under status 200 that has nothing in ``field``."""
+    return ErrorDetails(f"no {field} in the reply", 500, False, words)
 
 
 def _counted(outcome: Outcome, usage: Any, model: str, target: Target | None) -> Outcome:

@@ -174,7 +174,10 @@ def test_no_answer_at_all_is_an_error_with_a_code(direct: bool, write: Write) ->
 
 
 @pytest.mark.parametrize("direct", [False, True])
-@pytest.mark.parametrize("reply", [{"error": {"message": f"no {KEY}", "code": 502}}, {}, []])
+@pytest.mark.parametrize(
+    "reply",
+    [{"error": {"message": f"no {KEY}", "code": 502}}, {}, [], {**chat_reply("hi"), "choices": []}],
+)
 def test_a_reply_of_status_200_without_an_answer_is_a_failure(
     reply: Any, direct: bool, server: Recorder
 ) -> None:
