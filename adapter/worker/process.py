@@ -10,6 +10,7 @@ import fcntl
 import gc
 import marshal
 import os
+import platform
 import select
 import signal
 import socket
@@ -209,6 +210,7 @@ def _prepare(main: Callable[[], object]) -> None:
         if name in built:
             with suppress(Exception):
                 model.model_rebuild()
+    platform.platform()  # of which the SDK makes a header; Python runs `uname`, and remembers
 
 
 def _models() -> dict[str, Any]:
