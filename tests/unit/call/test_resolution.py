@@ -20,6 +20,7 @@ from adapter import (
     resolve,
 )
 from adapter.call.resolution import choose_model
+from adapter.config.presets import PRESETS
 from adapter.config.provider import name_fault
 from adapter.upstream.prefixes import is_litellm_provider
 
@@ -89,7 +90,8 @@ def test_whatever_stands_after_the_first_slash_is_the_model_id(name: str, model:
 @given(name=NAMES, model=st.text(min_size=1, max_size=20))
 def test_what_names_no_provider_of_ours_is_left_as_it_is(name: str, model: str) -> None:
     first = model.partition("/")[0]
-    assume(first not in (name, "local", "embedded") and not is_litellm_provider(model))
+    assume(first not in (name, "local", "embedded"))
+    assume(model not in PRESETS and not is_litellm_provider(model))
 
     assert resolve(model, config_of(Provider(name, URL))) == Resolution(None, model)
 
