@@ -102,6 +102,7 @@ def test_the_master_key_may_stand_in_the_configuration(write: Callable[..., Path
     assert "shorter than 16" in run("serve", "--host", "0.0.0.0").err
 
 
+@needs_gateway
 def test_nothing_to_serve(config_dir: Path) -> None:
     done = run("serve")
     assert done.code == 2
