@@ -6,7 +6,6 @@ gptme says ``name``, ``base_url``, ``api_key``; LiteLLM says ``model`` with a pr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -87,9 +86,10 @@ def target_of(resolution: Resolution) -> Target | None:
 
 def _embedded_target() -> Target:
     from adapter import embedded  # 6 ms, which only this way needs
+    from adapter.upstream.network import exempt_this_machine
 
     server = embedded.start_server()
-    _reach_directly("127.0.0.1")
+    exempt_this_machine(server.base_url)
     key = ResolvedKey(Secret(server.api_key), "(generated)", None)
     params = {
         "model": f"{PREFIX}/{server.model}",
@@ -97,13 +97,6 @@ def _embedded_target() -> Target:
         "api_key": key.value,
     }
     return Target(EMBEDDED, server.base_url, server.model, key, params)
-
-
-def _reach_directly(host: str) -> None:
-    """Keep calls to this process's own server off an HTTP proxy: add ``host`` to ``NO_PROXY``."""
-    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if listed != "*" and host not in listed.split(","):
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"{listed},{host}".lstrip(",")
 
 
 @lru_cache(maxsize=1024)  # asked at each call
