@@ -57,15 +57,10 @@ class KeySource:
 
     setting: str
     value: Any = field(repr=False)
-    _text: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        text = _LABELS[self.setting].format(one_line(str(self.value)))
-        object.__setattr__(self, "_text", text)
 
     def __str__(self) -> str:
         """Return the source as ``providers list`` shows it; never the key."""
-        return self._text
+        return _LABELS[self.setting].format(one_line(str(self.value)))
 
     @property
     def variable(self) -> str | None:
